@@ -1,0 +1,1 @@
+"""flashlower lowers attention from tensor IR to readable GPU kernels."""
