@@ -1,0 +1,18 @@
+"""
+The attention dialect: attention as one operation, and its split form.
+
+`attention.sdpa` is attention over whole sequences. Flash decoding cuts the keys into runs: `attention.partial`
+computes each run's normalised output and log-sum-exp (LSE, natural logarithm), `attention.combine` puts them together,
+and the two are exactly `attention.sdpa`. What is not a function of the logit stands in layouts and operands; every
+function of the logit (masks, bias, soft cap) is IR in the score region. `layout` describes the iteration space
+`(b..., h, g, m, n, k, d)` and the layouts of operands over it, `score` the short forms of common score regions.
+"""
+
+from xdsl.ir import Dialect
+
+from flashlower.dialects.attention.attributes import ScheduleAttr
+from flashlower.dialects.attention.ops import AttentionOp, CombineOp, PartialOp, SdpaOp, YieldOp
+
+Attention = Dialect("attention", [SdpaOp, PartialOp, CombineOp, YieldOp], [ScheduleAttr])
+
+__all__ = ["Attention", "AttentionOp", "CombineOp", "PartialOp", "ScheduleAttr", "SdpaOp", "YieldOp"]

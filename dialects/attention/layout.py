@@ -1,0 +1,242 @@
+"""Layouts: how a tensor is laid over the iteration space of attention.
+
+Attention iterates over `(b..., h, g, m, n, k, d)`: any number of batch dimensions, KV heads, query heads of
+one KV head (the head group of GQA), queries, keys, the head size of Q and K, and the head size of V. A layout is
+an affine map from these to the indices of a tensor, as `linalg.generic` has them, so permutes, broadcasts,
+grouped heads and flattened dimensions are layouts and not copies: `q[b, m, h * 4 + g, k]`.
+
+Every index of a layout is a *mixed radix number*: a sum of distinct dimensions in which each coefficient is the
+product of the sizes of the dimensions after it, so `h * 4 + g` says that `g` has size 4, and a tensor dimension of
+size 32 that h has size 8. That makes a layout invertible, every access strided, and all sizes readable from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr
+from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineMap
+from xdsl.ir.affine.affine_expr import AffineBinaryOpExpr, AffineBinaryOpKind
+from xdsl.parser import AttrParser
+from xdsl.utils.exceptions import VerifyException
+
+INNER_DIMS = ("h", "g", "m", "n", "k", "d")
+"""The dimensions that every attention has, after its batch dimensions."""
+
+
+@lru_cache
+def dim_names(batch_rank: int) -> tuple[str, ...]:
+    """Names of the iteration dimensions: `b` (or `b0`, `b1`, ...), then h, g, m, n, k, d."""
+    batch = ("b",) if batch_rank == 1 else tuple(f"b{i}" for i in range(batch_rank))
+    return batch + INNER_DIMS
+
+
+@dataclass(frozen=True)
+class Term:
+    """`dim * stride`, one digit of a mixed radix number; `dim` is a position in the iteration space."""
+
+    dim: int
+    stride: int
+
+
+@lru_cache(maxsize=4096)
+def index_terms(expr: AffineExpr) -> tuple[Term, ...]:
+    """
+    The digits of one index of a layout, the most significant first; none for the constant 0.
+
+    Raises `ValueError` for anything but a sum of distinct dimensions times positive constants.
+    """
+    coefficients: dict[int, int] = {}
+
+    def add(e: AffineExpr, factor: int) -> None:
+        match e:
+            case AffineDimExpr(position):
+                coefficients[position] = coefficients.get(position, 0) + factor
+            case AffineConstantExpr(0):
+                pass
+            case AffineBinaryOpExpr(AffineBinaryOpKind.Add, lhs, rhs):
+                add(lhs, factor)
+                add(rhs, factor)
+            case AffineBinaryOpExpr(AffineBinaryOpKind.Mul, lhs, AffineConstantExpr(value)):
+                add(lhs, factor * value)
+            case AffineBinaryOpExpr(AffineBinaryOpKind.Mul, AffineConstantExpr(value), rhs):
+                add(rhs, factor * value)
+            case _:
+                raise ValueError(f"{e} is not a sum of dimensions times constants")
+
+    add(expr, 1)
+    terms = sorted((Term(dim, stride) for dim, stride in coefficients.items()), key=lambda t: -t.stride)
+    if any(t.stride < 1 for t in terms):
+        raise ValueError(f"{expr} has a coefficient below 1")
+    return tuple(terms)
+
+
+def layout_terms(layout: AffineMap) -> tuple[tuple[Term, ...], ...]:
+    """`index_terms` of every index of a layout."""
+    return tuple(index_terms(e) for e in layout.results)
+
+
+def make_layout(num_dims: int, indices: Sequence[Sequence[Term]]) -> AffineMapAttr:
+    """The inverse of `layout_terms`: a map from the iteration space to the given indices."""
+
+    def expr(terms: Sequence[Term]) -> AffineExpr:
+        result: AffineExpr | None = None
+        for term in terms:
+            digit: AffineExpr = AffineExpr.dimension(term.dim)
+            if term.stride != 1:
+                digit = AffineBinaryOpExpr(AffineBinaryOpKind.Mul, digit, AffineConstantExpr(term.stride))
+            result = digit if result is None else AffineBinaryOpExpr(AffineBinaryOpKind.Add, result, digit)
+        return AffineConstantExpr(0) if result is None else result
+
+    return AffineMapAttr(AffineMap(num_dims, 0, tuple(expr(terms) for terms in indices)))
+
+
+def layout_to_str(layout: AffineMap, names: Sequence[str] | None = None) -> str:
+    """`[b, h * 4 + g, m, k]`, the form in which layouts are printed."""
+    if names is None:
+        names = dim_names(layout.num_dims - len(INNER_DIMS))
+
+    def index(terms: tuple[Term, ...]) -> str:
+        digits = (names[t.dim] if t.stride == 1 else f"{names[t.dim]} * {t.stride}" for t in terms)
+        return " + ".join(digits) or "0"
+
+    return "[" + ", ".join(index(terms) for terms in layout_terms(layout)) + "]"
+
+
+NamedTerms = list[list[tuple[str, int]]]
+"""A parsed layout whose batch rank is not known yet: per index, (dimension name, stride)."""
+
+
+def parse_named_layout(parser: AttrParser) -> NamedTerms:
+    """Parses `[b, h * 4 + g, m, k]`."""
+
+    def digit() -> tuple[str, int] | None:
+        if (value := parser.parse_optional_integer(allow_negative=False)) is not None:
+            if value:
+                parser.raise_error("a constant index of a layout must be 0")
+            return None
+        pos = parser.pos
+        name = parser.parse_identifier(" (a dimension of the attention: b, h, g, m, n, k or d)")
+        if name not in INNER_DIMS and not (name == "b" or (name[0] == "b" and name[1:].isdecimal())):
+            parser.raise_error(
+                f"'{name}' is no dimension of attention; use b (b0, b1, ...), h, g, m, n, k or d",
+                pos,
+                parser.pos,
+            )
+        stride = 1
+        if parser.parse_optional_punctuation("*") is not None:
+            stride = parser.parse_integer(allow_negative=False)
+        return name, stride
+
+    def index() -> list[tuple[str, int]]:
+        digits = [digit()]
+        while parser.parse_optional_punctuation("+") is not None:
+            digits.append(digit())
+        return [d for d in digits if d is not None]
+
+    return parser.parse_comma_separated_list(parser.Delimiter.SQUARE, index)
+
+
+def batch_rank_of(layouts: Sequence[NamedTerms]) -> int:
+    """The number of batch dimensions that parsed layouts name: 1 for `b`, i + 1 for `b<i>`."""
+    rank = 0
+    for layout in layouts:
+        for index in layout:
+            for name, _ in index:
+                if name == "b":
+                    rank = max(rank, 1)
+                elif name not in INNER_DIMS:
+                    rank = max(rank, int(name[1:]) + 1)
+    return rank
+
+
+def resolve_layout(layout: NamedTerms, batch_rank: int) -> AffineMapAttr:
+    """A parsed layout as a map over the iteration space with `batch_rank` batch dimensions."""
+    positions = {name: i for i, name in enumerate(dim_names(batch_rank))}
+    positions.setdefault("b", 0)
+    positions.setdefault("b0", 0)
+    return make_layout(
+        batch_rank + len(INNER_DIMS),
+        [[Term(positions[name], stride) for name, stride in index] for index in layout],
+    )
+
+
+@dataclass
+class DimSizes:
+    """
+    Sizes of the iteration dimensions, collected from shapes and layouts, and where each was seen.
+
+    A size is `DYNAMIC_INDEX` where only dynamic tensor dimensions give it; a dimension that no layout
+    mentions has size 1.
+    """
+
+    names: tuple[str, ...]
+    sizes: dict[int, int]
+    seen_at: dict[int, str]
+
+    @staticmethod
+    def of(batch_rank: int) -> DimSizes:
+        return DimSizes(dim_names(batch_rank), {}, {})
+
+    def add(self, what: str, shape: Sequence[int], layout: AffineMap) -> None:
+        """
+        Records what a tensor of this shape says of the sizes.
+
+        Raises `VerifyException`, naming both values, where it contradicts the layout or an earlier tensor.
+        """
+        if layout.num_dims != len(self.names) or layout.num_symbols:
+            raise VerifyException(
+                f"layout of {what} has {layout.num_dims} dimensions and {layout.num_symbols} symbols, expected "
+                f"{len(self.names)} dimensions ({', '.join(self.names)}) and no symbols"
+            )
+        if len(shape) != len(layout.results):
+            raise VerifyException(f"{what} has rank {len(shape)} but its layout has {len(layout.results)} indices")
+        for position, (size, expr) in enumerate(zip(shape, layout.results)):
+            try:
+                terms = index_terms(expr)
+            except ValueError as e:
+                raise VerifyException(f"index {position} of the layout of {what}: {e}") from e
+            self._add_index(f"dimension {position} of {what}", size, terms)
+
+    def _add_index(self, where: str, size: int, terms: tuple[Term, ...]) -> None:
+        if not terms:
+            if size not in (1, DYNAMIC_INDEX):
+                raise VerifyException(f"{where} has size {size} but its index is 0, which needs size 1")
+            return
+        if terms[-1].stride != 1:
+            raise VerifyException(f"{where}: the last coefficient of its index is {terms[-1].stride}, expected 1")
+        for outer, inner in zip(terms, terms[1:]):
+            if outer.stride % inner.stride:
+                raise VerifyException(
+                    f"{where}: coefficient {outer.stride} is not a multiple of coefficient {inner.stride}"
+                )
+            self._set(inner.dim, outer.stride // inner.stride, where)
+        if size != DYNAMIC_INDEX and size % terms[0].stride:
+            raise VerifyException(f"{where} has size {size}, which {terms[0].stride} does not divide")
+        self._set(terms[0].dim, DYNAMIC_INDEX if size == DYNAMIC_INDEX else size // terms[0].stride, where)
+
+    def _set(self, dim: int, size: int, where: str) -> None:
+        known = self.sizes.get(dim, DYNAMIC_INDEX)
+        if known == DYNAMIC_INDEX:
+            self.sizes[dim] = size
+            self.seen_at.setdefault(dim, where)
+            if size != DYNAMIC_INDEX:
+                self.seen_at[dim] = where
+        elif size not in (known, DYNAMIC_INDEX):
+            raise VerifyException(f"size of {self.names[dim]} is {known} by {self.seen_at[dim]} but {size} by {where}")
+
+    def by_name(self) -> dict[str, int]:
+        """Size of every iteration dimension by its name."""
+        return {name: self.sizes.get(i, 1) for i, name in enumerate(self.names)}
+
+
+def layout_shape(layout: AffineMap, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """The shape of the tensor that a layout covers, where the iteration space has the given sizes."""
+    names = dim_names(layout.num_dims - len(INNER_DIMS))
+    shape: list[int] = []
+    for terms in layout_terms(layout):
+        outer = sizes[names[terms[0].dim]] if terms else 1
+        shape.append(outer if outer == DYNAMIC_INDEX else outer * (terms[0].stride if terms else 1))
+    return tuple(shape)

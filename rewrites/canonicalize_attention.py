@@ -1,0 +1,1 @@
+"""Canonicalisation patterns of the attention dialect."""
