@@ -1,0 +1,153 @@
+"""
+Reading StableHLO operations by name and property.
+
+Detection must work on whichever `stablehlo` dialect is registered, ours or that of another package, and on
+unregistered operations; so it never asks for a class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from xdsl.dialects.builtin import (
+    AnyFloat,
+    ArrayAttr,
+    DenseArrayBase,
+    DenseIntOrFPElementsAttr,
+    IntegerAttr,
+    TensorType,
+    i1,
+)
+from xdsl.ir import Attribute, Operation, OpResult, SSAValue
+
+
+def owner(value: SSAValue) -> Operation | None:
+    """The operation that defines a value, or None for a block argument."""
+    return value.op if isinstance(value, OpResult) else None
+
+
+def shape(value: SSAValue) -> tuple[int, ...]:
+    """The shape of a tensor value."""
+    return cast(TensorType[Attribute], value.type).get_shape()
+
+
+def element_type(value: SSAValue) -> Attribute:
+    """The element type of a tensor value."""
+    return cast(TensorType[Attribute], value.type).element_type
+
+
+def is_bool(value: SSAValue) -> bool:
+    """Whether a tensor holds i1."""
+    return element_type(value) == i1
+
+
+def is_float(value: SSAValue) -> bool:
+    """Whether a tensor holds floats."""
+    return isinstance(element_type(value), AnyFloat)
+
+
+def attribute(op: Operation, name: str) -> Attribute:
+    """A property, or, where an operation is unregistered or printed otherwise, an attribute of that name."""
+    attr = op.properties.get(name, op.attributes.get(name))
+    if attr is None:
+        raise KeyError(f"{op.name} has no {name}")
+    return attr
+
+
+def integers(attr: Attribute) -> tuple[int, ...]:
+    """The integers of a dense array, an array of integer attributes, or a dense tensor."""
+    if isinstance(attr, DenseArrayBase):
+        return tuple(cast(Sequence[int], attr.get_values()))
+    if isinstance(attr, DenseIntOrFPElementsAttr):
+        return tuple(int(v) for v in attr.get_values())
+    if isinstance(attr, ArrayAttr):
+        # `IntegerAttr` keeps its number one step deeper than `IntAttr`.
+        numbers = cast(ArrayAttr[Any], attr)
+        return tuple(a.value.data if isinstance(a, IntegerAttr) else a.data for a in numbers)
+    raise KeyError(f"{attr} holds no integers")
+
+
+def permutation(op: Operation) -> tuple[int, ...]:
+    """`permutation` of stablehlo.transpose."""
+    return integers(attribute(op, "permutation"))
+
+
+def broadcast_dimensions(op: Operation) -> tuple[int, ...]:
+    """`broadcast_dimensions` of stablehlo.broadcast_in_dim."""
+    return integers(attribute(op, "broadcast_dimensions"))
+
+
+def slice_starts(op: Operation) -> list[tuple[int, int]]:
+    """(start, stride) per dimension of stablehlo.slice."""
+    return list(zip(integers(attribute(op, "start_indices")), integers(attribute(op, "strides"))))
+
+
+def iota_dimension(op: Operation) -> int:
+    """`iota_dimension` of stablehlo.iota and stablehlo.dynamic_iota."""
+    return cast(IntegerAttr, attribute(op, "iota_dimension")).value.data
+
+
+def comparison_direction(op: Operation) -> str:
+    """EQ, NE, GE, GT, LE or LT of stablehlo.compare."""
+    return str(cast(Any, attribute(op, "comparison_direction")).data)
+
+
+@dataclass(frozen=True)
+class DotDimensions:
+    """`dot_dimension_numbers` of stablehlo.dot_general."""
+
+    batching: tuple[tuple[int, ...], tuple[int, ...]]
+    contracting: tuple[tuple[int, ...], tuple[int, ...]]
+
+    def free(self, side: int, rank: int) -> list[int]:
+        """Dimensions of an operand of this rank that are neither batching nor contracting, in order."""
+        taken = {*self.batching[side], *self.contracting[side]}
+        return [i for i in range(rank) if i not in taken]
+
+
+def dot_dimensions(op: Operation) -> DotDimensions:
+    """The dimension numbers of stablehlo.dot_general."""
+    numbers = cast(Any, attribute(op, "dot_dimension_numbers"))
+
+    def get(name: str) -> tuple[int, ...]:
+        return integers(getattr(numbers, name))
+
+    return DotDimensions(
+        (get("lhs_batching_dimensions"), get("rhs_batching_dimensions")),
+        (get("lhs_contracting_dimensions"), get("rhs_contracting_dimensions")),
+    )
+
+
+def reduce_kind(op: Operation) -> str | None:
+    """`add`, `maximum`, ... where the body of a one-operand stablehlo.reduce is that one operation."""
+    if op.name != "stablehlo.reduce" or len(op.operands) != 2 or len(op.regions) != 1:
+        return None
+    block = op.regions[0].first_block
+    if block is None or len(block.args) != 2:
+        return None
+    ops = list(block.ops)
+    if len(ops) != 2 or ops[1].name != "stablehlo.return" or list(ops[1].operands) != list(ops[0].results):
+        return None
+    if set(ops[0].operands) != set(block.args):
+        return None
+    return ops[0].name.removeprefix("stablehlo.")
+
+
+def is_float_convert(value: SSAValue) -> bool:
+    """Whether a value is a conversion from float to float."""
+    op = owner(value)
+    return op is not None and op.name == "stablehlo.convert" and is_float(value) and is_float(op.operands[0])
+
+
+def through_views(value: SSAValue) -> SSAValue:
+    """What a value repeats or rearranges the elements of, conversions included."""
+    while (op := owner(value)) is not None and op.name in (
+        "stablehlo.broadcast_in_dim",
+        "stablehlo.reshape",
+        "stablehlo.transpose",
+        "stablehlo.convert",
+    ):
+        value = op.operands[0]
+    return value
