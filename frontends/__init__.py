@@ -1,0 +1,1 @@
+"""Front ends: what comes in becomes StableHLO or attention IR here, with no knowledge of kernels."""

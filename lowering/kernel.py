@@ -1,0 +1,146 @@
+"""`flashlower.compile`: a module in, kernels that can be read, saved and called out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.func import FuncOp
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import VerifyException
+
+from flashlower.dialects.parsing import make_context, parse_module
+from flashlower.lowering.triton import runtime
+from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
+from flashlower.lowering.triton.launcher_printer import printable_functions
+from flashlower.lowering.triton.printer import print_module
+from flashlower.rewrites.flash_decoding import FlashDecodingPass
+from flashlower.rewrites.fuse_attention import FuseAttentionPass
+from flashlower.rewrites.outline_attention import OutlineAttentionPass
+from flashlower.rewrites.schedule import DEFAULT_TARGET
+
+TARGETS = ("triton",)
+"""What `flashlower.compile` can compile to."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """
+    Compiled attention functions of a module.
+
+    Calling it runs its entry function: `main`, or else the only function. Arguments are tensors in the order of the
+    function's arguments, all NumPy arrays or all torch tensors, with the shapes and dtypes of its type; the result is a
+    tensor of the same kind, or a tuple where the function has several results. Torch tensors on a GPU run there;
+    NumPy arrays and CPU tensors run in Triton's interpreter.
+    """
+
+    source: str
+    """The emitted file: kernels and launch functions, in Python, standing alone."""
+    stages: Mapping[str, str]
+    """IR after each pass, by the name of the pass; `input` is the module as it came in."""
+    functions: tuple[str, ...]
+    """Names of the functions that can be called."""
+    obstacles: Mapping[str, str] = field(default_factory=dict[str, str])
+    """For each function that cannot be called, the operation that stands in the way."""
+
+    def __call__(self, *args: Any, function: str | None = None) -> Any:
+        """
+        Runs a function, the entry function by default.
+
+        Raises `TypeError` and `ValueError` for arguments of wrong number, dtype or shape, and an `ImportError` that
+        says so where Triton is not installed.
+        """
+        return runtime.call(self.source, self.entry if function is None else self._checked(function), args)
+
+    @property
+    def entry(self) -> str:
+        """The function that a call runs. Raises `ValueError` where there is none or several."""
+        if "main" in self.functions or "main" in self.obstacles:
+            return self._checked("main")
+        if len(self.functions) != 1:
+            names = ", ".join(f"@{name}" for name in self.functions) or "none"
+            raise ValueError(f"the module has no function main; its kernels are: {names} (call one by function=...)")
+        return self.functions[0]
+
+    def _checked(self, name: str) -> str:
+        if name in self.functions:
+            return name
+        kernels = ", ".join(f"@{kernel}" for kernel in self.functions) or "none"
+        if name in self.obstacles:
+            raise ValueError(
+                f"@{name} is more than attention ({self.obstacles[name]}): call one of its kernels ({kernels}) by "
+                "function=..., or run the whole module with flashlower.interpret"
+            )
+        raise ValueError(f"the module has no function {name!r}; its kernels are: {kernels}")
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Writes the source to a file, which runs without flashlower."""
+        target = Path(path)
+        target.write_text(self.source, encoding="utf-8")
+        return target
+
+
+def as_module(module: ModuleOp | str) -> ModuleOp:
+    """A module of one's own: parsed from text, or a copy. Raises one error that says what is wrong and where."""
+    if isinstance(module, str):
+        return parse_module(module)
+    if not isinstance(module, ModuleOp):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected a ModuleOp or the text of a module, got {type(module).__name__}")
+    module.verify()
+    return module.clone()
+
+
+def run_passes(module: ModuleOp, passes: list[ModulePass], ctx: Context) -> dict[str, str]:
+    """Runs passes, verifying after each; returns the IR after each by the name of the pass."""
+    stages = {"input": str(module)}
+    for module_pass in passes:
+        module_pass.apply(ctx, module)
+        try:
+            module.verify()
+        except VerifyException as e:
+            raise VerifyException(f"after {module_pass.name}: {e}") from e
+        stages[module_pass.name] = str(module)
+    return stages
+
+
+def compile(
+    module: ModuleOp | str,
+    target: Literal["triton"] = "triton",
+    *,
+    splits: int | Literal["auto"] = "auto",
+    hardware: str = DEFAULT_TARGET,
+) -> Kernel:
+    """
+    Compiles the attention of a module: StableHLO in generic form, attention IR, or both, as text or as a `ModuleOp`.
+
+    `splits` is the number of splits of flash decoding, or "auto" for the cost model's choice; `hardware` is the GPU
+    that schedules are chosen for (h100, h200, a100, mi300x). The given module stays as it is.
+
+    Raises `ValueError` for an unknown target, and xDSL's `DiagnosticException` for modules that cannot be read or
+    lowered; the message says what and where.
+    """
+    if target not in TARGETS:
+        raise ValueError(f"target is {target!r}, expected one of: {', '.join(TARGETS)}")
+    lowered = as_module(module)
+    stages = run_passes(
+        lowered,
+        [
+            FuseAttentionPass(),
+            OutlineAttentionPass(),
+            FlashDecodingPass(splits=splits, target=hardware),
+            ConvertAttentionToTritonPass(target=hardware),
+        ],
+        make_context(),
+    )
+    found = printable_functions(op for op in lowered.ops if isinstance(op, FuncOp))
+    return Kernel(
+        print_module(lowered),
+        stages,
+        tuple(f.sym_name.data for f, obstacle in found.items() if obstacle is None),
+        {f.sym_name.data: obstacle for f, obstacle in found.items() if obstacle is not None},
+    )
