@@ -116,7 +116,7 @@ class Matcher:
             root, root_indices = self._late_division(softmax)
         logit, first_dot = self._find_logit(softmax.exponent)
         computed = self._computed_from(logit.value)
-        reader = ScoreReader(self.tracer, self.folder, logit, computed)
+        reader = ScoreReader(self.n, self.tracer, self.folder, logit, computed)
         score = reader.float_expr(softmax.exponent)
         for guard in softmax.guards:
             self._check_guard(guard, softmax, reader, score)

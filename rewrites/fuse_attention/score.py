@@ -8,7 +8,7 @@ from typing import cast
 from xdsl.ir import SSAValue
 
 from flashlower.rewrites.fuse_attention import hlo
-from flashlower.rewrites.fuse_attention.access import Read, Tracer
+from flashlower.rewrites.fuse_attention.access import Read, Tracer, Var
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder, fit
 from flashlower.rewrites.fuse_attention.expression import (
     Affine,
@@ -64,8 +64,11 @@ class ScoreReader:
     """
     Turns reads into expressions.
 
-    `logit` is the read of the first dot's result, `computed_from_logit` the operations from there to the softmax.
+    `key` is the variable of the keys, `logit` the read of the first dot's result, and `computed_from_logit` what is
+    computed from it.
     """
+
+    key: Var
 
     tracer: Tracer
     folder: ConstantFolder
@@ -99,7 +102,7 @@ class ScoreReader:
             return _constant(read.value, number)
         if self.folder.is_constant(read.value):
             return self._constant_tensor(read)
-        if self._cost(read.value, MAX_INLINED_OPS) <= MAX_INLINED_OPS:
+        if not self._is_per_row(read) and self._cost(read.value, MAX_INLINED_OPS) <= MAX_INLINED_OPS:
             expr = self._elementwise(read)
             if expr is not None:
                 return expr
@@ -107,11 +110,17 @@ class ScoreReader:
 
     def _constant_tensor(self, read: Read) -> Expr:
         """A tensor that depends on no input: a formula of the indices if it is one, else a captured tensor."""
-        symbolic = self._elementwise(read)
-        if symbolic is not None and not captures(symbolic):
-            return symbolic
+        if not self._is_per_row(read):
+            symbolic = self._elementwise(read)
+            if symbolic is not None and not captures(symbolic):
+                return symbolic
         fitted = fit(self.folder, read)
         return _capture(read) if fitted is None else fitted
+
+    def _is_per_row(self, read: Read) -> bool:
+        """Whether a value is float arithmetic that no key takes part in: ALiBi's slopes, say. It is computed once."""
+        op = hlo.owner(read.value)
+        return op is not None and op.name in FLOAT_OPS and not any(i.uses(self.key) for i in read.indices)
 
     def _cost(self, value: SSAValue, limit: int) -> int:
         """How many elementwise operations compute `value`; stops counting beyond the limit."""
