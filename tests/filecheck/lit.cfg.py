@@ -1,14 +1,18 @@
-"""lit finds the FileCheck tests below this directory; `lit tests/filecheck` runs them all."""
+"""lit finds the FileCheck tests below this directory: `make filecheck` runs them all."""
 
 import os
+import sys
 
 import lit.formats
+
+here = os.path.dirname(__file__)
 
 config.name = "flashlower"  # noqa: F821
 config.test_format = lit.formats.ShTest(execute_external=False)  # noqa: F821
 config.suffixes = [".mlir"]  # noqa: F821
-config.test_source_root = os.path.dirname(__file__)  # noqa: F821
-config.environment["PATH"] = os.environ["PATH"]  # noqa: F821
-# The corpus that ships with the project, for tests that start from a real export.
-config.substitutions.append(("%corpus", os.path.join(config.test_source_root, "..", "corpus")))  # noqa: F821
+config.test_source_root = here  # noqa: F821
+config.test_exec_root = os.path.join(here, "..", "..", "build", "lit")  # noqa: F821
+# xdsl-opt and filecheck of this very environment, whatever else is on the path.
+config.environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]  # noqa: F821
+config.substitutions.append(("%corpus", os.path.join(here, "..", "corpus")))  # noqa: F821
 lit_config.maxIndividualTestTime = 120  # noqa: F821

@@ -1,0 +1,27 @@
+# Everyday commands. `make test` is what CI runs; PYTHON names the environment's interpreter.
+PYTHON ?= python
+
+.PHONY: test lint types unit filecheck format docs
+
+test: lint types filecheck unit
+
+lint:
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+types:
+	$(PYTHON) -m pyright
+
+filecheck:
+	$(PYTHON) -m lit.main -q tests/filecheck
+
+unit:
+	$(PYTHON) -m pytest -n auto
+
+format:
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+# Writes the output of the commands in docs/ and README.md anew.
+docs:
+	$(PYTHON) tests/doc_blocks.py --update
