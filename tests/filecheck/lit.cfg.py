@@ -15,4 +15,4 @@ config.test_exec_root = os.path.join(here, "..", "..", "build", "lit")  # noqa: 
 # xdsl-opt and filecheck of this very environment, whatever else is on the path.
 config.environment["PATH"] = os.path.dirname(sys.executable) + os.pathsep + os.environ["PATH"]  # noqa: F821
 config.substitutions.append(("%corpus", os.path.join(here, "..", "corpus")))  # noqa: F821
-lit_config.maxIndividualTestTime = 120  # noqa: F821
+config.maxIndividualTestTime = 120  # noqa: F821

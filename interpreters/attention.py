@@ -1,0 +1,224 @@
+"""What the operations of the attention dialect compute, on NumPy arrays.
+
+This is the definition of the operations that can be run: whole arrays, no tiles, sums in the accumulator's type.
+Operands are brought to the axes `(b..., h, g, m, n | k | d)` as views, and a score region is run once, on arrays that
+broadcast over `(b..., h, g, m, n)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, TensorType
+from xdsl.interpreter import (
+    Interpreter,
+    InterpreterFunctions,
+    PythonValues,
+    ReturnedValues,
+    impl,
+    impl_terminator,
+    register_impls,
+)
+from xdsl.ir import Attribute, SSAValue
+from xdsl.utils.exceptions import InterpretationError, VerifyException
+
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp, YieldOp
+from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes, layout_terms
+from flashlower.dialects.numpy_values import numpy_dtype
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+def to_axes(array: Array, layout: AffineMapAttr, sizes: Mapping[str, int], inner: Sequence[str]) -> Array:
+    """
+    A view of an operand with the axes `(b..., *inner)`, of size 1 where its layout does not have a dimension.
+
+    `sizes` are those of all iteration dimensions, `inner` names the dimensions after the batch.
+    """
+    names = list(sizes)
+    axes = [*range(len(names) - len(INNER_DIMS)), *(names.index(name) for name in inner)]
+    digits: list[int] = []
+    shape: list[int] = []
+    for terms in layout_terms(layout.data):
+        digits += [term.dim for term in terms]
+        shape += [sizes[names[term.dim]] for term in terms]
+    order = [digits.index(axis) for axis in axes if axis in digits]
+    return array.reshape(shape).transpose(order).reshape([sizes[names[a]] if a in digits else 1 for a in axes])
+
+
+def from_axes(
+    array: Array, type: Attribute, layout: AffineMapAttr, sizes: Mapping[str, int], inner: Sequence[str]
+) -> Array:
+    """The inverse of `to_axes`: a result with the axes `(b..., *inner)` in its layout and its type's elements."""
+    names = list(sizes)
+    axes = [*range(len(names) - len(INNER_DIMS)), *(names.index(name) for name in inner)]
+    array = np.broadcast_to(array, [sizes[names[axis]] for axis in axes])
+    indices = layout_terms(layout.data)
+    digits = [term.dim for terms in indices for term in terms]
+    # A dimension that the layout lacks has size 1, so it may go anywhere.
+    array = array.transpose([axes.index(d) for d in digits] + [i for i, axis in enumerate(axes) if axis not in digits])
+    shape = [int(np.prod([sizes[names[term.dim]] for term in terms], dtype=np.int64)) for terms in indices]
+    return array.reshape(shape).astype(numpy_dtype(cast(TensorType[Attribute], type).element_type))
+
+
+def softmax_sums(s: Array, v: Array, sink: Array | None = None) -> tuple[Array, Array]:
+    """
+    `(out, lse)` of logits `s` [..., m, n] and values `v` [..., n, d], with a further logit `sink` [..., m, 1].
+
+    Rows whose logits are all -inf give 0 and -inf (or the sink), NaN propagates.
+    """
+    top = np.max(s, axis=-1, keepdims=True, initial=-np.inf)
+    masked = top == -np.inf
+    if sink is not None:
+        top = np.maximum(top, sink)
+    top = np.where(top == -np.inf, top.dtype.type(0), top)
+    weights = np.exp(s - top)
+    total = np.sum(weights, axis=-1, keepdims=True)
+    if sink is not None:
+        total = total + np.exp(sink - top)
+    # Without a weight there is nothing to scale: 0 / 0, or 0 * NaN.
+    out: Array = np.where(masked, np.zeros((), s.dtype), np.matmul(weights, v) / total)
+    return out, (top + np.log(total))[..., 0]
+
+
+class _Problem:
+    """The operands of one `attention.sdpa` or `attention.partial` on their axes, and the logits."""
+
+    def __init__(self, interpreter: Interpreter, op: AttentionOp, args: PythonValues):
+        values: dict[SSAValue, Array] = {value: np.asarray(arg) for value, arg in zip(op.operands, args)}
+        self.sizes = _sizes_of(op, values)
+        self.dtype = numpy_dtype(op.accumulator_type)
+        q, k, v = (
+            self._operand(values[value], layout, dims)
+            for value, layout, dims in (
+                (op.query, op.query_layout, "mk"),
+                (op.key, op.key_layout, "nk"),
+                (op.value, op.value_layout, "nd"),
+            )
+        )
+        q, k = (np.broadcast_to(x, (*x.shape[:-1], self.sizes["k"])) for x in (q, k))
+        v = np.broadcast_to(v, (*v.shape[:-2], self.sizes["n"], v.shape[-1]))
+        keys = self.sizes["n"]
+        self.positions = np.arange(keys)
+        self.lengths = np.asarray(keys)
+        if op.kv_lens is not None and op.kv_lens_layout is not None:
+            lengths = to_axes(values[op.kv_lens], op.kv_lens_layout, self.sizes, ("h", "g"))
+            self.lengths = np.clip(lengths, 0, keys)[..., None, None]
+            # Keys beyond a length do not exist: 0 * NaN must not bring them back.
+            v = np.where(self.positions[:, None] < self.lengths, v, self.dtype.type(0))
+        self.v = v
+        self.sinks: Array | None = None
+        if op.sinks is not None and op.sinks_layout is not None:
+            sinks = to_axes(values[op.sinks], op.sinks_layout, self.sizes, ("h", "g"))
+            self.sinks = sinks.astype(self.dtype)[..., None, None]
+        s = np.matmul(q, np.swapaxes(k, -1, -2)) * self.dtype.type(op.scale.value.data)
+        self.s = self._score(interpreter, op, s)
+
+    def _operand(self, array: Array, layout: AffineMapAttr, dims: str) -> Array:
+        return to_axes(array, layout, self.sizes, ("h", "g", *dims)).astype(self.dtype, copy=False)
+
+    def _score(self, interpreter: Interpreter, op: AttentionOp, s: Array) -> Array:
+        """The final logits, -inf at keys that do not exist."""
+        full = tuple(size for name, size in self.sizes.items() if name not in "kd")
+        if op.score.blocks:
+            heads, group, queries, keys = full[-4:]
+            batch = np.indices(full[:-4], sparse=True) if op.batch_rank else ()
+            indices = [
+                *(index.reshape(*index.shape, 1, 1, 1, 1) for index in batch),
+                np.arange(heads * group).reshape(heads, group, 1, 1),
+                np.arange(queries)[:, None],
+                np.arange(keys),
+            ]
+            (s,) = interpreter.run_ssacfg_region(op.score, (s, *indices), "score")
+            s = np.asarray(s, self.dtype)
+        s = np.where(self.positions < self.lengths, s, self.dtype.type(-np.inf))
+        return np.broadcast_to(s, full)
+
+
+def _sizes_of(op: AttentionOp, values: Mapping[SSAValue, Array]) -> dict[str, int]:
+    """Sizes of the iteration dimensions by the shapes at hand, and by the types of results."""
+    sizes = DimSizes.of(op.batch_rank)
+    try:
+        for name, value, layout in op.layouts():
+            shape = values[value].shape if value in values else cast(TensorType[Attribute], value.type).get_shape()
+            sizes.add(name, shape, layout.data)
+    except VerifyException as e:
+        raise InterpretationError(f"{op.name}: {e}") from e
+    by_name = sizes.by_name()
+    for name, size in by_name.items():
+        if size == DYNAMIC_INDEX:
+            raise InterpretationError(f"{op.name}: no operand gives the size of {name}")
+    return by_name
+
+
+@register_impls
+class AttentionFunctions(InterpreterFunctions):
+    """`attention.sdpa`, `attention.partial` and `attention.combine` on NumPy arrays."""
+
+    @impl_terminator(YieldOp)
+    def run_yield(self, interpreter: Interpreter, op: YieldOp, args: PythonValues) -> tuple[Any, PythonValues]:
+        return ReturnedValues(args), ()
+
+    @impl(SdpaOp)
+    def run_sdpa(self, interpreter: Interpreter, op: SdpaOp, args: PythonValues) -> PythonValues:
+        with np.errstate(all="ignore"):
+            problem = _Problem(interpreter, op, args)
+            out, lse = softmax_sums(problem.s, problem.v, problem.sinks)
+            return _results(op, out, lse, problem.sizes)
+
+    @impl(PartialOp)
+    def run_partial(self, interpreter: Interpreter, op: PartialOp, args: PythonValues) -> PythonValues:
+        splits, tile = op.num_splits, op.tile.value.data
+        with np.errstate(all="ignore"):
+            problem = _Problem(interpreter, op, args)
+            s, v, keys = problem.s, problem.v, problem.sizes["n"]
+            v = np.broadcast_to(v, (*s.shape[:-2], *v.shape[-2:]))
+            out = np.zeros((splits, *s.shape[:-1], v.shape[-1]), problem.dtype)
+            lse = np.full((splits, *s.shape[:-1]), -np.inf, problem.dtype)
+            tiles = -(-problem.lengths // tile)
+            for i in range(splits):
+                first, last = tiles * i // splits * tile, tiles * (i + 1) // splits * tile
+                # Sequences have different lengths: look at what any of them has in this split.
+                start = int(np.min(first, initial=keys))
+                stop = min(int(np.max(last, initial=0)), keys)
+                if start >= stop:
+                    continue
+                positions = problem.positions[start:stop]
+                mine = (first <= positions) & (positions < last)
+                s_i, v_i = s[..., start:stop], v[..., start:stop, :]
+                if not mine.all():
+                    s_i = np.where(mine, s_i, problem.dtype.type(-np.inf))
+                    # A value of another split has weight 0, which a NaN in it must not turn to NaN.
+                    v_i = np.where(np.swapaxes(mine, -1, -2), v_i, problem.dtype.type(0))
+                out[i], lse[i] = softmax_sums(s_i, v_i)
+        # [split, b..., h, g, m, d] to [b..., h, g, split, m, d]
+        return np.moveaxis(out, 0, -3), np.moveaxis(lse, 0, -2)
+
+    @impl(CombineOp)
+    def run_combine(self, interpreter: Interpreter, op: CombineOp, args: PythonValues) -> PythonValues:
+        partial, partial_lse = np.asarray(args[0]), np.asarray(args[1])
+        sizes = dict(op.dim_sizes())
+        *batch, heads, group, _, queries, head_size = partial.shape
+        sizes.update(zip(sizes, batch))
+        sizes.update(h=heads, g=group, m=queries, d=head_size)
+        sink: Array | None = None
+        if op.sinks is not None and op.sinks_layout is not None:
+            sink = to_axes(np.asarray(args[2]), op.sinks_layout, sizes, ("h", "g")).astype(partial.dtype)
+            sink = sink[..., None, None]
+        with np.errstate(all="ignore"):
+            # One row of logits, the splits, for every query: [.., m, 1, split] and [.., m, split, d].
+            s = np.swapaxes(partial_lse, -1, -2)[..., None, :]
+            v = np.where(partial_lse[..., None] == -np.inf, partial.dtype.type(0), partial)
+            v = np.swapaxes(v, -3, -2)
+            out, lse = softmax_sums(s, v, None if sink is None else sink[..., None])
+            return _results(op, out[..., 0, :], lse[..., 0], sizes)
+
+
+def _results(op: SdpaOp | CombineOp, out: Array, lse: Array, sizes: Mapping[str, int]) -> PythonValues:
+    results = [from_axes(out, op.output.type, op.output_layout, sizes, ("h", "g", "m", "d"))]
+    if op.lse is not None and op.lse_layout is not None:
+        results.append(from_axes(lse, op.lse.type, op.lse_layout, sizes, ("h", "g", "m")))
+    return tuple(results)

@@ -1,0 +1,30 @@
+"""Runs the text of a StableHLO module on JAX's CPU client, the reference implementation of what we print."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def run_on_jax(text: str, args: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
+    """The results of a module's `main`, given as text in generic or pretty form. Needs the extra `jax`."""
+    # JAX has no public way to run a module that it did not trace.
+    import jax
+    from jax._src import compiler
+    from jax._src.interpreters import mlir
+    from jax._src.lib import xla_client
+    from jax._src.lib.mlir import ir
+
+    device = jax.devices("cpu")[0]
+    with mlir.make_ir_context():
+        module = ir.Module.parse(text)
+        # JAX asks for the module's name, which other front ends do not give.
+        module.operation.attributes["sym_name"] = ir.StringAttr.get("module")
+        executable = compiler.backend_compile_and_load(
+            device.client, module, xla_client.DeviceList((device,)), xla_client.CompileOptions(), []
+        )
+    with jax.enable_x64(True):
+        arrays = [jax.device_put(np.asarray(a), device) for a in args]
+        return [np.asarray(r) for r in executable.execute(arrays)]

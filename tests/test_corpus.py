@@ -1,0 +1,161 @@
+"""Locks in the whole path on real exports: JAX, PyTorch and ONNX in, the numbers of the original out.
+
+Each module of the corpus is fused, split, lowered and run, and compared with the outputs that its own framework
+computed: with attention by NumPy, by the emitted kernels in Triton's interpreter, and decomposed into StableHLO again.
+Modules that only look like attention must come out unfused, and right all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from functools import cache
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr
+from xdsl.dialects.func import CallOp, FuncOp
+from xdsl.passes import ModulePass
+from xdsl.printer import Printer
+
+import flashlower as fl
+from flashlower.dialects.parsing import make_context, parse_module
+from flashlower.interpreters import argument_types, find_function, run_module
+from flashlower.rewrites.decompose_attention import DecomposeAttentionPass
+from flashlower.rewrites.flash_decoding import FlashDecodingPass
+from flashlower.rewrites.fuse_attention import FuseAttentionPass
+
+CORPUS = Path(__file__).parent / "corpus"
+GROUPS = {
+    f"{front_end}/{name}": case["groups"]
+    for front_end in ("jax", "torch", "onnx")
+    for name, case in json.loads((CORPUS / front_end / "meta.json").read_text()).items()
+}
+TOLERANCE = {"float32": 1e-5, "float16": 2e-3, "bfloat16": 1e-2}
+"""Largest relative error, by the dtype of the result."""
+
+
+@cache
+def text_of(case: str) -> str:
+    return (CORPUS / f"{case}.mlir").read_text()
+
+
+def data_of(case: str, module: ModuleOp) -> tuple[list[Any], list[Any]]:
+    """Inputs in the function's dtypes (bf16 is stored as f32), and expected outputs."""
+    with np.load(CORPUS / f"{case}.npz") as data:
+        inputs = [data[f"in{i}"].astype(dtype) for i, (_, dtype) in enumerate(argument_types(module))]
+        expected = [data[f"out{i}"] for i in range(sum(name.startswith("out") for name in data.files))]
+    return inputs, expected
+
+
+def check(results: Any, expected: Sequence[Any]) -> None:
+    results = results if isinstance(results, tuple | list) else (results,)
+    assert len(results) == len(expected)
+    for result, want in zip(results, expected, strict=True):
+        assert result.shape == want.shape
+        if result.dtype.kind in "iub":
+            assert np.array_equal(result, want)
+            continue
+        difference = result.astype(np.float64) - want.astype(np.float64)
+        error = np.linalg.norm(difference.ravel()) / np.linalg.norm(want.astype(np.float64).ravel())
+        assert error <= TOLERANCE[str(result.dtype)]
+
+
+def run_passes(module: ModuleOp, *passes: ModulePass) -> ModuleOp:
+    context = make_context()
+    for module_pass in passes:
+        module_pass.apply(context, module)
+        module.verify()
+    return module
+
+
+def names_in(module: ModuleOp) -> list[str]:
+    return [op.name for op in module.walk()]
+
+
+def test_the_corpus_is_complete() -> None:
+    assert len(GROUPS) == 29
+    assert sum(GROUPS.values()) == 29
+    assert sum(groups == 0 for groups in GROUPS.values()) == 5
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_groups_are_found(case: str) -> None:
+    module = run_passes(parse_module(text_of(case)), FuseAttentionPass())
+    assert names_in(module).count("attention.sdpa") == GROUPS[case]
+    if GROUPS[case]:
+        # Nothing of a softmax is left behind.
+        assert "stablehlo.exponential" not in names_in(module)
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_attention_by_numpy(case: str) -> None:
+    module = parse_module(text_of(case))
+    inputs, expected = data_of(case, module)
+    check(fl.interpret(module, *inputs), expected)
+
+
+@pytest.mark.parametrize("case", GROUPS)
+@pytest.mark.parametrize("splits", ["auto", 3])
+def test_attention_by_emitted_kernels(case: str, splits: Any) -> None:
+    module = parse_module(text_of(case))
+    inputs, expected = data_of(case, module)
+    check(fl.interpret(module, *inputs, kernels="triton", splits=splits), expected)
+
+
+@pytest.mark.parametrize("case", GROUPS)
+@pytest.mark.parametrize("splits", [1, 2, 7])
+def test_fused_split_and_decomposed(case: str, splits: int) -> None:
+    module = parse_module(text_of(case))
+    inputs, expected = data_of(case, module)
+    run_passes(module, FuseAttentionPass(), FlashDecodingPass(splits=splits), DecomposeAttentionPass())
+    assert not any(name.startswith("attention.") for name in names_in(module))
+    check(run_module(module, inputs), expected)
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_decomposed_on_jax(case: str) -> None:
+    pytest.importorskip("jax", reason="the extra jax is not installed")
+    from jax_client import run_on_jax
+
+    module = parse_module(text_of(case))
+    inputs, expected = data_of(case, module)
+    run_passes(module, FuseAttentionPass(), FlashDecodingPass(splits=3), DecomposeAttentionPass())
+    rename_to_main(module)
+    printed = StringIO()
+    Printer(printed, print_generic_format=True).print_op(module)
+    check(run_on_jax(printed.getvalue(), inputs), expected)
+
+
+def rename_to_main(module: ModuleOp) -> None:
+    """JAX's client runs the function main."""
+    entry: FuncOp = find_function(module)
+    calls = [op for op in module.walk() if isinstance(op, CallOp) and op.callee.string_value() == entry.sym_name.data]
+    for call in calls:
+        call.callee = SymbolRefAttr("main")
+    entry.sym_name = StringAttr("main")
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_xdsl_opt_splits_every_module(case: str) -> None:
+    output = xdsl_opt(case, "fuse-attention,flash-decoding{splits=2}")
+    assert output.count("attention.partial") == output.count("attention.combine") == GROUPS[case]
+
+
+@pytest.mark.parametrize("case", GROUPS)
+def test_xdsl_opt_prints_a_file_that_python_runs(case: str, tmp_path: Path) -> None:
+    passes = "fuse-attention,outline-attention,flash-decoding{splits=4},convert-attention-to-triton"
+    file = tmp_path / "kernels.py"
+    file.write_text(xdsl_opt(case, passes, "-t", "triton"))
+    subprocess.run([sys.executable, str(file)], check=True, timeout=120)
+    assert file.read_text().count("@triton.jit") == 2 * GROUPS[case]
+
+
+def xdsl_opt(case: str, passes: str, *options: str) -> str:
+    command = [str(Path(sys.executable).with_name("xdsl-opt")), str(CORPUS / f"{case}.mlir"), "-p", passes, *options]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
