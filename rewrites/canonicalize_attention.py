@@ -1,1 +1,123 @@
 """Canonicalisation patterns of the attention dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseIntOrFPElementsAttr
+from xdsl.ir import Attribute, SSAValue
+from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
+from xdsl.traits import ConstantLike
+from xdsl.utils.hints import isa
+
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp, YieldOp
+from flashlower.dialects.numpy_values import dense_to_numpy
+
+
+def _rebuild(
+    op: SdpaOp | PartialOp | CombineOp,
+    rewriter: PatternRewriter,
+    operands: Sequence[SSAValue | None],
+    dropped: str,
+    lse_type: Attribute | None,
+) -> None:
+    """Replaces an operation by one of its kind with other operands, without one property, and maybe without an LSE."""
+    new_op = type(op).build(
+        operands=operands,
+        result_types=[op.output.type, lse_type],
+        properties={
+            name: value for name, value in op.properties.items() if name not in (dropped, "operandSegmentSizes")
+        },
+        attributes=op.attributes,
+        regions=[op.detach_region(region) for region in op.regions],
+    )
+    # An LSE is the last result, so one that is not made any more is what is missing.
+    missing = len(op.results) - len(new_op.results)
+    rewriter.replace(op, new_op, [*new_op.results, *[None] * missing])
+
+
+class DropUnusedLse(RewritePattern):
+    """An LSE that nothing reads is not computed."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: SdpaOp | CombineOp, rewriter: PatternRewriter, /) -> None:
+        if op.lse is None or op.lse.first_use is not None:
+            return
+        if isinstance(op, SdpaOp):
+            operands = [op.query, op.key, op.value, op.kv_lens, op.sinks]
+        else:
+            operands = [op.partial, op.partial_lse, op.sinks]
+        _rebuild(op, rewriter, operands, "lse_layout", None)
+
+
+class DropIdentityScore(RewritePattern):
+    """A score region that yields the logit as it is becomes the empty region."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: AttentionOp, rewriter: PatternRewriter, /) -> None:
+        if not op.score.blocks:
+            return
+        block = op.score.block
+        terminator = block.last_op
+        # Everything that a score region may hold is pure, so the other operations in it are dead.
+        if not isinstance(terminator, YieldOp) or terminator.value is not block.args[0]:
+            return
+        for inner in reversed(list(block.ops)):
+            rewriter.erase(inner)
+        op.score.erase_block(block)
+        rewriter.notify_op_modified(op)
+
+
+class DropFullLengths(RewritePattern):
+    """Constant lengths that cover all keys say nothing."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: SdpaOp | PartialOp, rewriter: PatternRewriter, /) -> None:
+        if op.kv_lens is None or (keys := op.dim_sizes()["n"]) == DYNAMIC_INDEX:
+            return
+        literal = ConstantLike.get_constant_value(op.kv_lens)
+        if not isa(literal, DenseIntOrFPElementsAttr) or np.any(dense_to_numpy(literal) < keys):
+            return
+        lse_type = None if op.lse is None else op.lse.type
+        _rebuild(op, rewriter, [op.query, op.key, op.value, None, op.sinks], "kv_lens_layout", lse_type)
+
+
+class ConvertSingleSplit(RewritePattern):
+    """A combine of the one split of a partial is attention over whole sequences."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: CombineOp, rewriter: PatternRewriter, /) -> None:
+        partial = op.partial.owner
+        if not isinstance(partial, PartialOp) or partial.num_splits != 1 or not combines_alone(op, partial):
+            return
+        layouts = {name: layout for name, _, layout in partial.layouts()}
+        layouts["out"] = op.output_layout
+        for name, layout in (("sinks", op.sinks_layout), ("lse", op.lse_layout)):
+            if layout is not None:
+                layouts[name] = layout
+        new_op = SdpaOp(
+            partial.query,
+            partial.key,
+            partial.value,
+            layouts,
+            partial.scale.value.data,
+            op.output.type,
+            kv_lens=partial.kv_lens,
+            sinks=op.sinks,
+            score=partial.detach_region(partial.score),
+            lse_type=None if op.lse is None else op.lse.type,
+            schedule=partial.schedule,
+            attributes={**partial.attributes, **op.attributes},
+        )
+        rewriter.replace(op, new_op)
+        rewriter.erase(partial)
+
+
+def combines_alone(combine: CombineOp, partial: PartialOp) -> bool:
+    """Whether the combine reads both results of the partial, and nothing else reads either."""
+    return (
+        combine.partial is partial.output
+        and combine.partial_lse is partial.lse
+        and all(result.has_one_use() for result in partial.results)
+    )

@@ -193,11 +193,16 @@ class DimSizes:
             )
         if len(shape) != len(layout.results):
             raise VerifyException(f"{what} has rank {len(shape)} but its layout has {len(layout.results)} indices")
+        used: set[int] = set()
         for position, (size, expr) in enumerate(zip(shape, layout.results)):
             try:
                 terms = index_terms(expr)
             except ValueError as e:
                 raise VerifyException(f"index {position} of the layout of {what}: {e}") from e
+            for term in terms:
+                if term.dim in used:
+                    raise VerifyException(f"the layout of {what} uses {self.names[term.dim]} in two indices")
+                used.add(term.dim)
             self._add_index(f"dimension {position} of {what}", size, terms)
 
     def _add_index(self, where: str, size: int, terms: tuple[Term, ...]) -> None:

@@ -15,10 +15,10 @@ from xdsl.dialects.builtin import (
     FloatAttr,
     IndexType,
     IntegerAttr,
-    IntegerType,
     TensorType,
     f32,
     f64,
+    i32,
     i64,
 )
 from xdsl.ir import Attribute, Operation, Region, SSAValue
@@ -57,8 +57,6 @@ from flashlower.dialects.attention.layout import (
     DimSizes,
     NamedTerms,
     batch_rank_of,
-    index_terms,
-    layout_shape,
     resolve_layout,
 )
 from flashlower.dialects.attention.score import (
@@ -104,11 +102,12 @@ class AttentionCanonicalizationTrait(HasCanonicalizationPatternsTrait):
         # A dialect never depends on rewrites when it loads; xDSL's own dialects import theirs here as well.
         from flashlower.rewrites.canonicalize_attention import (  # noqa: PLC0415
             ConvertSingleSplit,
+            DropFullLengths,
             DropIdentityScore,
             DropUnusedLse,
         )
 
-        return (DropUnusedLse(), DropIdentityScore(), ConvertSingleSplit())
+        return (DropUnusedLse(), DropIdentityScore(), DropFullLengths(), ConvertSingleSplit())
 
 
 class AttentionOp(IRDLOperation, ABC):
@@ -193,7 +192,7 @@ class AttentionOp(IRDLOperation, ABC):
         self._verify_dims("v", self.value_layout, "mk")
         if self.kv_lens is not None and self.kv_lens_layout is not None:
             element_type = cast(TensorOf, self.kv_lens.type).element_type
-            if not isinstance(element_type, IntegerType) or element_type.width.data not in (32, 64):
+            if element_type not in (i32, i64):
                 raise VerifyException(f"kv_lens has element type {element_type}, expected i32 or i64")
             self._verify_dims("kv_lens", self.kv_lens_layout, "mnkd")
         self.dim_sizes()
@@ -495,7 +494,7 @@ class PartialOp(AttentionOp):
     lse = result_def(TensorType)
 
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
-    traits = traits_def(Pure())
+    traits = traits_def(Pure(), AttentionCanonicalizationTrait())
 
     def __init__(
         self,
@@ -700,13 +699,14 @@ class CombineOp(IRDLOperation):
             if (value is None) != (layout is None):
                 raise VerifyException(f"{name} and {name}_layout must be given together")
         sizes = self.dim_sizes()
-        _verify_shape("out", self.output.type, self.output_layout, sizes)
+        given = DimSizes(tuple(sizes), dict(enumerate(sizes.values())), dict.fromkeys(range(len(sizes)), "partial"))
+        given.add("out", self.output.type.get_shape(), self.output_layout.data)
         _verify_covered(self.output_layout, sizes, "out", "hgmd", self.batch_rank)
-        _verify_sinks(self.sinks, self.sinks_layout)
         if self.sinks is not None and self.sinks_layout is not None:
-            _verify_shape("sinks", self.sinks.type, self.sinks_layout, sizes)
+            given.add("sinks", cast(TensorOf, self.sinks.type).get_shape(), self.sinks_layout.data)
+        _verify_sinks(self.sinks, self.sinks_layout)
         if self.lse is not None and self.lse_layout is not None:
-            _verify_shape("lse", self.lse.type, self.lse_layout, sizes)
+            given.add("lse", self.lse.type.get_shape(), self.lse_layout.data)
             _verify_covered(self.lse_layout, sizes, "lse", "hgm", self.batch_rank)
         _verify_lse_type(self.lse, cast(AnyFloat, partial.element_type))
 
@@ -763,15 +763,3 @@ class CombineOp(IRDLOperation):
             },
             attributes=dict(attributes.data) if attributes is not None else {},
         )
-
-
-def _verify_shape(name: str, type: Attribute, layout: AffineMapAttr, sizes: Mapping[str, int]) -> None:
-    for expr in layout.data.results:
-        try:
-            index_terms(expr)
-        except ValueError as e:
-            raise VerifyException(f"the layout of {name}: {e}") from e
-    found = cast(TensorOf, type).get_shape()
-    expected = layout_shape(layout.data, sizes)
-    if len(found) != len(expected) or any(a != b and DYNAMIC_INDEX not in (a, b) for a, b in zip(found, expected)):
-        raise VerifyException(f"{name} has shape {list(found)}, expected {list(expected)} by its layout")

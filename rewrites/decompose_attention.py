@@ -1,0 +1,248 @@
+"""`decompose-attention`: attention operations as plain StableHLO, so that a reader sees what they mean.
+
+The forms are those of the note on flash decoding (Dao et al., 2023): with the keys cut into G splits,
+
+    [Bs..., N, K] -> [Bs..., G, N/G, K]          (keys and values)
+    S = scale * Q K^T, M = max(S), P = exp(S - M), L = sum(P), LSE = M + log(L), O' = P V / L    per split
+    scale = softmax(LSE over G), O = sum(scale * O' over G)
+
+Where the splits of a partial are not equally long (lengths, or a number of keys that the tiles do not divide), each
+split sees all keys, and those of the others are masked; nothing is padded.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import DYNAMIC_INDEX, ModuleOp, i64
+from xdsl.ir import Attribute, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import (
+    GreedyRewritePatternApplier,
+    PatternRewriter,
+    PatternRewriteWalker,
+    RewritePattern,
+    op_type_rewrite_pattern,
+)
+from xdsl.utils.exceptions import DiagnosticException
+
+from flashlower.dialects import stablehlo
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
+from flashlower.dialects.stablehlo import ComparisonDirection
+from flashlower.rewrites.decompose.axes import Named, TensorBuilder
+from flashlower.rewrites.decompose.score import ScoreTensors
+
+
+def _static_sizes(op: AttentionOp | CombineOp) -> dict[str, int]:
+    sizes = op.dim_sizes()
+    dynamic = [name for name, size in sizes.items() if size == DYNAMIC_INDEX]
+    if dynamic:
+        raise DiagnosticException(
+            f"decompose-attention: {op.name} has dynamic sizes ({', '.join(dynamic)}); only static ones have a form in "
+            "plain StableHLO"
+        )
+    return sizes
+
+
+def _with_split(sizes: dict[str, int], splits: int) -> dict[str, int]:
+    """The sizes with an axis for splits where `attention.partial` has it: before m."""
+    result: dict[str, int] = {}
+    for name, size in sizes.items():
+        if name == "m":
+            result["split"] = splits
+        result[name] = size
+    return result
+
+
+class _Softmax:
+    """A softmax over one axis that is not normalised yet, with a further logit `sinks`."""
+
+    def __init__(self, builder: TensorBuilder, s: Named, axis: str, sinks: Named | None):
+        self.builder = builder
+        zero = builder.constant(0.0, s.element_type)
+        top = builder.reduce(s, axis, "maximum", -math.inf, "row_max")
+        self.masked = self._is_lowest(top)
+        """Rows without a finite logit."""
+        nothing = self.masked
+        if sinks is not None:
+            top = builder.elementwise(stablehlo.MaxOp, top, sinks, hint="row_max")
+            nothing = self._is_lowest(top)
+        # In a row of nothing but -inf, exp(-inf - -inf) would be NaN: with 0 in its place, weights are 0.
+        self.top = builder.select(nothing, zero, top, "row_max")
+        self.weights = self._weights(s, "weights")
+        self.total = builder.reduce(self.weights, axis, "add", 0.0, "row_sum")
+        if sinks is not None:
+            sink_weight = self._weights(sinks, "sink_weight")
+            self.total = builder.elementwise(stablehlo.AddOp, self.total, sink_weight, hint="row_sum")
+
+    def _is_lowest(self, x: Named) -> Named:
+        lowest = self.builder.constant(-math.inf, x.element_type)
+        return self.builder.compare(x, ComparisonDirection.EQ, lowest)
+
+    def _weights(self, s: Named, hint: str) -> Named:
+        shifted = self.builder.elementwise(stablehlo.SubtractOp, s, self.top)
+        return self.builder.elementwise(stablehlo.ExpOp, shifted, hint=hint)
+
+    def lse(self) -> Named:
+        """The log-sum-exp of every row: -inf where there is nothing to sum."""
+        log = self.builder.elementwise(stablehlo.LogOp, self.total)
+        return self.builder.elementwise(stablehlo.AddOp, self.top, log, hint="lse")
+
+    def normalise(self, x: Named, hint: str) -> Named:
+        """`x` over the row's sum; 0 in rows without a finite logit."""
+        quotient = self.builder.elementwise(stablehlo.DivOp, x, self.total)
+        zero = self.builder.constant(0.0, x.element_type)
+        return self.builder.select(self.masked, zero, quotient, hint)
+
+
+class _Attention:
+    """The output, and the softmax, of an `attention.sdpa` or `attention.partial`."""
+
+    def __init__(self, builder: TensorBuilder, op: AttentionOp, keys: int):
+        self.builder = builder
+        self.op = op
+        self.keys = keys
+        """The number of keys, over all splits."""
+        self.values = builder.convert(builder.read(op.value, op.value_layout, "v"), op.accumulator_type)
+        self.scores = self._scores()
+        self.lengths = self._lengths()
+
+    def _scores(self) -> Named:
+        builder, op = self.builder, self.op
+        q = builder.read(op.query, op.query_layout, "q")
+        k = builder.read(op.key, op.key_layout, "k")
+        scores = builder.dot(q, k, "k", op.accumulator_type, "scores")
+        if op.scale.value.data != 1.0:
+            scale = builder.constant(op.scale.value.data, op.accumulator_type)
+            scores = builder.elementwise(stablehlo.MulOp, scores, scale, hint="scores")
+        if op.score.blocks:
+            scores = ScoreTensors(builder, op, scores).run()
+        axes = ("split", "n") if builder.keys_are_split else ("n",)
+        return builder.align(scores, axes=axes)[0]
+
+    def _lengths(self) -> Named | None:
+        """The lengths in i64; keys beyond them are masked. A value there may be NaN, so it is replaced as well."""
+        builder, op = self.builder, self.op
+        if op.kv_lens is None or op.kv_lens_layout is None:
+            return None
+        lengths = builder.convert(builder.read(op.kv_lens, op.kv_lens_layout, "kv_lens"), i64)
+        lowest, highest = (builder.constant(bound, i64) for bound in (0, self.keys))
+        clamped = builder.emit(stablehlo.ClampOp(lowest.value, lengths.value, highest.value), "kv_lens")
+        lengths = Named(clamped, lengths.axes)
+        self._keep(builder.compare(builder.iota("n"), ComparisonDirection.LT, lengths))
+        return lengths
+
+    def _keep(self, keys: Named) -> None:
+        self.scores = self.builder.where(keys, self.scores, -math.inf)
+        self.values = self.builder.where(keys, self.values, 0.0)
+
+    def separate_splits(self, splits: int, tile: int) -> None:
+        """Masks, for every split, the keys of the others: split i has tiles floor(T * i / splits) and on."""
+        builder = self.builder
+        keys, split = builder.iota("n"), builder.iota("split")
+        tile_size, count = builder.constant(tile, i64), builder.constant(splits, i64)
+        if self.lengths is None:
+            tiles = builder.constant(-(-self.keys // tile), i64)
+        else:
+            rounded = builder.elementwise(stablehlo.AddOp, self.lengths, builder.constant(tile - 1, i64))
+            tiles = builder.elementwise(stablehlo.DivOp, rounded, tile_size, hint="tiles")
+
+        def start(index: Named, hint: str) -> Named:
+            share = builder.elementwise(stablehlo.MulOp, tiles, index)
+            first_tile = builder.elementwise(stablehlo.DivOp, share, count)
+            return builder.elementwise(stablehlo.MulOp, first_tile, tile_size, hint=hint)
+
+        following = builder.elementwise(stablehlo.AddOp, split, builder.constant(1, i64))
+        above = builder.compare(keys, ComparisonDirection.GE, start(split, "split_start"))
+        below = builder.compare(keys, ComparisonDirection.LT, start(following, "split_end"))
+        self._keep(builder.elementwise(stablehlo.AndOp, above, below, hint="in_split"))
+
+    def run(self, sinks: Named | None = None) -> tuple[Named, _Softmax]:
+        softmax = _Softmax(self.builder, self.scores, "n", sinks)
+        out = self.builder.dot(softmax.weights, self.values, "n", self.op.accumulator_type, "out")
+        return softmax.normalise(out, "out"), softmax
+
+
+def _sinks(builder: TensorBuilder, op: SdpaOp | CombineOp, element_type: Attribute) -> Named | None:
+    if op.sinks is None or op.sinks_layout is None:
+        return None
+    return builder.convert(builder.read(op.sinks, op.sinks_layout, "sinks"), element_type)
+
+
+def _results(builder: TensorBuilder, op: SdpaOp | CombineOp, out: Named, softmax: _Softmax) -> list[SSAValue]:
+    results = [builder.write(out, op.output_layout, op.output.type)]
+    if op.lse is not None and op.lse_layout is not None:
+        results.append(builder.write(softmax.lse(), op.lse_layout, op.lse.type))
+    return results
+
+
+class DecomposeSdpa(RewritePattern):
+    """`attention.sdpa` to StableHLO."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: SdpaOp, rewriter: PatternRewriter, /) -> None:
+        sizes = _static_sizes(op)
+        builder = TensorBuilder(rewriter, sizes)
+        out, softmax = _Attention(builder, op, sizes["n"]).run(_sinks(builder, op, op.accumulator_type))
+        rewriter.replace(op, [], _results(builder, op, out, softmax))
+
+
+class DecomposePartial(RewritePattern):
+    """`attention.partial` to StableHLO: over reshaped keys if the splits are equally long, else over masked ones."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: PartialOp, rewriter: PatternRewriter, /) -> None:
+        sizes = _static_sizes(op)
+        keys, splits, tile = sizes["n"], op.num_splits, op.tile.value.data
+        chunk = keys // splits
+        even = op.kv_lens is None and keys == chunk * splits and (chunk % tile == 0 or splits == 1)
+        sizes = _with_split(sizes, splits)
+        if even:
+            sizes["n"] = chunk
+        builder = TensorBuilder(rewriter, sizes, keys_are_split=even)
+        attention = _Attention(builder, op, keys)
+        if not even:
+            attention.separate_splits(splits, tile)
+        out, softmax = attention.run()
+        axes = [name for name in sizes if name not in "nkd"]
+        (lse,) = builder.align(softmax.lse(), axes=axes)
+        (out,) = builder.align(out, axes=[*axes, "d"])
+        rewriter.replace(op, [], [out.value, lse.value])
+
+
+class DecomposeCombine(RewritePattern):
+    """`attention.combine` to StableHLO: the splits' outputs, weighted with softmax(LSE)."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: CombineOp, rewriter: PatternRewriter, /) -> None:
+        sizes = _with_split(_static_sizes(op), op.num_splits)
+        builder = TensorBuilder(rewriter, sizes)
+        axes = tuple(name for name in sizes if name not in "nkd")
+        partial = Named(op.partial, (*axes, "d"))
+        partial_lse = Named(op.partial_lse, axes)
+        softmax = _Softmax(builder, partial_lse, "split", _sinks(builder, op, partial.element_type))
+        scale = softmax.normalise(softmax.weights, "scale")
+        # An empty split has weight 0, whatever its output holds.
+        lowest = builder.constant(-math.inf, partial_lse.element_type)
+        empty = builder.compare(partial_lse, ComparisonDirection.EQ, lowest)
+        partial = builder.select(empty, builder.constant(0.0, partial.element_type), partial)
+        out = builder.reduce(builder.elementwise(stablehlo.MulOp, partial, scale), "split", "add", 0.0, "out")
+        rewriter.replace(op, [], _results(builder, op, out, softmax))
+
+
+@dataclass(frozen=True)
+class DecomposeAttentionPass(ModulePass):
+    """
+    Rewrites `attention.sdpa`, `attention.partial` and `attention.combine` as plain StableHLO.
+
+    Raises `DiagnosticException` for an operation with dynamic sizes, and for a score region with an operation that
+    StableHLO has no form for.
+    """
+
+    name = "decompose-attention"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        patterns = GreedyRewritePatternApplier([DecomposeSdpa(), DecomposePartial(), DecomposeCombine()])
+        PatternRewriteWalker(patterns, apply_recursively=False).rewrite_module(op)

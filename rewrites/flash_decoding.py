@@ -1,0 +1,167 @@
+"""Flash decoding: attention over runs of keys, which then are put together.
+
+A decoding step has few queries and many keys, so its heads alone do not fill a GPU. `flash-decoding` turns
+`attention.sdpa` into `attention.partial`, whose splits can run on different cores, and `attention.combine` (Dao et
+al., "Flash-Decoding for long-context inference", 2023). The keys are shared out in whole tiles by the operation's
+definition, so any length and any number of splits is legal and nothing is padded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import DYNAMIC_INDEX, ModuleOp, TensorType
+from xdsl.ir import Attribute
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
+from xdsl.utils.exceptions import PassFailedException
+from xdsl.utils.hints import isa
+
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
+from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes
+from flashlower.rewrites.schedule import (
+    DEFAULT_MAX_SPLITS,
+    DEFAULT_MIN_CHUNK,
+    DEFAULT_TARGET,
+    TargetDescription,
+    choose_schedule,
+    choose_splits,
+    get_target,
+)
+
+
+def operand_sizes(op: AttentionOp) -> dict[str, int]:
+    """Sizes of the iteration dimensions as the operands of an `attention.partial` would give them."""
+    sizes = DimSizes.of(op.batch_rank)
+    for name, value, layout in AttentionOp.layouts(op):
+        if name != "sinks" and isa(value.type, TensorType[Attribute]):
+            sizes.add(name, value.type.get_shape(), layout.data)
+    return sizes.by_name()
+
+
+@dataclass
+class SplitKeys(RewritePattern):
+    """
+    `attention.sdpa` to `attention.partial` and `attention.combine`.
+
+    With `splits = None` the number is the cost model's. Where the number of keys is dynamic, it is taken to be large:
+    a split without keys costs little. Where batch, heads or queries are dynamic, they may fill the GPU already, and
+    the operation is left alone.
+    """
+
+    splits: int | None
+    target: TargetDescription
+    programs: int
+    min_chunk: int
+    max_splits: int
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: SdpaOp, rewriter: PatternRewriter, /) -> None:
+        sizes = operand_sizes(op)
+        if any(size not in (sizes[name], DYNAMIC_INDEX) for name, size in op.dim_sizes().items()):
+            # A dimension that only results or sinks have; a partial could not have it.
+            return
+        schedule = op.schedule or choose_schedule(op, self.target)
+        tile = schedule.block_n.data
+        splits = self._auto_splits(sizes, tile) if self.splits is None else self.splits
+        if splits == 1:
+            return
+        layouts = {name: layout for name, _, layout in op.layouts()}
+        partial = PartialOp(
+            op.query,
+            op.key,
+            op.value,
+            layouts,
+            op.scale.value.data,
+            splits,
+            tile,
+            sizes,
+            kv_lens=op.kv_lens,
+            score=op.detach_region(op.score),
+            schedule=op.schedule,
+            attributes=op.attributes,
+        )
+        partial.output.name_hint = "partial"
+        partial.lse.name_hint = "partial_lse"
+        combine = CombineOp(
+            partial.output,
+            partial.lse,
+            layouts,
+            op.output.type,
+            sinks=op.sinks,
+            lse_type=None if op.lse is None else op.lse.type,
+            attributes=op.attributes,
+        )
+        rewriter.replace(op, [partial, combine])
+
+    def _auto_splits(self, sizes: dict[str, int], tile: int) -> int:
+        work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
+        if DYNAMIC_INDEX in (*work, sizes["g"], sizes["m"]):
+            return 1
+        batch_heads = 1
+        for size in work:
+            batch_heads *= size
+        rows = sizes["m"] * sizes["g"]
+        if rows * batch_heads == 0:
+            return 1
+        keys = sizes["n"]
+        if keys == DYNAMIC_INDEX:
+            keys = self.max_splits * max(self.min_chunk, tile, 8 * rows)
+        return choose_splits(
+            batch_heads,
+            rows,
+            keys,
+            self.programs,
+            block_n=tile,
+            min_chunk=self.min_chunk,
+            max_splits=self.max_splits,
+        )
+
+
+@dataclass(frozen=True)
+class FlashDecodingPass(ModulePass):
+    """
+    Splits the keys of every `attention.sdpa` (`attention.partial` and `attention.combine`).
+
+    Tiles are the `block_n` of the operation's schedule, or of the schedule that the cost model chooses for the
+    target. Raises `PassFailedException` for options out of range.
+    """
+
+    name = "flash-decoding"
+
+    splits: int | str = "auto"
+    """The number of splits of every operation, or auto: by the cost model. 1 changes nothing."""
+
+    min_chunk: int = DEFAULT_MIN_CHUNK
+    """The least number of keys of a split, where the number of splits is auto."""
+
+    max_splits: int = DEFAULT_MAX_SPLITS
+    """The most splits, where their number is auto."""
+
+    cores: int | None = None
+    """Cores of the GPU, where it is not the target's number."""
+
+    target: str = DEFAULT_TARGET
+    """The GPU to choose for: h100, h200, a100 or mi300x."""
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        if self.splits != "auto" and (not isinstance(self.splits, int) or isinstance(self.splits, bool)):
+            raise PassFailedException(f"{self.name}: splits is '{self.splits}', expected a number or auto")
+        for option, value in (
+            ("splits", self.splits),
+            ("min-chunk", self.min_chunk),
+            ("max-splits", self.max_splits),
+            ("cores", self.cores),
+        ):
+            if isinstance(value, int) and value < 1:
+                raise PassFailedException(f"{self.name}: {option} is {value}, expected at least 1")
+        target = get_target(self.target)
+        pattern = SplitKeys(
+            splits=self.splits if isinstance(self.splits, int) else None,
+            target=target,
+            programs=(self.cores or target.cores) * target.programs_per_core,
+            min_chunk=self.min_chunk,
+            max_splits=self.max_splits,
+        )
+        PatternRewriteWalker(pattern, apply_recursively=False).rewrite_module(op)

@@ -1,0 +1,199 @@
+"""The cost model of attention kernels: target descriptions, tile sizes and numbers of splits.
+
+`schedule-attention` writes its choice on the operations as `#attention.schedule`, which a person may write by hand
+as well; kernels read the attribute and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import cast
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import DYNAMIC_INDEX, FixedBitwidthType, ModuleOp, TensorType
+from xdsl.ir import Attribute
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import DiagnosticException
+
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr
+
+
+@dataclass(frozen=True)
+class TargetDescription:
+    """What the cost model needs to know of a GPU."""
+
+    name: str
+    """The name that passes and targets take."""
+    cores: int
+    """Streaming multiprocessors, or compute units."""
+    shared_memory_bytes: int
+    """Shared memory that one program may have."""
+    bandwidth_gb_s: int
+    """Memory bandwidth by the data sheet, in GB/s."""
+    programs_per_core: int = 2
+    """Programs that should run on one core at once, so that one loads while another computes."""
+    max_stages: int = 3
+    """Stages of a software pipeline over tiles of keys that the hardware has use for."""
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        TargetDescription("h100", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=3350),
+        TargetDescription("h200", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=4800),
+        TargetDescription("a100", cores=108, shared_memory_bytes=166912, bandwidth_gb_s=2039),
+        # Two stages: loads go through registers, and the local data share is small.
+        TargetDescription("mi300x", cores=304, shared_memory_bytes=65536, bandwidth_gb_s=5300, max_stages=2),
+    )
+}
+
+DEFAULT_TARGET = "h100"
+
+STAGE_BYTES = 32768
+"""What one stage of K and V should load: two programs of three stages keep over 64 KB a core in flight."""
+
+ASSUMED_HEAD_SIZE = 128
+"""The size that a dynamic head size is taken for."""
+
+DEFAULT_MIN_CHUNK = 128
+DEFAULT_MAX_SPLITS = 128
+
+
+def get_target(name: str) -> TargetDescription:
+    """The description of a target by its name. Raises `DiagnosticException` for a name that is not in `TARGETS`."""
+    if (target := TARGETS.get(name)) is None:
+        raise DiagnosticException(f"unknown target '{name}', expected one of {', '.join(TARGETS)}")
+    return target
+
+
+def next_power_of_two(value: int) -> int:
+    """The least power of two that is not below `value` (1 for values below 2)."""
+    return 1 << max(value - 1, 0).bit_length()
+
+
+def block_rows(rows: int) -> int:
+    """`block_m` for a number of packed rows (queries times head group): 16 to 64, or 128 from 65 rows on."""
+    return min(max(next_power_of_two(rows), 16), 128)
+
+
+def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> ScheduleAttr:
+    """
+    The tiles, warps and stages for one operation.
+
+    For `attention.sdpa` and `attention.partial`: `block_m` covers the packed rows in one tile where it can;
+    `block_n` is what one stage should load, and with its stages and the tile of Q it fits in the share of a core's
+    shared memory that one program gets. `block_n` divides the tile of a partial. A dynamic number of rows gets
+    tiles of 64, a dynamic head size is taken for 128.
+
+    For `attention.combine`, `block_m` is the number of rows (at least 16), `block_n` the number of splits, rounded
+    up to a power of two of at least 16; a kernel that reduces one row a program needs no more of it than the warps.
+
+    Raises `DiagnosticException` for a partial whose tile no `block_n` divides.
+    """
+    sizes = op.dim_sizes()
+    rows = _packed_rows(sizes)
+    if isinstance(op, CombineOp):
+        return ScheduleAttr(
+            block_m=64 if rows is None else block_rows(rows),
+            block_n=max(next_power_of_two(op.num_splits), 16),
+            warps=4 if _static(sizes["d"]) >= 64 else 2,
+            stages=1,
+        )
+
+    key_size, value_size = (next_power_of_two(max(_static(sizes[name]), 16)) for name in "kd")
+    element_bytes = max(_element_bytes(op.key.type), _element_bytes(op.value.type))
+    block_m = 64 if rows is None else block_rows(rows)
+    if element_bytes > 2:
+        # Accumulator, logits and Q are in registers, and wide types leave the tensor cores: smaller tiles win.
+        block_m = min(block_m, 64)
+    key_bytes = (key_size + value_size) * element_bytes
+    block_n = min(max(STAGE_BYTES // key_bytes, 16), 128 if block_m < 128 else 64)
+    block_n = 1 << (block_n.bit_length() - 1)
+    if isinstance(op, PartialOp):
+        tile = op.tile.value.data
+        block_n = min(block_n, tile & -tile)
+        if block_n < 16:
+            raise DiagnosticException(
+                f"attention.partial has tile {tile}, but a kernel needs a multiple of 16: split with another tile"
+            )
+
+    budget = target.shared_memory_bytes // target.programs_per_core - block_m * key_size * element_bytes
+    # A prefill kernel with three stages leaves room for one program on a core, and two overlap better.
+    stages = min(target.max_stages, 2 if block_m == 128 else target.max_stages)
+    while block_n > 16 and stages * block_n * key_bytes > budget:
+        block_n //= 2
+    while stages > 1 and stages * block_n * key_bytes > budget:
+        stages -= 1
+    return ScheduleAttr(block_m, block_n, warps=8 if block_m * value_size > 128 * 128 else 4, stages=stages)
+
+
+def choose_splits(
+    batch_heads: int,
+    m_rows: int,
+    n: int,
+    cores: int,
+    *,
+    block_n: int,
+    min_chunk: int = DEFAULT_MIN_CHUNK,
+    max_splits: int = DEFAULT_MAX_SPLITS,
+) -> int:
+    """
+    The number of runs to cut `n` keys into, by the rule of FlashAttention-2 and -3.
+
+    One, if `batch_heads` (batch times KV heads) times the tiles of `m_rows` (queries times head group) fill 80% of
+    the `cores` (programs that run at once) already. Else the fewest that reach 85% of the best wave efficiency, the
+    share of program slots that have work over all waves of programs.
+
+    Never more than `max_splits` or than tiles of `block_n` keys, and no split has fewer than `min_chunk` keys, nor
+    than eight times `m_rows`: below that, writing and reading the partial results in f32 costs over a quarter of
+    reading K and V in 16 bits. So prefill (`m_rows` near `n`) and short sequences are not split.
+    """
+    work = batch_heads * math.ceil(m_rows / block_rows(m_rows))
+    if work >= 0.8 * cores:
+        return 1
+    tiles = math.ceil(n / block_n)
+    chunk = max(min_chunk, 8 * m_rows)
+
+    def eligible(splits: int) -> bool:
+        # Runs are of floor or ceil(tiles / splits) tiles; the last is of the longer kind and loses the tail of n.
+        longest = math.ceil(tiles / splits)
+        shortest = min(tiles // splits * block_n, longest * block_n - (tiles * block_n - n))
+        # A further split that does not shorten the longest run only adds work.
+        return shortest >= chunk and longest < math.ceil(tiles / (splits - 1))
+
+    def efficiency(splits: int) -> float:
+        waves = work * splits / cores
+        return waves / math.ceil(waves)
+
+    candidates = [1, *(s for s in range(2, min(max_splits, tiles, cores) + 1) if eligible(s))]
+    best = max(map(efficiency, candidates))
+    return next(s for s in candidates if efficiency(s) >= 0.85 * best)
+
+
+def _packed_rows(sizes: dict[str, int]) -> int | None:
+    return None if DYNAMIC_INDEX in (sizes["m"], sizes["g"]) else sizes["m"] * sizes["g"]
+
+
+def _static(size: int) -> int:
+    return ASSUMED_HEAD_SIZE if size == DYNAMIC_INDEX else size
+
+
+def _element_bytes(type: Attribute) -> int:
+    return cast(FixedBitwidthType, cast(TensorType[Attribute], type).element_type).size
+
+
+@dataclass(frozen=True)
+class ScheduleAttentionPass(ModulePass):
+    """Writes `choose_schedule` as the schedule of every attention operation that has none."""
+
+    name = "schedule-attention"
+
+    target: str = DEFAULT_TARGET
+    """The GPU to choose for: h100, h200, a100 or mi300x."""
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target = get_target(self.target)
+        for attention in op.walk():
+            if isinstance(attention, AttentionOp | CombineOp) and attention.schedule is None:
+                attention.schedule = choose_schedule(attention, target)

@@ -1,0 +1,158 @@
+"""The cost model: properties that every choice has, and choices for well-known shapes.
+
+Numbers of splits are held to the rule that they document, by an independent search, so that tuning a constant does
+not silently break the guarantees that kernels rely on (no empty split by choice, no prefill split).
+"""
+
+import math
+
+import numpy as np
+import pytest
+from attention_cases import AttentionCase
+from pipelines import transform
+from xdsl.utils.exceptions import DiagnosticException, VerifyException
+
+from flashlower.dialects.attention import AttentionOp, CombineOp, ScheduleAttr
+from flashlower.rewrites.schedule import TARGETS, choose_schedule, choose_splits, get_target
+
+SLOTS = 264
+"""Programs that an H100 runs at once, two on each of 132 cores."""
+
+
+def splits(batch_heads: int, rows: int, n: int, cores: int = SLOTS, **options: int) -> int:
+    return choose_splits(batch_heads, rows, n, cores, **{"block_n": 64, **options})
+
+
+def run_lengths(n: int, count: int, tile: int) -> list[int]:
+    """Keys of every split by the definition of attention.partial."""
+    tiles = math.ceil(n / tile)
+    ends = [min(tiles * i // count * tile, n) for i in range(count + 1)]
+    return [last - first for first, last in zip(ends, ends[1:])]
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_splits_keep_their_bounds(seed: int):
+    rng = np.random.default_rng(seed)
+    batch_heads, rows, n = (int(2 ** rng.uniform(0, top)) for top in (10, 8, 17))
+    cores, tile = int(rng.integers(1, 400)), int(rng.choice([16, 32, 64, 128]))
+    chunk, most = int(rng.choice([1, 64, 256, 1000])), int(rng.choice([1, 7, 128]))
+    count = splits(batch_heads, rows, n, cores, block_n=tile, min_chunk=chunk, max_splits=most)
+    assert 1 <= count <= min(most, max(math.ceil(n / tile), 1))
+    if count > 1:
+        assert min(run_lengths(n, count, tile)) >= max(chunk, 8 * rows)
+
+
+@pytest.mark.parametrize("n", [1000, 4096, 131072])
+@pytest.mark.parametrize("batch_heads", [1, 8, 40, 64, 200, 210, 212, 264])
+def test_splits_are_the_fewest_of_good_efficiency(batch_heads: int, n: int):
+    tiles = math.ceil(n / 64)
+
+    def efficiency(count: int) -> float:
+        return batch_heads * count / SLOTS / math.ceil(batch_heads * count / SLOTS)
+
+    if batch_heads >= 0.8 * SLOTS:
+        assert splits(batch_heads, 4, n) == 1
+        return
+    runs = {count: run_lengths(n, count, 64) for count in range(1, min(128, tiles) + 1)}
+
+    def shortens(count: int) -> bool:
+        return count == 1 or math.ceil(tiles / count) < math.ceil(tiles / (count - 1))
+
+    useful = [count for count in runs if count == 1 or (min(runs[count]) >= 128 and shortens(count))]
+    best = max(map(efficiency, useful))
+    assert splits(batch_heads, 4, n) == min(count for count in useful if efficiency(count) >= 0.85 * best)
+
+
+def test_work_that_fills_the_gpu_is_not_split():
+    assert splits(256, 4, 131072) == 1
+
+
+def test_one_sequence_is_split_to_fill_the_gpu():
+    assert 0.85 * SLOTS <= 8 * splits(8, 4, 131072) <= SLOTS
+
+
+@pytest.mark.parametrize(("batch_heads", "m", "group"), [(1, 2048, 1), (8, 512, 4), (1, 128, 8), (2, 31, 4)])
+def test_prefill_is_not_split(batch_heads: int, m: int, group: int):
+    assert splits(batch_heads, m * group, m) == 1
+
+
+def test_short_sequences_are_not_split():
+    assert splits(1, 1, 0) == splits(1, 1, 1) == splits(1, 1, 200) == 1
+
+
+def schedule_of(case: AttentionCase, target: str = "h100", pipeline: str = "") -> ScheduleAttr:
+    module = transform(case.module_text(), pipeline)
+    (op,) = [op for op in module.walk() if isinstance(op, AttentionOp)]
+    return choose_schedule(op, get_target(target))
+
+
+def big(**sizes: object) -> AttentionCase:
+    defaults = {"batch": (), "keys": 64, "dtype": "bf16", "kv_heads": 1, "head_size": 128, "value_size": 128}
+    return AttentionCase(**{**defaults, **sizes})  # pyright: ignore
+
+
+def test_known_schedules():
+    assert schedule_of(big(group=8)) == ScheduleAttr(16, 64, 4, 3)
+    assert schedule_of(big(group=8, head_size=64, value_size=64)) == ScheduleAttr(16, 128, 4, 3)
+    assert schedule_of(big(group=1, queries=200)) == ScheduleAttr(128, 64, 4, 2)
+    assert schedule_of(big(group=8), "mi300x").stages.data == 2
+
+
+@pytest.mark.parametrize("rows", [1, 16, 17, 64, 65, 300])
+def test_block_m_covers_the_packed_rows(rows: int):
+    block_m = schedule_of(big(queries=rows, group=1, keys=16)).block_m.data
+    assert block_m == min(max(16, 1 << (rows - 1).bit_length()), 128)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["bf16", "f32", "f64"])
+@pytest.mark.parametrize("head_size", [1, 64, 80, 128, 256, 576])
+def test_tiles_fit_in_shared_memory(target: str, dtype: str, head_size: int):
+    schedule = schedule_of(big(head_size=head_size, value_size=64, dtype=dtype, keys=16), target)
+    padded = 1 << max(head_size - 1, 15).bit_length()
+    size = {"bf16": 2, "f32": 4, "f64": 8}[dtype]
+    stage = schedule.block_n.data * (padded + 64) * size
+    fits = schedule.stages.data * stage + schedule.block_m.data * padded * size
+    limit = TARGETS[target].shared_memory_bytes
+    assert fits <= limit or (schedule.stages.data, schedule.block_n.data) == (1, 16)
+
+
+def test_block_n_divides_the_tile_of_a_partial():
+    text = transform(big(group=1).module_text(), "flash-decoding{splits=2}")
+    assert "tile(64)" in str(text)
+    scheduled = transform(str(text).replace("tile(64)", "tile(96)"), "schedule-attention")
+    (partial,) = [op for op in scheduled.walk() if isinstance(op, AttentionOp)]
+    assert partial.schedule is not None and partial.schedule.block_n.data == 32
+    with pytest.raises(DiagnosticException, match=r"tile 100.*multiple of 16"):
+        transform(str(text).replace("tile(64)", "tile(100)"), "schedule-attention")
+
+
+def test_pass_keeps_a_schedule_by_hand_and_schedules_the_rest():
+    text = big(group=1).module_text()
+    by_hand = text.replace("-> out", "schedule<block_m = 32, block_n = 16, warps = 1, stages = 4> -> out")
+    assert str(transform(by_hand, "schedule-attention")) == str(transform(by_hand))
+    module = transform(text, "flash-decoding{splits=20},schedule-attention{target=h200}")
+    (combine,) = [op for op in module.walk() if isinstance(op, CombineOp)]
+    assert combine.schedule is not None and combine.schedule.block_n.data == 32
+
+
+def test_dynamic_sizes_have_a_schedule():
+    text = """
+    func.func @main(%q: tensor<?x?xf16>, %k: tensor<?x?xf16>, %v: tensor<?x?xf16>) -> tensor<?x?xf16> {
+      %o = attention.sdpa q(%q[m, k] : tensor<?x?xf16>) k(%k[n, k] : tensor<?x?xf16>) v(%v[n, d] : tensor<?x?xf16>)
+          scale(1.0) -> out[m, d] : tensor<?x?xf16>
+      func.return %o : tensor<?x?xf16>
+    }
+    """
+    (op,) = [op for op in transform(text, "schedule-attention").walk() if isinstance(op, AttentionOp)]
+    assert op.schedule == ScheduleAttr(64, 64, 4, 3)
+
+
+def test_unknown_target_is_named():
+    with pytest.raises(DiagnosticException, match="unknown target 'tpu', expected one of h100, h200, a100, mi300x"):
+        transform(AttentionCase().module_text(), "schedule-attention{target=tpu}")
+
+
+def test_schedules_are_verified():
+    with pytest.raises(VerifyException, match="block_n is 24, expected a power of two"):
+        ScheduleAttr(16, 24, 4, 2)
