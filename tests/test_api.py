@@ -257,8 +257,8 @@ KEYS = np.arange(N)[None, :]
     ("score", "change"),
     [
         (fl.causal(), lambda s: np.where(POSITION >= KEYS, s, -np.inf)),
-        (fl.causal(0), lambda s: np.where(KEYS <= np.arange(M)[:, None], s, -np.inf)),
-        (fl.causal(-2), lambda s: np.where(KEYS <= np.arange(M)[:, None] - 2, s, -np.inf)),
+        (fl.causal(0), lambda s: np.where(np.arange(M)[:, None] >= KEYS, s, -np.inf)),
+        (fl.causal(-2), lambda s: np.where(np.arange(M)[:, None] - 2 >= KEYS, s, -np.inf)),
         (fl.window(20, 0), lambda s: np.where((POSITION - 20 <= KEYS) & (KEYS <= POSITION), s, -np.inf)),
         (fl.window(5, 5, 40), lambda s: np.where(abs(KEYS - np.arange(M)[:, None] - 40) <= 5, s, -np.inf)),
         (fl.soft_cap(2.0), lambda s: 2 * np.tanh(s / 2)),
@@ -374,5 +374,5 @@ def test_attention_refuses(arguments: dict[str, Any], error: type[Exception], me
 
 
 def test_score_functions_only_compute_inside_attention() -> None:
-    with pytest.raises(TypeError, match="only compute inside flashlower.attention"):
+    with pytest.raises(TypeError, match=r"only compute inside flashlower\.attention"):
         fl.captured(np.zeros(3))[0]

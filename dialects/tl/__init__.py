@@ -1,0 +1,140 @@
+"""
+The `tl` dialect: one op for each function or operator of `triton.language` that flashlower uses.
+
+A module of `tl.jit` ops is a file of Triton kernels; `-t triton` prints it. The ops follow Triton's semantics
+(https://triton-lang.org/main/python-api/triton.language.html) except that nothing is converted silently.
+"""
+
+from xdsl.dialect_interfaces.constant_materialization import ConstantMaterializationInterface
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr
+from xdsl.ir import Attribute, Dialect, Operation
+from xdsl.utils.hints import isa
+
+from flashlower.dialects.tl.blocks import (
+    ArangeOp,
+    BroadcastToOp,
+    ConstantOp,
+    ConstexprOp,
+    DotOp,
+    ExpandDimsOp,
+    FullOp,
+    MaxOp,
+    NumProgramsOp,
+    ProgramIdOp,
+    ReshapeOp,
+    SumOp,
+    TransOp,
+    ZerosOp,
+)
+from flashlower.dialects.tl.control import IfOp, JitOp, RangeOp, ReturnOp, YieldOp
+from flashlower.dialects.tl.elementwise import (
+    AbsOp,
+    AddOp,
+    AndOp,
+    CastOp,
+    CdivOp,
+    CeilOp,
+    CosOp,
+    EqOp,
+    Exp2Op,
+    ExpOp,
+    FloorDivOp,
+    FloorOp,
+    FmaOp,
+    GeOp,
+    GtOp,
+    InvertOp,
+    LeOp,
+    Log2Op,
+    LogOp,
+    LtOp,
+    MaximumOp,
+    MinimumOp,
+    ModOp,
+    MulOp,
+    NegOp,
+    NeOp,
+    OrOp,
+    RsqrtOp,
+    ShlOp,
+    ShrOp,
+    SinOp,
+    SqrtOp,
+    SubOp,
+    TrueDivOp,
+    WhereOp,
+    XorOp,
+)
+from flashlower.dialects.tl.memory import LoadOp, StoreOp
+from flashlower.dialects.tl.types import PtrType
+
+
+class _MaterializeConstant(ConstantMaterializationInterface):
+    def materialize_constant(self, value: Attribute, type: Attribute) -> Operation | None:
+        return ConstantOp(value) if isa(value, IntegerAttr) or isa(value, FloatAttr) else None
+
+
+TL = Dialect(
+    "tl",
+    [
+        AbsOp,
+        AddOp,
+        AndOp,
+        ArangeOp,
+        BroadcastToOp,
+        CastOp,
+        CdivOp,
+        CeilOp,
+        ConstantOp,
+        ConstexprOp,
+        CosOp,
+        DotOp,
+        EqOp,
+        Exp2Op,
+        ExpOp,
+        ExpandDimsOp,
+        FloorDivOp,
+        FloorOp,
+        FmaOp,
+        FullOp,
+        GeOp,
+        GtOp,
+        IfOp,
+        InvertOp,
+        JitOp,
+        LeOp,
+        LoadOp,
+        Log2Op,
+        LogOp,
+        LtOp,
+        MaxOp,
+        MaximumOp,
+        MinimumOp,
+        ModOp,
+        MulOp,
+        NeOp,
+        NegOp,
+        NumProgramsOp,
+        OrOp,
+        ProgramIdOp,
+        RangeOp,
+        ReshapeOp,
+        ReturnOp,
+        RsqrtOp,
+        ShlOp,
+        ShrOp,
+        SinOp,
+        SqrtOp,
+        StoreOp,
+        SubOp,
+        SumOp,
+        TransOp,
+        TrueDivOp,
+        WhereOp,
+        XorOp,
+        YieldOp,
+        ZerosOp,
+    ],
+    [PtrType],
+    [_MaterializeConstant()],
+)
