@@ -270,3 +270,35 @@ def test_other_operations_stay_and_kernels_get_free_names():
     assert not any(name.startswith("attention.") for name in op_names(module))
     # What was converted is valid IR that other passes can take.
     assert transform(str(module), "cse,canonicalize")
+
+
+CLASHES = """
+func.func @main(%queries: tensor<2x3x16xf32>, %k: tensor<2x9x16xf32>, %v: tensor<2x9x16xf32>, %out: tensor<9xf32>,
+    %ob: tensor<9xf32>, %q: tensor<9x?xf32>, %N: index) -> tensor<2x3x16xf32> {
+  %r = attention.sdpa q(%queries[b, m, k] : tensor<2x3x16xf32>) k(%k[b, n, k] : tensor<2x9x16xf32>)
+    v(%v[b, n, d] : tensor<2x9x16xf32>) scale(1.0) score {
+    ^bb0(%s: f32, %b: index, %hq: index, %m: index, %n: index):
+      %x = tensor.extract %out[%n] : tensor<9xf32>
+      %y = tensor.extract %ob[%n] : tensor<9xf32>
+      %z = tensor.extract %q[%n, %N] : tensor<9x?xf32>
+      %s1 = arith.addf %s, %x : f32
+      %s2 = arith.addf %s1, %y : f32
+      %s3 = arith.addf %s2, %z : f32
+      attention.yield %s3 : f32
+    } -> out[b, m, d] : tensor<2x3x16xf32>
+  func.return %r : tensor<2x3x16xf32>
+}
+"""
+
+
+def test_captures_may_have_any_name():
+    """Captured values named as parameters of the kernel are, and one that is a number."""
+    rng = np.random.default_rng(0)
+    shapes = ((2, 3, 16), (2, 9, 16), (2, 9, 16), (9,), (9,), (9, 4))
+    q, k, v, x, y, z = inputs = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
+    out = call(print_module(transform(CLASHES, CONVERT)), "main", [*inputs, 2])
+    bias = x + y + z[:, 2]
+    expected, _ = reference_attention(
+        q[:, None, None], k[:, None], v[:, None], scale=1.0, scores=[lambda s, b, hq, m, n: s + bias[n]]
+    )
+    np.testing.assert_allclose(out, expected[:, 0, 0], atol=2e-5)

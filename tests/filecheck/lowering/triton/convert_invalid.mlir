@@ -78,7 +78,33 @@ func.func @capture(%q: tensor<4x16xf16>, %k: tensor<9x16xf16>, %v: tensor<9x16xf
   func.return %out : tensor<4x16xf16>
 }
 
-// CHECK: the score region of attention.sdpa reads a value of type tensor<9xi4>, of which Triton has no numbers
+// CHECK: the score region of attention.sdpa reads a value of type tensor<9xi4>, which no Triton kernel can take
+
+// -----
+
+func.func @flag(%q: tensor<4x16xf16>, %k: tensor<9x16xf16>, %v: tensor<9x16xf16>, %b: i1) -> tensor<4x16xf16> {
+  %out = attention.sdpa q(%q[m, k] : tensor<4x16xf16>) k(%k[n, k] : tensor<9x16xf16>)
+    v(%v[n, d] : tensor<9x16xf16>) scale(1.0) score {
+    ^bb0(%s: f32, %hq: index, %m: index, %n: index):
+      %zero = arith.constant 0.0 : f32
+      %r = arith.select %b, %s, %zero : f32
+      attention.yield %r : f32
+    } -> out[m, d] : tensor<4x16xf16>
+  func.return %out : tensor<4x16xf16>
+}
+
+// CHECK: the score region of attention.sdpa reads a value of type i1, which no Triton kernel can take
+
+// -----
+
+func.func @block(%q: tensor<300x20000xf16>, %k: tensor<9x20000xf16>, %v: tensor<9x16xf16>) -> tensor<300x16xf16> {
+  %out = attention.sdpa q(%q[m, k] : tensor<300x20000xf16>) k(%k[n, k] : tensor<9x20000xf16>)
+    v(%v[n, d] : tensor<9x16xf16>) scale(1.0)
+    schedule<block_m = 128, block_n = 16, warps = 4, stages = 1> -> out[m, d] : tensor<300x16xf16>
+  func.return %out : tensor<300x16xf16>
+}
+
+// CHECK: attention.sdpa does not make a Triton kernel: {{.*}} at most 1048576 elements
 
 // -----
 

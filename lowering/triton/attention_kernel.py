@@ -1,0 +1,320 @@
+"""The kernel of `attention.sdpa` and `attention.partial`: an online softmax over tiles of keys.
+
+One program has a tile of rows of one batch and KV head, and walks over the keys, or over the keys of one split. It
+keeps the running maximum m, the sum l of exp(s - m) and the unnormalised output, and rescales the latter two when m
+grows (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018; Dao, "FlashAttention-2", 2023).
+Logits are in units of log2(e) where exponentials are taken, so that exp(s) is exp2.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import cast
+
+from xdsl.dialects.builtin import DYNAMIC_INDEX, f32, i64
+from xdsl.ir import SSAValue
+from xdsl.utils.hints import isa
+
+from flashlower.dialects.attention.attributes import ScheduleAttr
+from flashlower.dialects.attention.layout import layout_to_str
+from flashlower.dialects.attention.ops import AttentionOp, PartialOp, SdpaOp
+from flashlower.dialects.tl import JitOp, PtrType
+from flashlower.dialects.tl.types import element_type, shape_of
+from flashlower.lowering.triton.builder import Carried, KernelBuilder
+from flashlower.lowering.triton.frame import Programs, Sizes, can_pack_group, outer_dims, row_dims
+from flashlower.lowering.triton.host import Host, TensorOf
+from flashlower.lowering.triton.key_range import key_range
+from flashlower.lowering.triton.memory import (
+    dot_precision,
+    head_parts,
+    load_floats,
+    row_pointers,
+    row_tile_pointers,
+    tile_mask,
+    whole,
+)
+from flashlower.lowering.triton.parameters import Access, Parameters
+from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
+from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
+
+
+class AttentionKernel:
+    """
+    The kernel of one operation, and its `parameters`.
+
+    Raises `DiagnosticException` for what a Triton kernel cannot do: dynamic head sizes, or operations of the score
+    region that have no counterpart.
+    """
+
+    def __init__(
+        self, op: AttentionOp, name: str, schedule: ScheduleAttr, host: Host, output: SSAValue, lse: SSAValue | None
+    ):
+        self._op = op
+        self._schedule = schedule
+        self.parameters = Parameters(host)
+        self._accesses: dict[str, Access] = {}
+        for operand, value, layout in AttentionOp.layouts(op):
+            self._accesses[operand] = self.parameters.tensor(operand, value, layout, host.sizes)
+        self._register_results(output, lse, host)
+        Sizes.register(self.parameters, host)
+        self._register_captures()
+        self.pack_group = can_pack_group(op)
+        self._b = b = KernelBuilder(name, self.parameters.types(), doc=self._doc(host))
+        self._sizes = Sizes(b, host.sizes)
+        self._programs = Programs(b, self._sizes, schedule.block_m.data, pack_group=self.pack_group)
+        self._block_n = self._sizes.constexpr("BLOCK_N", schedule.block_n.data)
+        self._k_parts = head_parts(b, self._sizes, "k")
+        self._d_parts = head_parts(b, self._sizes, "d")
+        self._keys = key_range(b, op, self._sizes, self._programs, self._accesses.get("kv_lens"), schedule.block_n.data)
+
+    # Parameters.
+
+    def _register_captures(self) -> None:
+        self._captured: dict[SSAValue, Access] = {}
+        self._captured_sizes: dict[tuple[SSAValue, int], str] = {}
+        self._captured_scalars: dict[SSAValue, str] = {}
+        for value in self._op.captures():
+            if isa(value.type, TensorOf):
+                access = self.parameters.capture(value)
+                self._captured[value] = access
+                for position, size in enumerate(value.type.get_shape()):
+                    if size == DYNAMIC_INDEX:
+                        self._captured_sizes[value, position] = self.parameters.capture_size(access, value, position)
+            elif constant_of(value) is None:
+                self._captured_scalars[value] = self.parameters.capture_scalar(value)
+
+    def _register_results(self, output: SSAValue, lse: SSAValue | None, host: Host) -> None:
+        op = self._op
+        if isinstance(op, SdpaOp):
+            self._accesses["out"] = self.parameters.tensor("out", output, op.output_layout, host.sizes)
+            if lse is not None and op.lse_layout is not None:
+                self._accesses["lse"] = self.parameters.tensor("lse", lse, op.lse_layout, host.sizes)
+        elif lse is not None:
+            # Contiguous buffers of our own: offsets follow from sizes.
+            self._accesses["out"] = Access(self.parameters.pointer("out_ptr", output))
+            self._accesses["lse"] = Access(self.parameters.pointer("lse_ptr", lse))
+
+    def _doc(self, host: Host) -> str:
+        op = self._op
+        if isinstance(op, PartialOp):
+            lines = ["Attention over one of SPLITS runs of the keys (flash decoding, first step)."]
+        else:
+            lines = ["Attention: out = softmax(scale * Q K^T) V, with an online softmax over tiles of keys."]
+        lines += [
+            f"{name}{layout_to_str(layout.data)}: {element_type(value.type)}" for name, value, layout in op.layouts()
+        ]
+        if isinstance(op, PartialOp):
+            inner = ", ".join((*outer_dims(host.sizes, pack_group=False), "split", "m"))
+            lines += [f"out[{inner}, d]: f32", f"lse[{inner}]: f32"]
+        for value, access in self._captured.items():
+            assert isa(value.type, TensorOf)
+            shape = ", ".join("?" if size == DYNAMIC_INDEX else str(size) for size in value.type.get_shape())
+            lines.append(f"{access.name}[{shape}]: {value.type.element_type}")
+        if row_dims(host.sizes, self.pack_group) == ("m", "g"):
+            lines.append("Rows are queries of all heads of a group: row r is query r // G of head h * G + r % G.")
+        return "\n".join(lines)
+
+    # The kernel.
+
+    def build(self) -> JitOp:
+        """Builds the rest and gives the kernel."""
+        b, keys, schedule = self._b, self._keys, self._schedule
+        q = self._load_query()
+        k_ptrs, v_ptrs = self._key_and_value_pointers()
+        score = self._start_score()
+        inits = self._start_softmax()
+        with b.range(
+            keys.lo, keys.hi, self._block_n, inits=inits, num_stages=schedule.stages.data, name="start_n"
+        ) as loop:
+            start = b.cast(loop.index, i64, name="start")
+            offs_n = b.add(loop.index, b.arange(0, self._block_n), name="offs_n")
+            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.masked else None
+
+            scores: SSAValue | None = None
+            for part, q_part, pointers in zip(self._k_parts, q, k_ptrs):
+                mask = tile_mask(b, part.mask, mask_n)
+                k = load_floats(b, self._at_key("k", pointers, start), mask, f"k{part.suffix}")
+                comment = "S = Q K^T" if scores is None else None
+                scores = b.dot(q_part, k, scores, input_precision=dot_precision(k), name="scores", comment=comment)
+            assert scores is not None
+            scores = self._score(scores, score, offs_n, mask_n)
+
+            m_i, l_i = loop.args.m_i, loop.args.l_i
+            m_new = b.maximum(m_i, b.max(scores, 1), name="m_new")
+            m_safe = b.where(
+                b.eq(m_new, -math.inf), 0.0, m_new, name="m_safe", comment="All masked so far: -inf - 0, not -inf + inf"
+            )
+            p = b.exp2(
+                b.sub(scores, b.rows(m_safe)), name="p", comment="P = exp2(S - max), and what the sums shrink by"
+            )
+            alpha = b.exp2(b.sub(m_i, m_safe), name="alpha")
+            new = {"m_i": m_new, "l_i": b.add(b.mul(l_i, alpha), b.sum(p, 1))}
+            for part, pointers in zip(self._d_parts, v_ptrs):
+                name = f"acc{part.suffix}"
+                mask = tile_mask(b, mask_n, part.mask)
+                v = load_floats(b, self._at_key("v", pointers, start), mask, f"v{part.suffix}")
+                acc = b.mul(loop.args[name], b.rows(alpha))
+                weights = b.cast(p, element_type(v.type))
+                comment = "O = alpha O + P V" if part is self._d_parts[0] else None
+                new[name] = b.dot(weights, v, acc, input_precision=dot_precision(v), comment=comment)
+            b.yield_(**new)
+        self._finish(loop.results)
+        self._programs.name_indices()
+        return b.finish()
+
+    def _load_query(self) -> list[SSAValue]:
+        b, programs = self._b, self._programs
+        pointers = row_tile_pointers(b, self._accesses["q"], programs, "k", self._k_parts)
+        return [
+            load_floats(b, tile, tile_mask(b, programs.row_mask, part.mask), f"q{part.suffix}")
+            for part, tile in zip(self._k_parts, pointers)
+        ]
+
+    def _key_and_value_pointers(self) -> tuple[list[SSAValue], list[SSAValue]]:
+        """Pointers to the first tile of K (transposed) and V, one block for every part of the head size."""
+        b, k, v, outer = self._b, self._accesses["k"], self._accesses["v"], self._programs.indices
+        tile_n = b.cast(b.arange(0, self._block_n), i64, name="tile_n")
+        base = k.base(b, outer)
+        k_ptrs: list[SSAValue] = []
+        for part in self._k_parts:
+            tile = k.move(b, base, {"k": b.rows(part.offsets), "n": b.columns(tile_n)})
+            k_ptrs.append(whole(b, tile, (part.block, self._block_n), f"k_ptrs{part.suffix}"))
+        base = v.base(b, outer)
+        v_ptrs: list[SSAValue] = []
+        for part in self._d_parts:
+            tile = v.move(b, base, {"n": b.rows(tile_n), "d": b.columns(part.offsets)})
+            v_ptrs.append(whole(b, tile, (self._block_n, part.block), f"v_ptrs{part.suffix}"))
+        return k_ptrs, v_ptrs
+
+    def _at_key(self, operand: str, pointers: SSAValue, start: SSAValue) -> SSAValue:
+        """The pointers moved to the key `start`."""
+        return self._accesses[operand].move(self._b, pointers, {"n": start})
+
+    # The score region.
+
+    def _start_score(self) -> ScoreLowering | None:
+        """Builds what the score region computes without the key, before the loop."""
+        if not self._op.score.blocks:
+            return None
+        b, programs = self._b, self._programs
+        tensors = {value: self._captured_tensor(value, access) for value, access in self._captured.items()}
+        scalars = {value: b.arg(name) for value, name in self._captured_scalars.items()}
+        score = ScoreLowering(self._op, b, tensors, scalars, programs.row_mask)
+        batch = outer_dims(self._sizes.static, pack_group=True)[:-1]
+        for position, dim in enumerate(batch, 1):
+            if score.uses(position):
+                score.define_index(position, programs.index(dim), programs.indices.get(dim))
+        if score.uses(-3):
+            score.define_index(-3, programs.query_head())
+        if score.uses(-2):
+            score.define_index(-2, programs.index("m"))
+        score.emit()
+        return score
+
+    def _captured_tensor(self, value: SSAValue, access: Access) -> CapturedTensor:
+        assert isa(value.type, TensorOf)
+        shape = value.type.get_shape()
+        strides = (access.strides.get(str(position)) for position in range(len(shape)))
+        return CapturedTensor(
+            access.name,
+            self._b.arg(access.pointer),
+            tuple(None if stride is None else self._b.arg(stride) for stride in strides),
+            tuple(
+                self._b.arg(self._captured_sizes[value, position]) if size == DYNAMIC_INDEX else size
+                for position, size in enumerate(shape)
+            ),
+        )
+
+    def _score(
+        self, scores: SSAValue, score: ScoreLowering | None, offs_n: SSAValue, mask_n: SSAValue | None
+    ) -> SSAValue:
+        """The final logits in units of log2(e), -inf for keys that do not exist."""
+        b = self._b
+        scale = self._op.scale.value.data
+        columns = None if mask_n is None else b.columns(mask_n)
+        if score is None or only_masks(self._op.score.block):
+            # A mask commutes with the change of unit, so both factors are one.
+            factor = self._sizes.constexpr(
+                "QK_SCALE", scale * LOG2_E, f32, comment="scale * log2(e): exp(scale * s) = exp2(QK_SCALE * s)"
+            )
+            scores = b.mul(scores, factor, name="scores")
+        elif scale != 1.0:
+            scores = b.mul(scores, self._sizes.constexpr("SCALE", scale, f32), name="scores")
+        if score is not None:
+            if score.uses(-1):
+                score.define_index(-1, b.columns(offs_n))
+            scores = score.apply(scores, columns)
+            if not only_masks(self._op.score.block):
+                scores = b.mul(scores, self._sizes.constexpr("LOG2E", LOG2_E, f32), name="scores")
+        if columns is not None:
+            scores = b.where(columns, scores, -math.inf, name="scores")
+        return scores
+
+    # The softmax.
+
+    def _start_softmax(self) -> dict[str, SSAValue]:
+        """The values before the first key: those of the sink, where there is one."""
+        b, block_m = self._b, self._programs.block_m
+        inits: dict[str, SSAValue] = {}
+        if "sinks" in self._accesses:
+            pointers = row_pointers(b, self._accesses["sinks"], self._programs)
+            sink = b.cast(load_floats(b, pointers, self._programs.row_mask, "sink"), f32)
+            log2_e = self._sizes.constexpr("LOG2E", LOG2_E, f32)
+            inits["m_i"] = b.mul(sink, log2_e, name="m_i", comment="The sink is a logit without a value")
+            inits["l_i"] = b.where(b.eq(sink, -math.inf), 0.0, 1.0, element=f32, name="l_i")
+        else:
+            inits["m_i"] = b.full((block_m,), -math.inf, f32, name="m_i")
+            inits["l_i"] = b.zeros((block_m,), f32, name="l_i")
+        for part in self._d_parts:
+            name = f"acc{part.suffix}"
+            inits[name] = b.zeros((block_m, part.block), f32, name=name)
+        return inits
+
+    def _finish(self, last: Carried) -> None:
+        """Normalises and stores."""
+        b, programs = self._b, self._programs
+        l_safe = b.where(
+            b.eq(last.l_i, 0.0), 1.0, last.l_i, name="l_safe", comment="A row without keys has output 0 and LSE -inf"
+        )
+        out_ptrs, lse_ptrs = self._result_pointers()
+        for part, pointers in zip(self._d_parts, out_ptrs):
+            out = b.truediv(last[f"acc{part.suffix}"], b.rows(l_safe), name=f"out{part.suffix}")
+            element = cast(PtrType, element_type(pointers.type)).pointee
+            b.store(pointers, b.cast(out, element), mask=tile_mask(b, programs.row_mask, part.mask))
+        if lse_ptrs is not None:
+            ln_2 = self._sizes.constexpr("LN2", LN_2, f32)
+            lse = b.mul(b.add(last.m_i, b.log2(l_safe)), ln_2, name="lse")
+            b.store(lse_ptrs, lse, mask=programs.row_mask)
+
+    def _result_pointers(self) -> tuple[list[SSAValue], SSAValue | None]:
+        """Pointers to the rows of the output, one block for every part of the head size, and to their LSE."""
+        b, accesses = self._b, self._accesses
+        if isinstance(self._op, SdpaOp):
+            out = row_tile_pointers(b, accesses["out"], self._programs, "d", self._d_parts)
+            return out, row_pointers(b, accesses["lse"], self._programs) if "lse" in accesses else None
+        row = self._partial_row()
+        out_rows = b.add(b.arg("out_ptr"), b.mul(b.rows(row), b.cast(self._sizes.value("d"), i64)))
+        if len(self._d_parts) > 1:
+            out_rows.name_hint = "out_row_ptrs"
+        out = [b.add(out_rows, b.columns(part.offsets), name=f"out_ptrs{part.suffix}") for part in self._d_parts]
+        return out, b.add(b.arg("lse_ptr"), row)
+
+    def _partial_row(self) -> SSAValue:
+        """The number of a row in the results [b..., h, g, split, m] of a partial, [BLOCK_M] in i64."""
+        b, programs, sizes = self._b, self._programs, self._sizes
+        assert isinstance(self._op, PartialOp) and self._keys.split is not None
+
+        def step(row: SSAValue, size: SSAValue, index: SSAValue) -> SSAValue:
+            return b.add(b.mul(row, b.cast(size, i64)), b.cast(index, i64))
+
+        rows = programs.rows
+        row = b.cast(programs.flat, i64)
+        if "g" in rows:
+            row = step(row, sizes.value("g"), rows["g"])
+        row = step(row, sizes.constexpr("SPLITS", self._op.num_splits), self._keys.split)
+        if "m" in rows:
+            row = step(row, sizes.value("m"), rows["m"])
+        if not shape_of(row.type):
+            row = b.broadcast_to(row, (programs.block_m,))
+        row.name_hint = "row"
+        return row

@@ -1,0 +1,176 @@
+"""The kernel of `attention.combine`: one program weighs and sums the splits of one row.
+
+The weights need the maximum and the sum over all splits, which are one small load; then the partial outputs are read
+once, in chunks of splits where there are too many for the registers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import cast
+
+from xdsl.dialects.builtin import f32, i64
+from xdsl.ir import SSAValue
+
+from flashlower.dialects.attention.attributes import ScheduleAttr
+from flashlower.dialects.attention.layout import layout_to_str
+from flashlower.dialects.attention.ops import CombineOp
+from flashlower.dialects.tl import JitOp, PtrType
+from flashlower.dialects.tl.blocks import constant_size
+from flashlower.dialects.tl.types import element_type, shape_of
+from flashlower.lowering.triton.builder import KernelBuilder
+from flashlower.lowering.triton.frame import Sizes, outer_dims, split_index
+from flashlower.lowering.triton.host import Host
+from flashlower.lowering.triton.memory import HeadPart, head_parts, load_floats, tile_mask, whole
+from flashlower.lowering.triton.parameters import Parameters
+from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
+from flashlower.rewrites.schedule import next_power_of_two
+
+VALUES_PER_THREAD = 64
+"""Partial outputs that a thread holds at most."""
+
+
+class CombineKernel:
+    """The kernel of one combine, and its `parameters`. Raises `DiagnosticException` for a dynamic head size."""
+
+    def __init__(
+        self, op: CombineOp, name: str, schedule: ScheduleAttr, host: Host, output: SSAValue, lse: SSAValue | None
+    ):
+        self._op = op
+        self._schedule = schedule
+        self.parameters = Parameters(host)
+        self._row_dims = (*outer_dims(host.sizes, pack_group=False), "m")
+        dims = (*self._row_dims[:-1], "s", "m")
+        self._partial = self.parameters.dense("partial", op.partial, (*dims, "d"))
+        self._partial_lse = self.parameters.dense("lse", op.partial_lse, dims)
+        self._sinks = None
+        if op.sinks is not None and op.sinks_layout is not None:
+            self._sinks = self.parameters.tensor("sinks", op.sinks, op.sinks_layout, host.sizes)
+        self._out = self.parameters.tensor("out", output, op.output_layout, host.sizes)
+        self._lse = None
+        if lse is not None and op.lse_layout is not None:
+            self._lse = self.parameters.tensor("out_lse", lse, op.lse_layout, host.sizes)
+        Sizes.register(self.parameters, host)
+        self._b = KernelBuilder(name, self.parameters.types(), doc=self._doc())
+        self._sizes = Sizes(self._b, host.sizes)
+
+    def _doc(self) -> str:
+        op = self._op
+        dims = ", ".join(self._row_dims[:-1])
+        lines = [
+            "The splits of one row, summed with weights exp(lse - LSE of all splits) (flash decoding, second step).",
+            f"partial[{dims}, split, m, d]: f32",
+            f"lse[{dims}, split, m]: f32",
+            f"out{layout_to_str(op.output_layout.data)}: {element_type(op.output.type)}",
+        ]
+        if op.lse is not None and op.lse_layout is not None:
+            lines.append(f"out_lse{layout_to_str(op.lse_layout.data)}: f32")
+        return "\n".join(lines)
+
+    def build(self) -> JitOp:
+        """Builds the kernel."""
+        b, sizes = self._b, self._sizes
+        row = b.program_id(0, name="row")
+        self._indices = {
+            dim: b.cast(index, i64, name=f"off_{dim}")
+            for dim, index in split_index(b, sizes, row, self._row_dims).items()
+        }
+        parts = head_parts(b, sizes, "d")
+        all_splits = next_power_of_two(self._op.num_splits)
+        chunk = self._chunk(all_splits, max(constant_size(part.block) for part in parts))
+        block_s = sizes.constexpr("BLOCK_S", chunk)
+        every = block_s if chunk == all_splits else sizes.constexpr("ALL_SPLITS", all_splits)
+
+        lse_base = self._partial_lse.base(b, self._indices)
+        offs_s = b.cast(b.arange(0, every), i64, name="offs_s")
+        lse, mask_s = self._load_lse(lse_base, offs_s)
+        m_i = b.max(lse, 0, name="m_i")
+        sink = self._sink()
+        if sink is not None:
+            m_i = b.maximum(m_i, sink, name="m_i")
+        m_safe = b.where(b.eq(m_i, -math.inf), 0.0, m_i, name="m_safe", comment="No keys: -inf - 0, not -inf + inf")
+        weights = self._weights(lse, m_safe)
+        l_i = b.sum(weights, 0, name="l_i")
+        if sink is not None:
+            l_i = b.add(l_i, b.exp2(b.sub(sink, m_safe)), name="l_i")
+
+        base = self._partial.base(b, self._indices)
+        if chunk == all_splits:
+            sums = self._weighted_sums(base, parts, offs_s, mask_s, weights)
+        else:
+            accs = [f"acc{part.suffix}" for part in parts]
+            inits = {acc: b.zeros((part.block,), f32, name=acc) for acc, part in zip(accs, parts)}
+            splits = sizes.constexpr("SPLITS", self._op.num_splits)
+            with b.range(0, splits, block_s, inits=inits, name="start_s") as loop:
+                offs_s = b.cast(b.add(loop.index, b.arange(0, block_s)), i64, name="offs_s")
+                lse, mask_s = self._load_lse(lse_base, offs_s)
+                chunk_sums = self._weighted_sums(base, parts, offs_s, mask_s, self._weights(lse, m_safe))
+                b.yield_(**{acc: b.add(loop.args[acc], chunk_sum) for acc, chunk_sum in zip(accs, chunk_sums)})
+            sums = [loop.results[acc] for acc in accs]
+        self._store(parts, sums, m_i, l_i)
+        return b.finish()
+
+    def _chunk(self, all_splits: int, block_d: int) -> int:
+        """How many splits one load of partial outputs covers."""
+        threads = 32 * self._schedule.warps.data
+        return min(all_splits, self._schedule.block_n.data, max(VALUES_PER_THREAD * threads // block_d, 1))
+
+    def _load_lse(self, base: SSAValue, offs_s: SSAValue) -> tuple[SSAValue, SSAValue | None]:
+        """The LSE of splits in units of log2(e), and the mask of those that exist."""
+        b, sizes = self._b, self._sizes
+        splits = self._op.num_splits
+        mask = None
+        if splits % shape_of(offs_s.type)[0]:
+            mask = b.lt(offs_s, b.cast(sizes.constexpr("SPLITS", splits), i64), name="mask_s")
+        pointers = whole(b, self._partial_lse.move(b, base, {"s": offs_s}), shape_of(offs_s.type))
+        lse = b.load(pointers, mask=mask, other=-math.inf)
+        return b.mul(lse, sizes.constexpr("LOG2E", LOG2_E, f32), name="lse"), mask
+
+    def _weights(self, lse: SSAValue, m_safe: SSAValue) -> SSAValue:
+        return self._b.exp2(self._b.sub(lse, m_safe), name="weights")
+
+    def _sink(self) -> SSAValue | None:
+        """The sink in units of log2(e)."""
+        if self._sinks is None:
+            return None
+        b = self._b
+        sink = b.cast(load_floats(b, self._sinks.base(b, self._indices), None, None), f32)
+        return b.mul(sink, self._sizes.constexpr("LOG2E", LOG2_E, f32), name="sink")
+
+    def _weighted_sums(
+        self,
+        base: SSAValue,
+        parts: Sequence[HeadPart],
+        offs_s: SSAValue,
+        mask_s: SSAValue | None,
+        weights: SSAValue,
+    ) -> list[SSAValue]:
+        """The weighted sums of the partial outputs of some splits, one for every part of the head size."""
+        b = self._b
+        rows = self._partial.move(b, base, {"s": b.rows(offs_s)})
+        if len(parts) > 1 and rows.name_hint is None:
+            rows.name_hint = "partial_row_ptrs"
+        sums: list[SSAValue] = []
+        for part in parts:
+            tile = self._partial.move(b, rows, {"d": b.columns(part.offsets)})
+            pointers = whole(b, tile, (*shape_of(offs_s.type), part.block), f"partial_ptrs{part.suffix}")
+            mask = tile_mask(b, mask_s, part.mask)
+            partial = b.load(pointers, mask=mask, other=0.0, name=f"partial{part.suffix}")
+            sums.append(b.sum(b.mul(b.rows(weights), partial), 0))
+        return sums
+
+    def _store(self, parts: Sequence[HeadPart], sums: Sequence[SSAValue], m_i: SSAValue, l_i: SSAValue) -> None:
+        b = self._b
+        l_safe = b.where(
+            b.eq(l_i, 0.0), 1.0, l_i, name="l_safe", comment="A row without keys has output 0 and LSE -inf"
+        )
+        base = self._out.base(b, self._indices)
+        for part, weighted_sum in zip(parts, sums):
+            pointers = whole(b, self._out.move(b, base, {"d": part.offsets}), (part.block,), f"out_ptrs{part.suffix}")
+            element = cast(PtrType, element_type(pointers.type)).pointee
+            out = b.truediv(weighted_sum, l_safe, name=f"out{part.suffix}")
+            b.store(pointers, b.cast(out, element), mask=part.mask)
+        if self._lse is not None:
+            lse = b.mul(b.add(m_i, b.log2(l_safe)), self._sizes.constexpr("LN2", LN_2, f32), name="out_lse")
+            b.store(self._lse.base(b, self._indices), lse)

@@ -1,0 +1,220 @@
+"""
+`convert-attention-to-triton`: attention operations become `tl.jit` kernels and the host code that launches them.
+
+Every operation is converted on its own, where it stands: `launch.empty` makes the buffers of its results, and
+`launch.kernel` fills them. Whatever else a function holds stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import cast
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import DYNAMIC_INDEX, Float64Type, IndexType, ModuleOp, StringAttr, f32
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.pattern_rewriter import GreedyRewritePatternApplier, PatternRewriteWalker
+from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.utils.exceptions import DiagnosticException
+from xdsl.utils.hints import isa
+
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
+from flashlower.dialects.launch import KernelOp
+from flashlower.dialects.tl import JitOp
+from flashlower.dialects.tl.canonicalize import PATTERNS
+from flashlower.dialects.tl.types import is_float, is_float8, is_integer, is_number
+from flashlower.lowering.triton.attention_kernel import AttentionKernel
+from flashlower.lowering.triton.combine_kernel import CombineKernel
+from flashlower.lowering.triton.frame import outer_dims, row_dims
+from flashlower.lowering.triton.host import Digit, Host, TensorOf, leading_digits
+from flashlower.lowering.triton.score import constant_of
+from flashlower.rewrites.schedule import DEFAULT_TARGET, TargetDescription, choose_schedule, get_target
+
+Convertible = SdpaOp | PartialOp | CombineOp
+
+MAX_EXTENT = (1 << 31) - (1 << 16)
+"""Rows and keys are counted in 32 bits, up to the end of the last tile."""
+
+MAX_SPLITS = 65535
+"""The most programs along the second axis of a grid."""
+
+KERNEL_SUFFIXES: dict[type[Operation], str] = {
+    SdpaOp: "kernel",
+    PartialOp: "partial_kernel",
+    CombineOp: "combine_kernel",
+}
+
+
+@dataclass(frozen=True)
+class ConvertAttentionToTritonPass(ModulePass):
+    """
+    Converts `attention.sdpa`, `attention.partial` and `attention.combine` to kernels of the `tl` dialect.
+
+    Kernels are called `<function>_kernel`, `<function>_partial_kernel` and `<function>_combine_kernel`, numbered where
+    a function has several. Raises `DiagnosticException` for what a Triton kernel cannot do; the message says why.
+    """
+
+    name = "convert-attention-to-triton"
+
+    target: str = DEFAULT_TARGET
+    """The GPU to choose schedules for, where operations have none: h100, h200, a100 or mi300x."""
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target = get_target(self.target)
+        attentions = [a for a in op.walk() if isinstance(a, Convertible)]
+        for attention, name in zip(attentions, kernel_names(op, attentions)):
+            convert_attention(attention, name, target)
+
+
+def kernel_names(module: ModuleOp, attentions: Sequence[Convertible]) -> list[str]:
+    """
+    A free symbol for the kernel of each operation.
+
+    Raises `DiagnosticException` for an operation that no function holds.
+    """
+    symbols = (op.properties.get("sym_name") for op in module.walk())
+    taken = {symbol.data for symbol in symbols if isinstance(symbol, StringAttr)}
+    bases = [f"{function_of(op).sym_name.data}_{KERNEL_SUFFIXES[type(op)]}" for op in attentions]
+    names: list[str] = []
+    for base in bases:
+        number = 0
+        name = base if bases.count(base) == 1 else f"{base}_{number}"
+        while name in taken:
+            name, number = f"{base}_{number}", number + 1
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def function_of(op: Operation) -> FuncOp:
+    parent = op.parent_op()
+    while parent is not None and not isinstance(parent, FuncOp):
+        parent = parent.parent_op()
+    if parent is None:
+        raise DiagnosticException(f"{op.name} stands outside of any func.func, so nothing can launch its kernel")
+    return parent
+
+
+@dataclass(frozen=True)
+class Result:
+    """A result of an operation that a kernel fills: its name, and how it lies over the iteration space."""
+
+    name: str
+    value: SSAValue
+    digits: list[Digit | None]
+
+
+def convert_attention(op: Convertible, name: str, target: TargetDescription) -> None:
+    """
+    Replaces an operation by the launch of a kernel, which is put before the function that holds the operation.
+
+    Raises `DiagnosticException` where the operation cannot be converted.
+    """
+    check_types(op)
+    sizes = op.dim_sizes()
+    check_extents(op, sizes)
+    schedule = op.schedule or choose_schedule(op, target)
+    new_ops: list[Operation] = []
+    host = Host(new_ops.append, sizes)
+    for operand, value, digits in operands(op):
+        host.read_sizes(operand, value, digits)
+    buffers = [host.empty(result.name, result.value, result.digits) for result in results(op)]
+    output, lse = buffers[0], buffers[1] if len(buffers) > 1 else None
+
+    try:
+        if isinstance(op, CombineOp):
+            kernel = CombineKernel(op, name, schedule, host, output, lse)
+            grid = [host.product((*outer_dims(sizes, pack_group=False), "m"))]
+        else:
+            kernel = AttentionKernel(op, name, schedule, host, output, lse)
+            rows = host.ceil_divide(host.product(row_dims(sizes, kernel.pack_group)), schedule.block_m.data)
+            grid = [host.multiply(rows, host.product(outer_dims(sizes, kernel.pack_group)))]
+            if isinstance(op, PartialOp):
+                grid.append(host.constant(op.num_splits))
+        jit = kernel.build()
+    except TypeError as e:
+        # The builder checks Triton's rules, such as the most elements that a block may have.
+        raise DiagnosticException(f"{op.name} does not make a Triton kernel: {e}") from e
+    simplify(jit)
+    arguments = kernel.parameters.pass_used(jit)
+    host.insert(KernelOp(name, grid, arguments, num_warps=schedule.warps.data))
+
+    Rewriter.insert_op(jit, InsertPoint.before(function_of(op)))
+    Rewriter.insert_op(new_ops, InsertPoint.before(op))
+    for result, buffer in zip(op.results, buffers, strict=True):
+        result.replace_all_uses_with(buffer)
+    Rewriter.erase_op(op)
+
+
+def operands(op: Convertible) -> list[tuple[str, SSAValue, list[Digit | None]]]:
+    """The operands of an operation, with the leading digits of their layouts."""
+    if not isinstance(op, CombineOp):
+        return [(name, value, leading_digits(layout)) for name, value, layout in AttentionOp.layouts(op)]
+    digits = split_digits(op.dim_sizes())
+    found = [("partial", op.partial, [*digits, Digit("d", 1)]), ("lse", op.partial_lse, digits)]
+    if op.sinks is not None and op.sinks_layout is not None:
+        found.append(("sinks", op.sinks, leading_digits(op.sinks_layout)))
+    return found
+
+
+def results(op: Convertible) -> list[Result]:
+    """The results of an operation."""
+    if isinstance(op, PartialOp):
+        digits = split_digits(op.dim_sizes())
+        return [Result("out", op.output, [*digits, Digit("d", 1)]), Result("lse", op.lse, digits)]
+    found = [Result("out", op.output, leading_digits(op.output_layout))]
+    if op.lse is not None and op.lse_layout is not None:
+        found.append(Result("lse", op.lse, leading_digits(op.lse_layout)))
+    return found
+
+
+def split_digits(sizes: Mapping[str, int]) -> list[Digit | None]:
+    """How [b..., h, g, split, m] lies over the iteration space, which has no split."""
+    outer = [Digit(dim, 1) for dim in outer_dims(sizes, pack_group=False)]
+    return [*outer, None, Digit("m", 1)]
+
+
+def check_types(op: Convertible) -> None:
+    """Raises `DiagnosticException` for tensors that kernels cannot compute on."""
+    floats = [(name, value) for name, value, _ in operands(op) if name != "kv_lens"]
+    floats += [(result.name, result.value) for result in results(op)]
+    for name, value in floats:
+        element = cast(TensorOf, value.type).element_type
+        if isinstance(element, Float64Type):
+            raise DiagnosticException(
+                f"f64 attention cannot be lowered to Triton, which has no f64 tl.dot: {name} of {op.name} has type "
+                f"{value.type}; convert it to f32"
+            )
+        if not (is_float(element) or is_float8(element)):
+            raise DiagnosticException(f"{name} of {op.name} has type {value.type}, of which Triton has no numbers")
+    for value in op.captures() if isinstance(op, AttentionOp) else ():
+        if isa(value.type, TensorOf):
+            known = is_number(value.type.element_type)
+        else:
+            known = constant_of(value) is not None or value.type in (IndexType(), f32) or is_integer(value.type)
+        if not known:
+            raise DiagnosticException(
+                f"the score region of {op.name} reads a value of type {value.type}, which no Triton kernel can take"
+            )
+
+
+def check_extents(op: Convertible, sizes: Mapping[str, int]) -> None:
+    """Raises `DiagnosticException` where rows or keys cannot be counted in 32 bits, or splits in a grid."""
+    rows = [sizes[dim] for dim in ("m", "g")]
+    tile = op.tile.value.data if isinstance(op, PartialOp) else 1
+    keys = -(-sizes["n"] // tile) * tile
+    extents = {"queries times head group": 0 if DYNAMIC_INDEX in rows else prod(rows), "keys": keys}
+    for what, extent in extents.items():
+        if extent > MAX_EXTENT:
+            raise DiagnosticException(f"{op.name} has {extent} {what}, but a Triton kernel counts up to {MAX_EXTENT}")
+    if not isinstance(op, SdpaOp) and op.num_splits > MAX_SPLITS:
+        raise DiagnosticException(f"{op.name} has {op.num_splits} splits, but a grid has at most {MAX_SPLITS}")
+
+
+def simplify(kernel: JitOp) -> None:
+    """Folds literals and drops what is not used."""
+    PatternRewriteWalker(GreedyRewritePatternApplier(list(PATTERNS))).rewrite_region(kernel.body)

@@ -1,0 +1,103 @@
+"""Locks in that emitted kernels compute on a GPU what they compute in Triton's interpreter.
+
+The interpreter knows no tensor cores, pipelines, warps or 32-bit overflow; a GPU does. Without one, these tests do not run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from attention_cases import CASES, DTYPES, AttentionCase, random_case
+
+import flashlower as fl
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+
+RANDOM_CASES = 150
+
+
+def to_gpu(array: Any) -> torch.Tensor:
+    if array.dtype.name == "bfloat16":
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).cuda()
+    return torch.from_numpy(np.ascontiguousarray(array)).cuda()
+
+
+def to_numpy(tensor: torch.Tensor) -> Any:
+    if tensor.dtype == torch.bfloat16:
+        return tensor.cpu().view(torch.int16).numpy().view(DTYPES["bf16"])
+    return tensor.cpu().numpy()
+
+
+def run(case: AttentionCase, splits: int) -> None:
+    kernel = fl.compile(case.module_text(), splits=splits)
+    results = kernel(*(to_gpu(array) for array in case.inputs()))
+    case.check([to_numpy(r) for r in (results if isinstance(results, tuple) else (results,))])
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize("case", [c for c in CASES if c.dtype != "f64"], ids=str)
+def test_cases(case: AttentionCase, splits: int) -> None:
+    run(case, splits)
+
+
+@pytest.mark.parametrize("seed", range(RANDOM_CASES))
+def test_random_cases(seed: int) -> None:
+    rng = np.random.default_rng([seed, 20])
+    case = random_case(rng)
+    while case.dtype == "f64":
+        case = random_case(rng)
+    run(case, int(rng.integers(1, 6)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("batch", "heads", "kv_heads", "queries", "keys", "head_size"),
+    [(2, 32, 8, 1, 4096, 128), (1, 8, 1, 4, 33000, 64), (2, 16, 4, 1000, 1000, 128), (1, 4, 4, 300, 700, 96)],
+)
+def test_against_pytorch(
+    batch: int, heads: int, kv_heads: int, queries: int, keys: int, head_size: int, dtype: torch.dtype
+) -> None:
+    q = torch.randn(batch, heads, queries, head_size, device="cuda", dtype=dtype)
+    k, v = (torch.randn(batch, kv_heads, keys, head_size, device="cuda", dtype=dtype) for _ in range(2))
+    for causal in (False, True):
+        out = fl.attention(q, k, v, score=fl.causal() if causal else None)
+        position = torch.arange(queries, device="cuda")[:, None] + keys - queries
+        mask = torch.arange(keys, device="cuda") <= position if causal else None
+        group = heads // kv_heads
+        want = torch.nn.functional.scaled_dot_product_attention(
+            *(x.double() for x in (q, k.repeat_interleave(group, 1), v.repeat_interleave(group, 1))), attn_mask=mask
+        )
+        error = torch.linalg.norm(out.double() - want) / torch.linalg.norm(want)
+        assert error < (1e-3 if dtype == torch.float16 else 5e-3)
+
+
+def test_offsets_beyond_32_bits() -> None:
+    """K and V of more than 2^31 elements: the last sequence lies beyond what 32 bits can address."""
+    batch, heads, keys, head_size = 1100, 8, 2048, 128
+    k = torch.empty(batch, heads, keys, head_size, device="cuda", dtype=torch.bfloat16)
+    assert k.numel() > 2**31
+    k[-1].normal_()
+    q = torch.randn(batch, heads, 1, head_size, device="cuda", dtype=torch.bfloat16)
+    lens = torch.zeros(batch, dtype=torch.int32, device="cuda")
+    lens[-1] = keys
+    out = fl.attention(q, k, k, kv_lens=lens)
+    want = torch.nn.functional.scaled_dot_product_attention(q[-1].float(), k[-1].float(), k[-1].float())
+    assert torch.linalg.norm(out[-1].float() - want) < 5e-3 * torch.linalg.norm(want)
+    assert not out[:-1].any()
+
+
+def test_a_captured_graph_replays_with_new_lengths() -> None:
+    q = torch.randn(4, 8, 1, 64, device="cuda", dtype=torch.float16)
+    k, v = (torch.randn(4, 2, 1000, 64, device="cuda", dtype=torch.float16) for _ in range(2))
+    lens = torch.tensor([1000, 3, 500, 0], dtype=torch.int32, device="cuda")
+    fl.attention(q, k, v, kv_lens=lens, splits=4)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        out = fl.attention(q, k, v, kv_lens=lens, splits=4)
+    for new in ([1000, 3, 500, 0], [0, 1000, 1, 999], [17, 33, 64, 128]):
+        lens.copy_(torch.tensor(new))
+        graph.replay()
+        assert torch.equal(out, fl.attention(q, k, v, kv_lens=lens, splits=4))
