@@ -13,7 +13,7 @@ types:
 	$(PYTHON) -m pyright
 
 filecheck:
-	$(PYTHON) -m lit.main -q tests/filecheck
+	$(PYTHON) -c 'from lit.main import main; main()' tests/filecheck
 
 unit:
 	$(PYTHON) -m pytest -n auto

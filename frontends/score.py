@@ -282,13 +282,14 @@ class Captured:
         return _trace().read(self.tensor, self.name, each)
 
 
-def captured(tensor: Tensor) -> Captured:
+def captured(tensor: Tensor | Captured) -> Captured:
     """
     Makes a tensor indexable by the symbols of a score function.
 
     Needed only where the function does not refer to the tensor by a name of its own (an attribute, a list element).
     """
-    return Captured(tensor)
+    # A tensor that the function does refer to by name has become one already.
+    return tensor if isinstance(tensor, Captured) else Captured(tensor)
 
 
 def _call(score: ScoreFunction, *args: Symbol) -> Any:

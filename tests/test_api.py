@@ -312,6 +312,22 @@ def test_captured_tensors(qkv: tuple[Any, Any, Any]) -> None:
     assert relative_error(fl.attention(*qkv, score=score), want) < 1e-5
 
 
+@pytest.mark.parametrize("masked", [-1e4, -2.3819763e38, float(np.finfo(np.float32).min)])
+@pytest.mark.parametrize("splits", [1, 2])
+def test_finite_masks_keep_their_meaning(masked: float, splits: int, qkv: tuple[Any, Any, Any]) -> None:
+    # A fully masked row is the mean of all values, as its logits are equal; they must not become -inf on the way.
+    keep = RNG.random((M, N)) < 0.3
+    keep[1] = False
+
+    def score(s: Any, b: Any, h: Any, m: Any, n: Any) -> Any:
+        return fl.where(keep[m, n], s, masked)
+
+    want, want_lse = reference(*qkv, lambda s: np.where(keep, s, np.float64(np.float32(masked))))
+    out, lse = fl.attention(*qkv, score=score, splits=splits, return_lse=True)
+    assert relative_error(out, want) < 1e-5
+    assert relative_error(lse, want_lse) < 1e-5
+
+
 @pytest.mark.parametrize("splits", [1, 4])
 @pytest.mark.parametrize("integer", [np.int32, np.int64])
 def test_lengths_and_sinks(splits: int, integer: Any, qkv: tuple[Any, Any, Any]) -> None:

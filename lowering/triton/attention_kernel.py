@@ -3,7 +3,8 @@
 One program has a tile of rows of one batch and KV head, and walks over the keys, or over the keys of one split. It
 keeps the running maximum m, the sum l of exp(s - m) and the unnormalised output, and rescales the latter two when m
 grows (Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018; Dao, "FlashAttention-2", 2023).
-Logits are in units of log2(e) where exponentials are taken, so that exp(s) is exp2.
+Logits are in units of log2(e), so that exp(s) is exp2, unless a score region needs them in natural units; then only
+differences of logits are multiplied, since a finite mask value such as -3.4e38 would overflow.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ class AttentionKernel:
         Sizes.register(self.parameters, host)
         self._register_captures()
         self.pack_group = can_pack_group(op)
+        self._natural = bool(op.score.blocks) and not only_masks(op.score.block)
         self._b = b = KernelBuilder(name, self.parameters.types(), doc=self._doc(host))
         self._sizes = Sizes(b, host.sizes)
         self._programs = Programs(b, self._sizes, schedule.block_m.data, pack_group=self.pack_group)
@@ -144,10 +146,10 @@ class AttentionKernel:
             m_safe = b.where(
                 b.eq(m_new, -math.inf), 0.0, m_new, name="m_safe", comment="All masked so far: -inf - 0, not -inf + inf"
             )
-            p = b.exp2(
-                b.sub(scores, b.rows(m_safe)), name="p", comment="P = exp2(S - max), and what the sums shrink by"
+            p = self._exp(
+                b.sub(scores, b.rows(m_safe)), name="p", comment="P = exp(S - max), and what the sums shrink by"
             )
-            alpha = b.exp2(b.sub(m_i, m_safe), name="alpha")
+            alpha = self._exp(b.sub(m_i, m_safe), name="alpha")
             new = {"m_i": m_new, "l_i": b.add(b.mul(l_i, alpha), b.sum(p, 1))}
             for part, pointers in zip(self._d_parts, v_ptrs):
                 name = f"acc{part.suffix}"
@@ -228,11 +230,11 @@ class AttentionKernel:
     def _score(
         self, scores: SSAValue, score: ScoreLowering | None, offs_n: SSAValue, mask_n: SSAValue | None
     ) -> SSAValue:
-        """The final logits in units of log2(e), -inf for keys that do not exist."""
+        """The final logits, -inf for keys that do not exist."""
         b = self._b
         scale = self._op.scale.value.data
         columns = None if mask_n is None else b.columns(mask_n)
-        if score is None or only_masks(self._op.score.block):
+        if not self._natural:
             # A mask commutes with the change of unit, so both factors are one.
             factor = self._sizes.constexpr(
                 "QK_SCALE", scale * LOG2_E, f32, comment="scale * log2(e): exp(scale * s) = exp2(QK_SCALE * s)"
@@ -244,13 +246,18 @@ class AttentionKernel:
             if score.uses(-1):
                 score.define_index(-1, b.columns(offs_n))
             scores = score.apply(scores, columns)
-            if not only_masks(self._op.score.block):
-                scores = b.mul(scores, self._sizes.constexpr("LOG2E", LOG2_E, f32), name="scores")
         if columns is not None:
             scores = b.where(columns, scores, -math.inf, name="scores")
         return scores
 
     # The softmax.
+
+    def _exp(self, difference: SSAValue, name: str, comment: str | None = None) -> SSAValue:
+        """exp of a difference of logits."""
+        b = self._b
+        if self._natural:
+            difference = b.mul(difference, self._sizes.constexpr("LOG2E", LOG2_E, f32))
+        return b.exp2(difference, name=name, comment=comment)
 
     def _start_softmax(self) -> dict[str, SSAValue]:
         """The values before the first key: those of the sink, where there is one."""
@@ -259,8 +266,8 @@ class AttentionKernel:
         if "sinks" in self._accesses:
             pointers = row_pointers(b, self._accesses["sinks"], self._programs)
             sink = b.cast(load_floats(b, pointers, self._programs.row_mask, "sink"), f32)
-            log2_e = self._sizes.constexpr("LOG2E", LOG2_E, f32)
-            inits["m_i"] = b.mul(sink, log2_e, name="m_i", comment="The sink is a logit without a value")
+            unit = 1.0 if self._natural else self._sizes.constexpr("LOG2E", LOG2_E, f32)
+            inits["m_i"] = b.mul(sink, unit, name="m_i", comment="The sink is a logit without a value")
             inits["l_i"] = b.where(b.eq(sink, -math.inf), 0.0, 1.0, element=f32, name="l_i")
         else:
             inits["m_i"] = b.full((block_m,), -math.inf, f32, name="m_i")
@@ -283,7 +290,11 @@ class AttentionKernel:
             b.store(pointers, b.cast(out, element), mask=tile_mask(b, programs.row_mask, part.mask))
         if lse_ptrs is not None:
             ln_2 = self._sizes.constexpr("LN2", LN_2, f32)
-            lse = b.mul(b.add(last.m_i, b.log2(l_safe)), ln_2, name="lse")
+            sum_log2 = b.log2(l_safe)
+            if self._natural:
+                lse = b.add(last.m_i, b.mul(sum_log2, ln_2), name="lse")
+            else:
+                lse = b.mul(b.add(last.m_i, sum_log2), ln_2, name="lse")
             b.store(lse_ptrs, lse, mask=programs.row_mask)
 
     def _result_pointers(self) -> tuple[list[SSAValue], SSAValue | None]:

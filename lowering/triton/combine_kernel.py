@@ -90,10 +90,10 @@ class CombineKernel:
         if sink is not None:
             m_i = b.maximum(m_i, sink, name="m_i")
         m_safe = b.where(b.eq(m_i, -math.inf), 0.0, m_i, name="m_safe", comment="No keys: -inf - 0, not -inf + inf")
-        weights = self._weights(lse, m_safe)
+        weights = self._weight(lse, m_safe, "weights")
         l_i = b.sum(weights, 0, name="l_i")
         if sink is not None:
-            l_i = b.add(l_i, b.exp2(b.sub(sink, m_safe)), name="l_i")
+            l_i = b.add(l_i, self._weight(sink, m_safe), name="l_i")
 
         base = self._partial.base(b, self._indices)
         if chunk == all_splits:
@@ -105,7 +105,7 @@ class CombineKernel:
             with b.range(0, splits, block_s, inits=inits, name="start_s") as loop:
                 offs_s = b.cast(b.add(loop.index, b.arange(0, block_s)), i64, name="offs_s")
                 lse, mask_s = self._load_lse(lse_base, offs_s)
-                chunk_sums = self._weighted_sums(base, parts, offs_s, mask_s, self._weights(lse, m_safe))
+                chunk_sums = self._weighted_sums(base, parts, offs_s, mask_s, self._weight(lse, m_safe, "weights"))
                 b.yield_(**{acc: b.add(loop.args[acc], chunk_sum) for acc, chunk_sum in zip(accs, chunk_sums)})
             sums = [loop.results[acc] for acc in accs]
         self._store(parts, sums, m_i, l_i)
@@ -117,26 +117,26 @@ class CombineKernel:
         return min(all_splits, self._schedule.block_n.data, max(VALUES_PER_THREAD * threads // block_d, 1))
 
     def _load_lse(self, base: SSAValue, offs_s: SSAValue) -> tuple[SSAValue, SSAValue | None]:
-        """The LSE of splits in units of log2(e), and the mask of those that exist."""
+        """The LSE of splits, and the mask of those that exist."""
         b, sizes = self._b, self._sizes
         splits = self._op.num_splits
         mask = None
         if splits % shape_of(offs_s.type)[0]:
             mask = b.lt(offs_s, b.cast(sizes.constexpr("SPLITS", splits), i64), name="mask_s")
         pointers = whole(b, self._partial_lse.move(b, base, {"s": offs_s}), shape_of(offs_s.type))
-        lse = b.load(pointers, mask=mask, other=-math.inf)
-        return b.mul(lse, sizes.constexpr("LOG2E", LOG2_E, f32), name="lse"), mask
+        return b.load(pointers, mask=mask, other=-math.inf, name="lse"), mask
 
-    def _weights(self, lse: SSAValue, m_safe: SSAValue) -> SSAValue:
-        return self._b.exp2(self._b.sub(lse, m_safe), name="weights")
+    def _weight(self, lse: SSAValue, m_safe: SSAValue, name: str | None = None) -> SSAValue:
+        """exp(lse - max). Only the difference is multiplied: an LSE may be a finite mask value such as -3.4e38."""
+        b = self._b
+        difference = b.mul(b.sub(lse, m_safe), self._sizes.constexpr("LOG2E", LOG2_E, f32))
+        return b.exp2(difference, name=name)
 
     def _sink(self) -> SSAValue | None:
-        """The sink in units of log2(e)."""
         if self._sinks is None:
             return None
         b = self._b
-        sink = b.cast(load_floats(b, self._sinks.base(b, self._indices), None, None), f32)
-        return b.mul(sink, self._sizes.constexpr("LOG2E", LOG2_E, f32), name="sink")
+        return b.cast(load_floats(b, self._sinks.base(b, self._indices), None, "sink"), f32)
 
     def _weighted_sums(
         self,
@@ -172,5 +172,5 @@ class CombineKernel:
             out = b.truediv(weighted_sum, l_safe, name=f"out{part.suffix}")
             b.store(pointers, b.cast(out, element), mask=part.mask)
         if self._lse is not None:
-            lse = b.mul(b.add(m_i, b.log2(l_safe)), self._sizes.constexpr("LN2", LN_2, f32), name="out_lse")
+            lse = b.add(m_i, b.mul(b.log2(l_safe), self._sizes.constexpr("LN2", LN_2, f32)), name="out_lse")
             b.store(self._lse.base(b, self._indices), lse)
