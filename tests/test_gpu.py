@@ -22,7 +22,7 @@ RANDOM_CASES = 150
 def to_gpu(array: Any) -> torch.Tensor:
     if array.dtype.name == "bfloat16":
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16).cuda()
-    return torch.from_numpy(np.ascontiguousarray(array)).cuda()
+    return torch.from_numpy(array.copy()).cuda()
 
 
 def to_numpy(tensor: torch.Tensor) -> Any:
