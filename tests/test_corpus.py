@@ -26,9 +26,12 @@ from xdsl.printer import Printer
 import flashlower as fl
 from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.interpreters import argument_types, find_function, run_module
+from flashlower.lowering.triton.compile import TARGETS, compile_module_kernels
+from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
 from flashlower.rewrites.decompose_attention import DecomposeAttentionPass
 from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
+from flashlower.rewrites.outline_attention import OutlineAttentionPass
 
 CORPUS = Path(__file__).parent / "corpus"
 GROUPS = {
@@ -154,6 +157,17 @@ def test_xdsl_opt_prints_a_file_that_python_runs(case: str, tmp_path: Path) -> N
     file.write_text(xdsl_opt(case, passes, "-t", "triton"))
     subprocess.run([sys.executable, str(file)], check=True, timeout=120)
     assert file.read_text().count("@triton.jit") == 2 * GROUPS[case]
+
+
+@pytest.mark.parametrize("case", [case for case, groups in GROUPS.items() if groups])
+def test_kernels_compile_for_every_target(case: str) -> None:
+    """For real, with no device: NVIDIA's A100, H100 and B200, AMD's MI300."""
+    module = parse_module(text_of(case))
+    passes = (FuseAttentionPass(), OutlineAttentionPass(), FlashDecodingPass(splits=2), ConvertAttentionToTritonPass())
+    compiled = compile_module_kernels(run_passes(module, *passes))
+    assert len(compiled) == 2 * GROUPS[case] * len(TARGETS)
+    for (_, target), kernel in compiled.items():
+        assert ("ptx" if target.startswith("cuda") else "amdgcn") in kernel.asm
 
 
 def xdsl_opt(case: str, passes: str, *options: str) -> str:
