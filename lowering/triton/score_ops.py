@@ -88,6 +88,19 @@ def _tanh(b: KernelBuilder, x: SSAValue) -> SSAValue:
     return b.sub(1.0, b.truediv(2.0, b.add(b.exp2(b.mul(x, 2.0 * LOG2_E)), 1.0)))
 
 
+def _power(b: KernelBuilder, xs: Sequence[SSAValue]) -> SSAValue:
+    """C's pow by way of logarithms: a negative base has whole exponents only, and the sign of odd ones."""
+    base, exponent = xs
+    magnitude = b.exp2(b.mul(exponent, b.log2(b.abs(base))))
+    half = b.mul(exponent, 0.5)
+    odd = b.and_(b.eq(b.floor(exponent), exponent), b.ne(b.floor(half), half))
+    signed = b.where(b.and_(b.lt(base, 0.0), odd), b.neg(magnitude), magnitude)
+    # Every infinite exponent is even.
+    undefined = b.and_(b.and_(b.lt(base, 0.0), b.ne(base, -python_math.inf)), b.ne(b.floor(exponent), exponent))
+    one = b.or_(b.eq(exponent, 0.0), b.eq(base, 1.0))
+    return b.where(one, 1.0, b.where(undefined, python_math.nan, signed))
+
+
 def _floor_divide(b: KernelBuilder, xs: Sequence[SSAValue]) -> SSAValue:
     lhs, rhs = xs
     quotient, rest = b.floordiv(lhs, rhs), b.mod(lhs, rhs)
@@ -142,6 +155,7 @@ SCALAR_OPS: dict[type[Operation], Emit] = {
     math.FmaOp: _wide(lambda b, xs: b.fma(xs[0], xs[1], xs[2])),
     math.Log2Op: _unary(KernelBuilder.log2),
     math.LogOp: _unary(KernelBuilder.log),
+    math.PowFOp: _wide(_power),
     math.RsqrtOp: _unary(KernelBuilder.rsqrt),
     math.SinOp: _unary(KernelBuilder.sin),
     math.SqrtOp: _unary(KernelBuilder.sqrt),

@@ -253,6 +253,21 @@ CONVERSIONS = [
 ]
 
 
+def test_power() -> None:
+    pairs = [(a, b) for a in FLOATS for b in (-3.0, -0.5, 0.0, 0.5, 2.0, 3.0, 1e30, math.inf, -math.inf, math.nan)]
+    x, y = (np.array(column, np.float32) for column in zip(*pairs))
+    lines = """
+      %x = tensor.extract %a[%m] : tensor<{n}xf32>
+      %y = tensor.extract %b[%m] : tensor<{n}xf32>
+      %r = math.powf %x, %y : f32""".replace("{n}", str(len(pairs)))
+    values = region_values(lines, {"a": x, "b": y}, {"a": "f32", "b": "f32"}, len(pairs))
+    with np.errstate(all="ignore"):
+        expected = np.power(x, y)
+    # A row with a logit of +inf has no LSE.
+    shown = expected != math.inf
+    np.testing.assert_allclose(values[shown], expected[shown], rtol=1e-5)
+
+
 @pytest.mark.parametrize(("types", "name", "function"), CONVERSIONS)
 def test_integer_conversions(types: str, name: str, function):
     x = np.array([-128, -2, -1, 0, 1, 2, 5, 127], np.int8)
