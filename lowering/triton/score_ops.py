@@ -91,7 +91,9 @@ def _tanh(b: KernelBuilder, x: SSAValue) -> SSAValue:
 def _power(b: KernelBuilder, xs: Sequence[SSAValue]) -> SSAValue:
     """C's pow by way of logarithms: a negative base has whole exponents only, and the sign of odd ones."""
     base, exponent = xs
-    magnitude = b.exp2(b.mul(exponent, b.log2(b.abs(base))))
+    size = b.abs(base)
+    # 1 to an infinite power would be exp2(inf * 0).
+    magnitude = b.where(b.eq(size, 1.0), 1.0, b.exp2(b.mul(exponent, b.log2(size))))
     half = b.mul(exponent, 0.5)
     odd = b.and_(b.eq(b.floor(exponent), exponent), b.ne(b.floor(half), half))
     signed = b.where(b.and_(b.lt(base, 0.0), odd), b.neg(magnitude), magnitude)
