@@ -6,6 +6,7 @@ flashlower lowers attention, as compilers write it, to kernels that people can r
     kernel.source, kernel.stages, kernel.save("decode.py")
 
     out = flashlower.attention(q, k, v, score=flashlower.causal(), kv_lens=lens)
+    module = flashlower.from_jax(fn, *args)      # what JAX makes of a function, or any exported StableHLO
     out = flashlower.interpret(module, *arrays)  # a whole model, on NumPy arrays
 """
 
@@ -13,6 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from flashlower.frontends.from_jax import from_jax
+    from flashlower.frontends.from_torch import from_torch
     from flashlower.frontends.score import (
         alibi,
         bias,
@@ -40,6 +43,8 @@ __all__ = [
     "chain",
     "compile",
     "exp",
+    "from_jax",
+    "from_torch",
     "interpret",
     "mask",
     "soft_cap",
@@ -52,6 +57,8 @@ _MODULES = {
     "Kernel": "lowering.kernel",
     "attention": "lowering.functional",
     "compile": "lowering.kernel",
+    "from_jax": "frontends.from_jax",
+    "from_torch": "frontends.from_torch",
     "interpret": "lowering.interpret",
 }
 
