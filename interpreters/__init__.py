@@ -18,6 +18,7 @@ from xdsl.utils.exceptions import DiagnosticException, InterpretationError
 from flashlower.dialects.stablehlo.base import show
 from flashlower.interpreters.arith import ArithConversionFunctions, ArithFunctions, MathFunctions
 from flashlower.interpreters.attention import AttentionFunctions
+from flashlower.interpreters.chlo import CHLOFunctions
 from flashlower.interpreters.numerics import Array
 from flashlower.interpreters.stablehlo import StableHLOElementwiseFunctions, StableHLOShapeFunctions
 from flashlower.interpreters.stablehlo_indexing import StableHLOIndexingFunctions
@@ -29,6 +30,7 @@ FUNCTIONS: tuple[type[InterpreterFunctions], ...] = (
     ArithConversionFunctions,
     ArithFunctions,
     AttentionFunctions,
+    CHLOFunctions,
     FuncFunctions,
     MathFunctions,
     StableHLOElementwiseFunctions,

@@ -64,11 +64,15 @@ def from_axes(
     return array.reshape(shape).astype(numpy_dtype(cast(TensorType[Attribute], type).element_type))
 
 
-def softmax_sums(s: Array, v: Array, sink: Array | None = None) -> tuple[Array, Array]:
+def softmax_sums(
+    s: Array, v: Array, sink: Array | None = None, counts: Array | None = None
+) -> tuple[Array, Array, Array]:
     """
-    `(out, lse)` of logits `s` [..., m, n] and values `v` [..., n, d], with a further logit `sink` [..., m, 1].
+    `(out, lse, sum)` of logits `s` [..., m, n] and values `v` [..., n, d], with a further logit `sink` [..., m, 1].
 
-    Rows whose logits are all -inf give 0 and -inf (or the sink), NaN propagates.
+    Where `counts` [..., m, n] are given, each logit stands for so many equal ones. The sum is that of
+    exp(logit - the largest logit). Rows whose logits are all -inf give out = 0, lse = -inf (or the sink) and, without
+    a sink, sum = 0; NaN propagates.
     """
     top = np.max(s, axis=-1, keepdims=True, initial=-np.inf)
     masked = top == -np.inf
@@ -76,12 +80,14 @@ def softmax_sums(s: Array, v: Array, sink: Array | None = None) -> tuple[Array, 
         top = np.maximum(top, sink)
     top = np.where(top == -np.inf, top.dtype.type(0), top)
     weights = np.exp(s - top)
+    if counts is not None:
+        weights = weights * counts
     total = np.sum(weights, axis=-1, keepdims=True)
     if sink is not None:
         total = total + np.exp(sink - top)
     # Without a weight there is nothing to scale: 0 / 0, or 0 * NaN.
     out: Array = np.where(masked, np.zeros((), s.dtype), np.matmul(weights, v) / total)
-    return out, (top + np.log(total))[..., 0]
+    return out, (top + np.log(total))[..., 0], total[..., 0]
 
 
 class _Problem:
@@ -166,7 +172,7 @@ class AttentionFunctions(InterpreterFunctions):
     def run_sdpa(self, interpreter: Interpreter, op: SdpaOp, args: PythonValues) -> PythonValues:
         with np.errstate(all="ignore"):
             problem = _Problem(interpreter, op, args)
-            out, lse = softmax_sums(problem.s, problem.v, problem.sinks)
+            out, lse, _ = softmax_sums(problem.s, problem.v, problem.sinks)
             return _results(op, out, lse, problem.sizes)
 
     @impl(PartialOp)
@@ -178,6 +184,7 @@ class AttentionFunctions(InterpreterFunctions):
             v = np.broadcast_to(v, (*s.shape[:-2], *v.shape[-2:]))
             out = np.zeros((splits, *s.shape[:-1], v.shape[-1]), problem.dtype)
             lse = np.full((splits, *s.shape[:-1]), -np.inf, problem.dtype)
+            sums = np.zeros((splits, *s.shape[:-1]), problem.dtype)
             tiles = -(-problem.lengths // tile)
             for i in range(splits):
                 first, last = tiles * i // splits * tile, tiles * (i + 1) // splits * tile
@@ -193,27 +200,34 @@ class AttentionFunctions(InterpreterFunctions):
                     s_i = np.where(mine, s_i, problem.dtype.type(-np.inf))
                     # A value of another split has weight 0, which a NaN in it must not turn to NaN.
                     v_i = np.where(np.swapaxes(mine, -1, -2), v_i, problem.dtype.type(0))
-                out[i], lse[i] = softmax_sums(s_i, v_i)
+                out[i], lse[i], sums[i] = softmax_sums(s_i, v_i)
         # [split, b..., h, g, m, d] to [b..., h, g, split, m, d]
-        return np.moveaxis(out, 0, -3), np.moveaxis(lse, 0, -2)
+        results = np.moveaxis(out, 0, -3), np.moveaxis(lse, 0, -2), np.moveaxis(sums, 0, -2)
+        return results[: len(op.results)]
 
     @impl(CombineOp)
     def run_combine(self, interpreter: Interpreter, op: CombineOp, args: PythonValues) -> PythonValues:
-        partial, partial_lse = np.asarray(args[0]), np.asarray(args[1])
+        values: dict[SSAValue, Array] = {value: np.asarray(arg) for value, arg in zip(op.operands, args)}
+        partial, tops = values[op.partial], values[op.partial_lse]
         sizes = dict(op.dim_sizes())
         *batch, heads, group, _, queries, head_size = partial.shape
         sizes.update(zip(sizes, batch))
         sizes.update(h=heads, g=group, m=queries, d=head_size)
         sink: Array | None = None
         if op.sinks is not None and op.sinks_layout is not None:
-            sink = to_axes(np.asarray(args[2]), op.sinks_layout, sizes, ("h", "g")).astype(partial.dtype)
+            sink = to_axes(values[op.sinks], op.sinks_layout, sizes, ("h", "g")).astype(partial.dtype)
             sink = sink[..., None, None]
         with np.errstate(all="ignore"):
+            counts: Array | None = None
+            if op.partial_sum is not None:
+                sums = values[op.partial_sum]
+                tops = np.where(sums == 0, partial.dtype.type(-np.inf), tops - np.log(sums))
+                counts = np.swapaxes(sums, -1, -2)[..., None, :]
             # One row of logits, the splits, for every query: [.., m, 1, split] and [.., m, split, d].
-            s = np.swapaxes(partial_lse, -1, -2)[..., None, :]
-            v = np.where(partial_lse[..., None] == -np.inf, partial.dtype.type(0), partial)
+            s = np.swapaxes(tops, -1, -2)[..., None, :]
+            v = np.where(tops[..., None] == -np.inf, partial.dtype.type(0), partial)
             v = np.swapaxes(v, -3, -2)
-            out, lse = softmax_sums(s, v, None if sink is None else sink[..., None])
+            out, lse, _ = softmax_sums(s, v, None if sink is None else sink[..., None], counts)
             return _results(op, out[..., 0, :], lse[..., 0], sizes)
 
 

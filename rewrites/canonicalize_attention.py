@@ -19,20 +19,20 @@ def _rebuild(
     op: SdpaOp | PartialOp | CombineOp,
     rewriter: PatternRewriter,
     operands: Sequence[SSAValue | None],
-    dropped: str,
-    lse_type: Attribute | None,
+    dropped: str | None,
+    result_types: Sequence[Attribute | None],
 ) -> None:
-    """Replaces an operation by one of its kind with other operands, without one property, and maybe without an LSE."""
+    """Replaces an operation by one of its kind with other operands, without one property or without its last result."""
     new_op = type(op).build(
         operands=operands,
-        result_types=[op.output.type, lse_type],
+        result_types=result_types,
         properties={
             name: value for name, value in op.properties.items() if name not in (dropped, "operandSegmentSizes")
         },
         attributes=op.attributes,
         regions=[op.detach_region(region) for region in op.regions],
     )
-    # An LSE is the last result, so one that is not made any more is what is missing.
+    # Only the last result is optional, so one that is not made any more is what is missing.
     missing = len(op.results) - len(new_op.results)
     rewriter.replace(op, new_op, [*new_op.results, *[None] * missing])
 
@@ -47,8 +47,19 @@ class DropUnusedLse(RewritePattern):
         if isinstance(op, SdpaOp):
             operands = [op.query, op.key, op.value, op.kv_lens, op.sinks]
         else:
-            operands = [op.partial, op.partial_lse, op.sinks]
-        _rebuild(op, rewriter, operands, "lse_layout", None)
+            operands = [op.partial, op.partial_lse, op.partial_sum, op.sinks]
+        _rebuild(op, rewriter, operands, "lse_layout", [op.output.type, None])
+
+
+class DropUnusedSum(RewritePattern):
+    """Sums of a partial that nothing reads are not kept."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: PartialOp, rewriter: PatternRewriter, /) -> None:
+        if op.sum is None or op.sum.first_use is not None:
+            return
+        operands = [op.query, op.key, op.value, op.kv_lens, op.sinks]
+        _rebuild(op, rewriter, operands, None, [op.output.type, op.lse.type, None])
 
 
 class DropIdentityScore(RewritePattern):
@@ -79,8 +90,10 @@ class DropFullLengths(RewritePattern):
         literal = ConstantLike.get_constant_value(op.kv_lens)
         if not isa(literal, DenseIntOrFPElementsAttr) or np.any(dense_to_numpy(literal) < keys):
             return
-        lse_type = None if op.lse is None else op.lse.type
-        _rebuild(op, rewriter, [op.query, op.key, op.value, None, op.sinks], "kv_lens_layout", lse_type)
+        operands = [op.query, op.key, op.value, None, op.sinks]
+        optional = [op.lse] if isinstance(op, SdpaOp) else [op.lse, op.sum]
+        result_types = [op.output.type, *(None if result is None else result.type for result in optional)]
+        _rebuild(op, rewriter, operands, "kv_lens_layout", result_types)
 
 
 class ConvertSingleSplit(RewritePattern):
@@ -115,9 +128,10 @@ class ConvertSingleSplit(RewritePattern):
 
 
 def combines_alone(combine: CombineOp, partial: PartialOp) -> bool:
-    """Whether the combine reads both results of the partial, and nothing else reads either."""
+    """Whether the combine reads every result of the partial as what it is, and nothing else reads any."""
     return (
         combine.partial is partial.output
         and combine.partial_lse is partial.lse
+        and combine.partial_sum is partial.sum
         and all(result.has_one_use() for result in partial.results)
     )

@@ -57,9 +57,15 @@ def _with_split(sizes: dict[str, int], splits: int) -> dict[str, int]:
 
 
 class _Softmax:
-    """A softmax over one axis that is not normalised yet, with a further logit `sinks`."""
+    """
+    A softmax over one axis that is not normalised yet, with a further logit `sinks`.
 
-    def __init__(self, builder: TensorBuilder, s: Named, axis: str, sinks: Named | None):
+    Where `counts` are given, each logit stands for so many equal ones.
+    """
+
+    def __init__(
+        self, builder: TensorBuilder, s: Named, axis: str, sinks: Named | None = None, counts: Named | None = None
+    ):
         self.builder = builder
         zero = builder.constant(0.0, s.element_type)
         top = builder.reduce(s, axis, "maximum", -math.inf, "row_max")
@@ -72,6 +78,8 @@ class _Softmax:
         # In a row of nothing but -inf, exp(-inf - -inf) would be NaN: with 0 in its place, weights are 0.
         self.top = builder.select(nothing, zero, top, "row_max")
         self.weights = self._weights(s, "weights")
+        if counts is not None:
+            self.weights = builder.elementwise(stablehlo.MulOp, self.weights, counts, hint="weights")
         self.total = builder.reduce(self.weights, axis, "add", 0.0, "row_sum")
         if sinks is not None:
             sink_weight = self._weights(sinks, "sink_weight")
@@ -207,13 +215,17 @@ class DecomposePartial(RewritePattern):
             attention.separate_splits(splits, tile)
         out, softmax = attention.run()
         axes = [name for name in sizes if name not in "nkd"]
-        (lse,) = builder.align(softmax.lse(), axes=axes)
         (out,) = builder.align(out, axes=[*axes, "d"])
-        rewriter.replace(op, [], [out.value, lse.value])
+        rows = [softmax.lse()] if op.sum is None else [softmax.lse(), softmax.total]
+        rewriter.replace(op, [], [out.value, *(builder.align(row, axes=axes)[0].value for row in rows)])
 
 
 class DecomposeCombine(RewritePattern):
-    """`attention.combine` to StableHLO: the splits' outputs, weighted with softmax(LSE)."""
+    """
+    `attention.combine` to StableHLO: the splits' outputs, weighted with softmax(LSE).
+
+    Where sums are given, the softmax is of the splits' maxima, each as often as the sum says.
+    """
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: CombineOp, rewriter: PatternRewriter, /) -> None:
@@ -221,12 +233,19 @@ class DecomposeCombine(RewritePattern):
         builder = TensorBuilder(rewriter, sizes)
         axes = tuple(name for name in sizes if name not in "nkd")
         partial = Named(op.partial, (*axes, "d"))
-        partial_lse = Named(op.partial_lse, axes)
-        softmax = _Softmax(builder, partial_lse, "split", _sinks(builder, op, partial.element_type))
+        tops, counts = Named(op.partial_lse, axes), None
+        lowest = builder.constant(-math.inf, tops.element_type)
+        if op.partial_sum is not None:
+            counts = Named(op.partial_sum, axes)
+            nothing = builder.compare(counts, ComparisonDirection.EQ, builder.constant(0.0, counts.element_type))
+            log = builder.elementwise(stablehlo.LogOp, counts)
+            tops = builder.elementwise(stablehlo.SubtractOp, tops, log)
+            # -inf - log(0) would be NaN.
+            tops = builder.select(nothing, lowest, tops, "split_max")
+        softmax = _Softmax(builder, tops, "split", _sinks(builder, op, partial.element_type), counts)
         scale = softmax.normalise(softmax.weights, "scale")
         # An empty split has weight 0, whatever its output holds.
-        lowest = builder.constant(-math.inf, partial_lse.element_type)
-        empty = builder.compare(partial_lse, ComparisonDirection.EQ, lowest)
+        empty = builder.compare(tops, ComparisonDirection.EQ, lowest)
         partial = builder.select(empty, builder.constant(0.0, partial.element_type), partial)
         out = builder.reduce(builder.elementwise(stablehlo.MulOp, partial, scale), "split", "add", 0.0, "out")
         rewriter.replace(op, [], _results(builder, op, out, softmax))

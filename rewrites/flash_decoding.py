@@ -8,11 +8,13 @@ definition, so any length and any number of splits is legal and nothing is padde
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DYNAMIC_INDEX, ModuleOp, TensorType
-from xdsl.ir import Attribute
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AnyFloat, FloatAttr, ModuleOp, TensorType
+from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 from xdsl.utils.exceptions import PassFailedException
@@ -29,6 +31,37 @@ from flashlower.rewrites.schedule import (
     choose_splits,
     get_target,
 )
+
+LARGE_LOGIT = 128.0
+"""Below, f32 has a unit in the last place of at most 2^-17, so that an LSE keeps its log to 4e-6."""
+
+
+def may_make_large_logits(op: AttentionOp) -> bool:
+    """
+    Whether the score region may make logits so large that an LSE, max + log(sum), loses how many keys it sums.
+
+    A mask with a finite number does: in a row masked throughout, every logit is -2.4e38, the LSE of each split rounds
+    to that number, and a split of 40 keys would weigh as much as one of 128. A bias may hold anything. The rule: the
+    region has a finite float constant of at least `LARGE_LOGIT`, reads floats from outside, or makes floats of
+    integers, such as positions. Masks with -inf and soft caps do none of these.
+    """
+    for inner in op.score.walk():
+        if isinstance(inner, arith.SIToFPOp | arith.UIToFPOp):
+            return True
+        for operand in inner.operands:
+            constant = _float_constant(operand)
+            if constant is not None and LARGE_LOGIT <= abs(constant) < math.inf:
+                return True
+    for value in op.captures():
+        element_type = value.type.element_type if isa(value.type, TensorType[Attribute]) else value.type
+        if isinstance(element_type, AnyFloat) and _float_constant(value) is None:
+            return True
+    return False
+
+
+def _float_constant(value: SSAValue) -> float | None:
+    op = value.owner
+    return op.value.value.data if isinstance(op, arith.ConstantOp) and isinstance(op.value, FloatAttr) else None
 
 
 def operand_sizes(op: AttentionOp) -> dict[str, int]:
@@ -78,17 +111,21 @@ class SplitKeys(RewritePattern):
             tile,
             sizes,
             kv_lens=op.kv_lens,
+            with_sum=may_make_large_logits(op),
             score=op.detach_region(op.score),
             schedule=op.schedule,
             attributes=op.attributes,
         )
         partial.output.name_hint = "partial"
         partial.lse.name_hint = "partial_lse"
+        if partial.sum is not None:
+            partial.sum.name_hint = "partial_sum"
         combine = CombineOp(
             partial.output,
             partial.lse,
             layouts,
             op.output.type,
+            partial_sum=partial.sum,
             sinks=op.sinks,
             lse_type=None if op.lse is None else op.lse.type,
             attributes=op.attributes,

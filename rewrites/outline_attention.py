@@ -129,7 +129,12 @@ def _inputs(group: Group) -> dict[SSAValue, str]:
                 inputs.setdefault(value, name)
             captures.update(dict.fromkeys(op.captures()))
         else:
-            operands = (("partial", op.partial), ("partial_lse", op.partial_lse), ("sinks", op.sinks))
+            operands = (
+                ("partial", op.partial),
+                ("partial_lse", op.partial_lse),
+                ("partial_sum", op.partial_sum),
+                ("sinks", op.sinks),
+            )
             for name, value in operands:
                 if value is not None and value not in made:
                     inputs.setdefault(value, name)

@@ -33,7 +33,7 @@ class Step:
 
 
 SHORT_STEPS = ("causal", "causal_top", "causal_late", "window", "soft_cap", "bias", "bias_row", "mask", "alibi")
-REGION_STEPS = ("document", "all_masked", "relative", "strided")
+REGION_STEPS = ("document", "all_masked", "finite_mask", "relative", "strided")
 
 
 def make_step(name: str, case: AttentionCase, rng: np.random.Generator, captured: str) -> Step:
@@ -42,7 +42,8 @@ def make_step(name: str, case: AttentionCase, rng: np.random.Generator, captured
 
     Short forms: causal (the last query sees the last key), causal_top, causal_late (rows without any key), window,
     soft_cap, bias, bias_row (bf16, one row of a head), mask (with rows of all false), alibi. Regions, which do not
-    mix with them: document, all_masked, relative (a table read at a computed index), strided.
+    mix with them: document, all_masked, finite_mask (by a large number, with rows of nothing else, which are means of
+    V), relative (a table read at a computed index), strided.
     """
     sizes = case.sizes
     heads = case.kv_heads * case.group
@@ -123,6 +124,23 @@ def make_step(name: str, case: AttentionCase, rng: np.random.Generator, captured
                 "%r = arith.constant {-inf} : {f}",
                 lambda t: lambda s, b, hq, m, n: np.full(n.shape, -np.inf),
                 short=False,
+            )
+        case "finite_mask":
+            array = rng.random((*case.batch, sizes["m"], sizes["n"])) < 0.6
+            array[(0,) * len(case.batch)][0] = False
+            lowest = float(rng.choice(np.array([-2.3819763e38, np.finfo(np.float32).min], np.float32)))
+            type = f"tensor<{'x'.join(map(str, array.shape))}xi1>"
+            indices = ", ".join(f"%{name}" for name in (*case.batch_names, "m", "n"))
+            text = f"""
+                %t_keep = tensor.extract %{captured}[{indices}] : {type}
+                %t_lowest = arith.constant {lowest!r} : {{f}}
+                %r = arith.select %t_keep, %s, %t_lowest : {{f}}
+            """
+            return Step(
+                text,
+                lambda t: lambda s, b, hq, m, n: np.where(t[(*b, m)][n], s, lowest),
+                short=False,
+                captured=("i1", array),
             )
         case "relative":
             array = float_tensor(heads, 8).astype(DTYPES[case.accumulator])

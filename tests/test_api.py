@@ -313,9 +313,10 @@ def test_captured_tensors(qkv: tuple[Any, Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("masked", [-1e4, -2.3819763e38, float(np.finfo(np.float32).min)])
-@pytest.mark.parametrize("splits", [1, 2])
+@pytest.mark.parametrize("splits", [1, 2, 3, 7, 16])
 def test_finite_masks_keep_their_meaning(masked: float, splits: int, qkv: tuple[Any, Any, Any]) -> None:
-    # A fully masked row is the mean of all values, as its logits are equal; they must not become -inf on the way.
+    # A fully masked row is the mean of all values, as its logits are equal; they must not become -inf on the way, and
+    # splits of 128 and 22 keys must not weigh the same because their LSE do.
     keep = RNG.random((M, N)) < 0.3
     keep[1] = False
 
@@ -325,7 +326,26 @@ def test_finite_masks_keep_their_meaning(masked: float, splits: int, qkv: tuple[
     want, want_lse = reference(*qkv, lambda s: np.where(keep, s, np.float64(np.float32(masked))))
     out, lse = fl.attention(*qkv, score=score, splits=splits, return_lse=True)
     assert relative_error(out, want) < 1e-5
+    assert relative_error(out[:, :, 1], want[:, :, 1]) < 1e-5
     assert relative_error(lse, want_lse) < 1e-5
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+def test_finite_masks_in_a_tensor_keep_their_meaning(splits: int) -> None:
+    # Here the large number is an element of a captured tensor.
+    q, k, v = (draw(2, 3, size, 16, dtype=ml_dtypes.bfloat16) for size in (2, 300, 300))
+    bias = np.where(RNG.random((2, 300)) < 0.3, np.float32(0), np.float32(-1e4))
+    bias[1] = -1e4
+    wide = bias.astype(np.float64)
+    want = reference(q, k, v, lambda s: np.where(wide == 0, s, wide))[0]
+
+    def score(s: Any, b: Any, h: Any, m: Any, n: Any) -> Any:
+        return fl.where(bias[m, n] == 0, s, bias[m, n])
+
+    out = fl.attention(q, k, v, score=score, splits=splits)
+    assert out.dtype == ml_dtypes.bfloat16
+    assert relative_error(out[:, :, 1], want[:, :, 1]) < 5e-3
+    assert relative_error(out, want) < 5e-3
 
 
 @pytest.mark.parametrize("splits", [1, 4])

@@ -1,6 +1,7 @@
 """Locks in that emitted kernels compute on a GPU what they compute in Triton's interpreter.
 
-The interpreter knows no tensor cores, pipelines, warps or 32-bit overflow; a GPU does. Without one, these tests do not run.
+The interpreter knows no tensor cores, pipelines, warps or 32-bit overflow; a GPU does. Without one, these tests do
+not run.
 """
 
 from __future__ import annotations

@@ -105,9 +105,10 @@ class AttentionCanonicalizationTrait(HasCanonicalizationPatternsTrait):
             DropFullLengths,
             DropIdentityScore,
             DropUnusedLse,
+            DropUnusedSum,
         )
 
-        return (DropUnusedLse(), DropIdentityScore(), DropFullLengths(), ConvertSingleSplit())
+        return (DropUnusedLse(), DropUnusedSum(), DropIdentityScore(), DropFullLengths(), ConvertSingleSplit())
 
 
 class AttentionOp(IRDLOperation, ABC):
@@ -480,9 +481,13 @@ class PartialOp(AttentionOp):
 
         lse[i]    = log(sum_n exp(s[n]))
         out[i, d] = sum_n exp(s[n] - lse[i]) * v[.., n, d]
+        sum[i]    = sum_n exp(s[n] - max_n s[n])                                 (optional)
 
-    A split without keys, or with all of them masked, has out = 0 and lse = -inf. Results are in f32 (f64 for f64
-    queries), laid out [b..., h, g, split, m, d] and [b..., h, g, split, m].
+    A split without keys, or with all logits -inf, has out = 0, lse = -inf and sum = 0. Results are in f32 (f64 for f64
+    queries), laid out [b..., h, g, split, m, d], and [b..., h, g, split, m] for lse and sum.
+
+    `sum` is for logits so large that the LSE, max + log(sum), rounds the log away: in a row where every key is masked
+    with -2.4e38, only the sum says how many keys a split has.
     """
 
     name = "attention.partial"
@@ -492,6 +497,7 @@ class PartialOp(AttentionOp):
 
     output = result_def(TensorType)
     lse = result_def(TensorType)
+    sum = opt_result_def(TensorType)
 
     irdl_options = (AttrSizedOperandSegments(as_property=True),)
     traits = traits_def(Pure(), AttentionCanonicalizationTrait())
@@ -509,15 +515,17 @@ class PartialOp(AttentionOp):
         *,
         kv_lens: SSAValue | None = None,
         score: Region | None = None,
+        with_sum: bool = False,
         schedule: ScheduleAttr | None = None,
         attributes: Mapping[str, Attribute] | None = None,
     ):
         """`layouts` has the keys q, k, v and, where given, kv_lens; `sizes` those of `AttentionOp.dim_sizes`."""
         output_shape, lse_shape = partial_shapes(sizes, splits)
         element_type = accumulator_type(query.type)
+        lse_type = TensorType(element_type, lse_shape)
         super().__init__(
             operands=[query, key, value, kv_lens, None],
-            result_types=[TensorType(element_type, output_shape), TensorType(element_type, lse_shape)],
+            result_types=[TensorType(element_type, output_shape), lse_type, lse_type if with_sum else None],
             properties={
                 "query_layout": layouts["q"],
                 "key_layout": layouts["k"],
@@ -549,10 +557,14 @@ class PartialOp(AttentionOp):
                 f"tile is {self.tile.value.data}, which block_n = {self.schedule.block_n.data} of the schedule "
                 "does not divide"
             )
-        expected = partial_shapes(self.dim_sizes(), self.num_splits)
-        for name, result, shape in zip(("out", "lse"), (self.output, self.lse), expected):
+        output_shape, lse_shape = partial_shapes(self.dim_sizes(), self.num_splits)
+        for name, result, shape in (
+            ("out", self.output, output_shape),
+            ("lse", self.lse, lse_shape),
+            ("sum", self.sum, lse_shape),
+        ):
             wanted = TensorType(self.accumulator_type, shape)
-            if result.type != wanted:
+            if result is not None and result.type != wanted:
                 raise VerifyException(f"{name} has type {result.type}, expected {wanted}")
 
     def print(self, printer: Printer) -> None:
@@ -561,10 +573,10 @@ class PartialOp(AttentionOp):
         printer.print_string(f"splits({self.num_splits}) tile({self.tile.value.data})")
         self._print_score(printer)
         new_line(printer)
-        printer.print_string("-> out : ")
-        printer.print_attribute(self.output.type)
-        printer.print_string(", lse : ")
-        printer.print_attribute(self.lse.type)
+        printer.print_string("-> ")
+        for i, (name, result) in enumerate(zip(("out", "lse", "sum"), self.results)):
+            printer.print_string((", " if i else "") + f"{name} : ")
+            printer.print_attribute(result.type)
 
     @classmethod
     def parse(cls, parser: Parser) -> Self:
@@ -579,10 +591,13 @@ class PartialOp(AttentionOp):
             tile = parser.parse_integer()
         clauses.parse_score()
         parser.parse_punctuation("->")
-        result_types: list[Attribute] = []
-        for name in ("out", "lse"):
-            if result_types:
+        result_types: list[Attribute | None] = []
+        for name in ("out", "lse", "sum"):
+            if name == "lse":
                 parser.parse_punctuation(",")
+            elif name == "sum" and parser.parse_optional_punctuation(",") is None:
+                result_types.append(None)
+                break
             parser.parse_keyword(name)
             parser.parse_punctuation(":")
             result_types.append(parser.parse_type())
@@ -619,12 +634,25 @@ class CombineOp(IRDLOperation):
     A split with lse = -inf has weight 0. Where every split has, out = 0 and lse = -inf (or the sink). The sums are
     in the type of the inputs, and `out` is rounded once to its type. (Dao et al., "Flash-Decoding for long-context
     inference", 2023.)
+
+    With `partial_sum` [b..., h, g, split, m] the same is computed from what each split has as its maximum m[i] and
+    the sum beside it, which keeps the sum where the LSE rounds its log away (see `attention.partial`):
+
+        m[i]   = partial_lse[i] - log(partial_sum[i])            (-inf where partial_sum[i] = 0)
+        M      = max_i m[i], or the sink if that is larger
+        w[i]   = partial_sum[i] * exp(m[i] - M)
+        total  = sum_i w[i] + exp(sink - M)
+        lse    = M + log(total)
+        out[d] = sum_i w[i] * partial[i, d] / total
+
+    A split with partial_sum = 0 has weight 0.
     """
 
     name = "attention.combine"
 
     partial = operand_def(TensorType)
     partial_lse = operand_def(TensorType)
+    partial_sum = opt_operand_def(TensorType)
     sinks = opt_operand_def(TensorType)
     sinks_layout = opt_prop_def(AffineMapAttr)
 
@@ -634,6 +662,7 @@ class CombineOp(IRDLOperation):
     lse_layout = opt_prop_def(AffineMapAttr)
     schedule = opt_prop_def(ScheduleAttr)
 
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
     traits = traits_def(Pure(), AttentionCanonicalizationTrait())
 
     def __init__(
@@ -643,6 +672,7 @@ class CombineOp(IRDLOperation):
         layouts: Mapping[str, AffineMapAttr],
         output_type: Attribute,
         *,
+        partial_sum: SSAValue | None = None,
         sinks: SSAValue | None = None,
         lse_type: Attribute | None = None,
         schedule: ScheduleAttr | None = None,
@@ -650,7 +680,7 @@ class CombineOp(IRDLOperation):
     ):
         """`layouts` has the key out, and sinks and lse where those are given."""
         super().__init__(
-            operands=[partial, partial_lse, sinks],
+            operands=[partial, partial_lse, partial_sum, sinks],
             result_types=[output_type, lse_type],
             properties={
                 "sinks_layout": None if sinks is None else layouts["sinks"],
@@ -681,13 +711,16 @@ class CombineOp(IRDLOperation):
         return {**sizes, "h": heads, "g": group, "m": queries, "d": head_size}
 
     def verify_(self) -> None:
-        partial, lse = cast(TensorOf, self.partial.type), cast(TensorOf, self.partial_lse.type)
+        partial = cast(TensorOf, self.partial.type)
         rank = self.batch_rank + 5
         if partial.get_num_dims() != rank:
             raise VerifyException(f"partial has rank {partial.get_num_dims()}, expected {rank}")
         expected = TensorType(partial.element_type, partial.get_shape()[:-1])
-        if lse != expected:
-            raise VerifyException(f"lse has type {lse}, expected {expected} for partial of type {partial}")
+        for name, value in (("lse", self.partial_lse), ("sum", self.partial_sum)):
+            if value is not None and value.type != expected:
+                raise VerifyException(
+                    f"{name} has type {value.type}, expected {expected} for partial of type {partial}"
+                )
         if partial.element_type not in (f32, f64):
             raise VerifyException(f"partial has element type {partial.element_type}, expected f32 or f64")
         if self.num_splits == DYNAMIC_INDEX:
@@ -711,7 +744,9 @@ class CombineOp(IRDLOperation):
         _verify_lse_type(self.lse, cast(AnyFloat, partial.element_type))
 
     def print(self, printer: Printer) -> None:
-        for name, value in (("partial", self.partial), ("lse", self.partial_lse)):
+        for name, value in (("partial", self.partial), ("lse", self.partial_lse), ("sum", self.partial_sum)):
+            if value is None:
+                continue
             new_line(printer)
             printer.print_string(name)
             with printer.in_parens():
@@ -733,8 +768,12 @@ class CombineOp(IRDLOperation):
     @classmethod
     def parse(cls, parser: Parser) -> Self:
         operands: list[SSAValue | None] = []
-        for name in ("partial", "lse"):
-            parser.parse_keyword(name)
+        for name in ("partial", "lse", "sum"):
+            if name != "sum":
+                parser.parse_keyword(name)
+            elif parser.parse_optional_keyword(name) is None:
+                operands.append(None)
+                break
             with parser.in_parens():
                 operand = parser.parse_unresolved_operand()
                 parser.parse_punctuation(":")

@@ -48,7 +48,14 @@ class AttentionKernel:
     """
 
     def __init__(
-        self, op: AttentionOp, name: str, schedule: ScheduleAttr, host: Host, output: SSAValue, lse: SSAValue | None
+        self,
+        op: AttentionOp,
+        name: str,
+        schedule: ScheduleAttr,
+        host: Host,
+        output: SSAValue,
+        lse: SSAValue | None = None,
+        sums: SSAValue | None = None,
     ):
         self._op = op
         self._schedule = schedule
@@ -56,7 +63,7 @@ class AttentionKernel:
         self._accesses: dict[str, Access] = {}
         for operand, value, layout in AttentionOp.layouts(op):
             self._accesses[operand] = self.parameters.tensor(operand, value, layout, host.sizes)
-        self._register_results(output, lse, host)
+        self._register_results(output, lse, sums, host)
         Sizes.register(self.parameters, host)
         self._register_captures()
         self.pack_group = can_pack_group(op)
@@ -85,16 +92,17 @@ class AttentionKernel:
             elif constant_of(value) is None:
                 self._captured_scalars[value] = self.parameters.capture_scalar(value)
 
-    def _register_results(self, output: SSAValue, lse: SSAValue | None, host: Host) -> None:
+    def _register_results(self, output: SSAValue, lse: SSAValue | None, sums: SSAValue | None, host: Host) -> None:
         op = self._op
         if isinstance(op, SdpaOp):
             self._accesses["out"] = self.parameters.tensor("out", output, op.output_layout, host.sizes)
             if lse is not None and op.lse_layout is not None:
                 self._accesses["lse"] = self.parameters.tensor("lse", lse, op.lse_layout, host.sizes)
-        elif lse is not None:
-            # Contiguous buffers of our own: offsets follow from sizes.
-            self._accesses["out"] = Access(self.parameters.pointer("out_ptr", output))
-            self._accesses["lse"] = Access(self.parameters.pointer("lse_ptr", lse))
+            return
+        # Contiguous buffers of our own: offsets follow from sizes.
+        for name, buffer in (("out", output), ("lse", lse), ("sum", sums)):
+            if buffer is not None:
+                self._accesses[name] = Access(self.parameters.pointer(f"{name}_ptr", buffer))
 
     def _doc(self, host: Host) -> str:
         op = self._op
@@ -108,6 +116,8 @@ class AttentionKernel:
         if isinstance(op, PartialOp):
             inner = ", ".join((*outer_dims(host.sizes, pack_group=False), "split", "m"))
             lines += [f"out[{inner}, d]: f32", f"lse[{inner}]: f32"]
+            if op.sum is not None:
+                lines.append(f"sum[{inner}]: f32, of exp(s - max s): an LSE of large logits rounds log(sum) away")
         for value, access in self._captured.items():
             assert isa(value.type, TensorOf)
             shape = ", ".join("?" if size == DYNAMIC_INDEX else str(size) for size in value.type.get_shape())
@@ -283,32 +293,34 @@ class AttentionKernel:
         l_safe = b.where(
             b.eq(last.l_i, 0.0), 1.0, last.l_i, name="l_safe", comment="A row without keys has output 0 and LSE -inf"
         )
-        out_ptrs, lse_ptrs = self._result_pointers()
+        out_ptrs, row_ptrs = self._result_pointers()
         for part, pointers in zip(self._d_parts, out_ptrs):
             out = b.truediv(last[f"acc{part.suffix}"], b.rows(l_safe), name=f"out{part.suffix}")
             element = cast(PtrType, element_type(pointers.type)).pointee
             b.store(pointers, b.cast(out, element), mask=tile_mask(b, programs.row_mask, part.mask))
-        if lse_ptrs is not None:
+        if "lse" in row_ptrs:
             ln_2 = self._sizes.constexpr("LN2", LN_2, f32)
             sum_log2 = b.log2(l_safe)
             if self._natural:
                 lse = b.add(last.m_i, b.mul(sum_log2, ln_2), name="lse")
             else:
                 lse = b.mul(b.add(last.m_i, sum_log2), ln_2, name="lse")
-            b.store(lse_ptrs, lse, mask=programs.row_mask)
+            b.store(row_ptrs["lse"], lse, mask=programs.row_mask)
+        if "sum" in row_ptrs:
+            b.store(row_ptrs["sum"], last.l_i, mask=programs.row_mask)
 
-    def _result_pointers(self) -> tuple[list[SSAValue], SSAValue | None]:
-        """Pointers to the rows of the output, one block for every part of the head size, and to their LSE."""
+    def _result_pointers(self) -> tuple[list[SSAValue], dict[str, SSAValue]]:
+        """Pointers to the rows of the output, one block for every part of the head size, and to one number a row."""
         b, accesses = self._b, self._accesses
         if isinstance(self._op, SdpaOp):
             out = row_tile_pointers(b, accesses["out"], self._programs, "d", self._d_parts)
-            return out, row_pointers(b, accesses["lse"], self._programs) if "lse" in accesses else None
+            return out, {"lse": row_pointers(b, accesses["lse"], self._programs)} if "lse" in accesses else {}
         row = self._partial_row()
         out_rows = b.add(b.arg("out_ptr"), b.mul(b.rows(row), b.cast(self._sizes.value("d"), i64)))
         if len(self._d_parts) > 1:
             out_rows.name_hint = "out_row_ptrs"
         out = [b.add(out_rows, b.columns(part.offsets), name=f"out_ptrs{part.suffix}") for part in self._d_parts]
-        return out, b.add(b.arg("lse_ptr"), row)
+        return out, {name: b.add(b.arg(f"{name}_ptr"), row) for name in ("lse", "sum") if name in accesses}
 
     def _partial_row(self) -> SSAValue:
         """The number of a row in the results [b..., h, g, split, m] of a partial, [BLOCK_M] in i64."""

@@ -1,13 +1,15 @@
 """The kernel of `attention.combine`: one program weighs and sums the splits of one row.
 
 The weights need the maximum and the sum over all splits, which are one small load; then the partial outputs are read
-once, in chunks of splits where there are too many for the registers.
+once, in chunks of splits where there are too many for the registers. A split weighs exp(LSE), or sum * exp(max) where
+its sum is given.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 from xdsl.dialects.builtin import f32, i64
@@ -23,7 +25,7 @@ from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Sizes, outer_dims, split_index
 from flashlower.lowering.triton.host import Host
 from flashlower.lowering.triton.memory import HeadPart, head_parts, load_floats, tile_mask, whole
-from flashlower.lowering.triton.parameters import Parameters
+from flashlower.lowering.triton.parameters import Access, Parameters
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
 from flashlower.rewrites.schedule import next_power_of_two
 
@@ -31,11 +33,26 @@ VALUES_PER_THREAD = 64
 """Partial outputs that a thread holds at most."""
 
 
+@dataclass(frozen=True)
+class _Splits:
+    """Some splits of a row: a logit for each, how often it counts (None: once), and which exist (None: all)."""
+
+    logits: SSAValue
+    sums: SSAValue | None
+    mask: SSAValue | None
+
+
 class CombineKernel:
     """The kernel of one combine, and its `parameters`. Raises `DiagnosticException` for a dynamic head size."""
 
     def __init__(
-        self, op: CombineOp, name: str, schedule: ScheduleAttr, host: Host, output: SSAValue, lse: SSAValue | None
+        self,
+        op: CombineOp,
+        name: str,
+        schedule: ScheduleAttr,
+        host: Host,
+        output: SSAValue,
+        lse: SSAValue | None = None,
     ):
         self._op = op
         self._schedule = schedule
@@ -44,6 +61,9 @@ class CombineKernel:
         dims = (*self._row_dims[:-1], "s", "m")
         self._partial = self.parameters.dense("partial", op.partial, (*dims, "d"))
         self._partial_lse = self.parameters.dense("lse", op.partial_lse, dims)
+        self._partial_sum = None
+        if op.partial_sum is not None:
+            self._partial_sum = self.parameters.dense("sum", op.partial_sum, dims)
         self._sinks = None
         if op.sinks is not None and op.sinks_layout is not None:
             self._sinks = self.parameters.tensor("sinks", op.sinks, op.sinks_layout, host.sizes)
@@ -62,8 +82,10 @@ class CombineKernel:
             "The splits of one row, summed with weights exp(lse - LSE of all splits) (flash decoding, second step).",
             f"partial[{dims}, split, m, d]: f32",
             f"lse[{dims}, split, m]: f32",
-            f"out{layout_to_str(op.output_layout.data)}: {element_type(op.output.type)}",
         ]
+        if op.partial_sum is not None:
+            lines.append(f"sum[{dims}, split, m]: f32, of exp(s - max s); max s = lse - log(sum)")
+        lines.append(f"out{layout_to_str(op.output_layout.data)}: {element_type(op.output.type)}")
         if op.lse is not None and op.lse_layout is not None:
             lines.append(f"out_lse{layout_to_str(op.lse_layout.data)}: f32")
         return "\n".join(lines)
@@ -82,30 +104,31 @@ class CombineKernel:
         block_s = sizes.constexpr("BLOCK_S", chunk)
         every = block_s if chunk == all_splits else sizes.constexpr("ALL_SPLITS", all_splits)
 
-        lse_base = self._partial_lse.base(b, self._indices)
+        self._lse_base = self._partial_lse.base(b, self._indices)
+        self._sum_base = None if self._partial_sum is None else self._partial_sum.base(b, self._indices)
         offs_s = b.cast(b.arange(0, every), i64, name="offs_s")
-        lse, mask_s = self._load_lse(lse_base, offs_s)
-        m_i = b.max(lse, 0, name="m_i")
+        splits = self._load_splits(offs_s)
+        m_i = b.max(splits.logits, 0, name="m_i")
         sink = self._sink()
         if sink is not None:
             m_i = b.maximum(m_i, sink, name="m_i")
         m_safe = b.where(b.eq(m_i, -math.inf), 0.0, m_i, name="m_safe", comment="No keys: -inf - 0, not -inf + inf")
-        weights = self._weight(lse, m_safe, "weights")
+        weights = self._weights(splits, m_safe)
         l_i = b.sum(weights, 0, name="l_i")
         if sink is not None:
-            l_i = b.add(l_i, self._weight(sink, m_safe), name="l_i")
+            l_i = b.add(l_i, self._exp(b.sub(sink, m_safe)), name="l_i")
 
         base = self._partial.base(b, self._indices)
         if chunk == all_splits:
-            sums = self._weighted_sums(base, parts, offs_s, mask_s, weights)
+            sums = self._weighted_sums(base, parts, offs_s, splits.mask, weights)
         else:
             accs = [f"acc{part.suffix}" for part in parts]
             inits = {acc: b.zeros((part.block,), f32, name=acc) for acc, part in zip(accs, parts)}
-            splits = sizes.constexpr("SPLITS", self._op.num_splits)
-            with b.range(0, splits, block_s, inits=inits, name="start_s") as loop:
+            count = sizes.constexpr("SPLITS", self._op.num_splits)
+            with b.range(0, count, block_s, inits=inits, name="start_s") as loop:
                 offs_s = b.cast(b.add(loop.index, b.arange(0, block_s)), i64, name="offs_s")
-                lse, mask_s = self._load_lse(lse_base, offs_s)
-                chunk_sums = self._weighted_sums(base, parts, offs_s, mask_s, self._weight(lse, m_safe, "weights"))
+                splits = self._load_splits(offs_s)
+                chunk_sums = self._weighted_sums(base, parts, offs_s, splits.mask, self._weights(splits, m_safe))
                 b.yield_(**{acc: b.add(loop.args[acc], chunk_sum) for acc, chunk_sum in zip(accs, chunk_sums)})
             sums = [loop.results[acc] for acc in accs]
         self._store(parts, sums, m_i, l_i)
@@ -116,21 +139,45 @@ class CombineKernel:
         threads = 32 * self._schedule.warps.data
         return min(all_splits, self._schedule.block_n.data, max(VALUES_PER_THREAD * threads // block_d, 1))
 
-    def _load_lse(self, base: SSAValue, offs_s: SSAValue) -> tuple[SSAValue, SSAValue | None]:
-        """The LSE of splits, and the mask of those that exist."""
+    def _load_splits(self, offs_s: SSAValue) -> _Splits:
+        """What the weights of some splits follow from."""
         b, sizes = self._b, self._sizes
         splits = self._op.num_splits
         mask = None
         if splits % shape_of(offs_s.type)[0]:
             mask = b.lt(offs_s, b.cast(sizes.constexpr("SPLITS", splits), i64), name="mask_s")
-        pointers = whole(b, self._partial_lse.move(b, base, {"s": offs_s}), shape_of(offs_s.type))
-        return b.load(pointers, mask=mask, other=-math.inf, name="lse"), mask
 
-    def _weight(self, lse: SSAValue, m_safe: SSAValue, name: str | None = None) -> SSAValue:
-        """exp(lse - max). Only the difference is multiplied: an LSE may be a finite mask value such as -3.4e38."""
+        def load(access: Access, base: SSAValue, other: float, name: str) -> SSAValue:
+            pointers = whole(b, access.move(b, base, {"s": offs_s}), shape_of(offs_s.type))
+            return b.load(pointers, mask=mask, other=other, name=name)
+
+        lse = load(self._partial_lse, self._lse_base, -math.inf, "lse")
+        if self._partial_sum is None or self._sum_base is None:
+            return _Splits(lse, None, mask)
+        sums = load(self._partial_sum, self._sum_base, 0.0, "sums")
+        log = b.mul(b.log2(sums), sizes.constexpr("LN2", LN_2, f32))
+        logits = b.where(
+            b.eq(sums, 0.0),
+            -math.inf,
+            b.sub(lse, log),
+            element=f32,
+            name="maxima",
+            comment="A split without keys: not -inf - log(0)",
+        )
+        return _Splits(logits, sums, mask)
+
+    def _weights(self, splits: _Splits, m_safe: SSAValue) -> SSAValue:
+        """The weights of splits, to be divided by their sum."""
         b = self._b
-        difference = b.mul(b.sub(lse, m_safe), self._sizes.constexpr("LOG2E", LOG2_E, f32))
-        return b.exp2(difference, name=name)
+        difference = b.sub(splits.logits, m_safe)
+        if splits.sums is None:
+            return self._exp(difference, "weights")
+        return b.mul(splits.sums, self._exp(difference), name="weights")
+
+    def _exp(self, difference: SSAValue, name: str | None = None) -> SSAValue:
+        """exp of a difference. Only that is multiplied: a logit may be a finite mask value such as -3.4e38."""
+        b = self._b
+        return b.exp2(b.mul(difference, self._sizes.constexpr("LOG2E", LOG2_E, f32)), name=name)
 
     def _sink(self) -> SSAValue | None:
         if self._sinks is None:

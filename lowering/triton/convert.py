@@ -123,14 +123,13 @@ def convert_attention(op: Convertible, name: str, target: TargetDescription) -> 
     for operand, value, digits in operands(op):
         host.read_sizes(operand, value, digits)
     buffers = [host.empty(result.name, result.value, result.digits) for result in results(op)]
-    output, lse = buffers[0], buffers[1] if len(buffers) > 1 else None
 
     try:
         if isinstance(op, CombineOp):
-            kernel = CombineKernel(op, name, schedule, host, output, lse)
+            kernel = CombineKernel(op, name, schedule, host, *buffers)
             grid = [host.product((*outer_dims(sizes, pack_group=False), "m"))]
         else:
-            kernel = AttentionKernel(op, name, schedule, host, output, lse)
+            kernel = AttentionKernel(op, name, schedule, host, *buffers)
             rows = host.ceil_divide(host.product(row_dims(sizes, kernel.pack_group)), schedule.block_m.data)
             grid = [host.multiply(rows, host.product(outer_dims(sizes, kernel.pack_group)))]
             if isinstance(op, PartialOp):
@@ -156,6 +155,8 @@ def operands(op: Convertible) -> list[tuple[str, SSAValue, list[Digit | None]]]:
         return [(name, value, leading_digits(layout)) for name, value, layout in AttentionOp.layouts(op)]
     digits = split_digits(op.dim_sizes())
     found = [("partial", op.partial, [*digits, Digit("d", 1)]), ("lse", op.partial_lse, digits)]
+    if op.partial_sum is not None:
+        found.append(("sum", op.partial_sum, digits))
     if op.sinks is not None and op.sinks_layout is not None:
         found.append(("sinks", op.sinks, leading_digits(op.sinks_layout)))
     return found
@@ -165,7 +166,8 @@ def results(op: Convertible) -> list[Result]:
     """The results of an operation."""
     if isinstance(op, PartialOp):
         digits = split_digits(op.dim_sizes())
-        return [Result("out", op.output, [*digits, Digit("d", 1)]), Result("lse", op.lse, digits)]
+        found = [Result("out", op.output, [*digits, Digit("d", 1)]), Result("lse", op.lse, digits)]
+        return found if op.sum is None else [*found, Result("sum", op.sum, digits)]
     found = [Result("out", op.output, leading_digits(op.output_layout))]
     if op.lse is not None and op.lse_layout is not None:
         found.append(Result("lse", op.lse, leading_digits(op.lse_layout)))

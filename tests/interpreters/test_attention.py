@@ -72,6 +72,21 @@ def test_partial_shares_tiles_out_by_the_length_of_each_sequence():
                 np.testing.assert_allclose(lse[b, 0, 0, i], np.log(total), rtol=1e-5, atol=1e-6)
 
 
+def test_the_sum_of_a_partial_is_relative_to_its_maximum():
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 3, 4), (2, 20, 4), (2, 20, 5)))
+    rows = "tensor<2x1x1x3x3xf32>"
+    text = PARTIAL.replace("%out, %lse", "%out, %lse, %sum").replace(rows, f"{rows}, {rows}")
+    text = text.replace(f"lse : {rows}, {rows}", f"lse : {rows}, sum : {rows}")
+    _, lse, sums = run(text, q, k, v, np.array([18, 3], np.int32))
+    for split, (first, last) in enumerate([(0, 4), (4, 12), (12, 18)]):
+        s = 0.5 * q[0].astype(np.float64) @ k[0, first:last].T + k[0, first:last, 0]
+        top = s.max(axis=-1)
+        np.testing.assert_allclose(sums[0, 0, 0, split], np.exp(s - top[:, None]).sum(axis=-1), rtol=1e-5)
+        np.testing.assert_allclose(lse[0, 0, 0, split] - np.log(sums[0, 0, 0, split]), top, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(sums[1, 0, 0, :2], 0)
+
+
 def test_partial_does_not_see_values_of_other_splits():
     rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal(shape).astype(np.float32) for shape in ((2, 3, 4), (2, 20, 4), (2, 20, 5)))
@@ -101,6 +116,22 @@ def test_combine_weighs_splits_by_their_sums_and_rounds_once():
     want = np.einsum("gs,gsd->gd", sums, np.nan_to_num(p[0, :, :, 0])) / sums.sum(axis=1, keepdims=True)
     np.testing.assert_array_equal(out[0], want.astype(np.float32).astype(ml_dtypes.bfloat16))
     np.testing.assert_allclose(total, np.log(sums.sum(axis=1)), rtol=1e-6)
+
+
+def test_combine_weighs_by_sums_that_the_lse_lost():
+    # Splits of 4 keys, of one and of none, all with the same logit; the output of the last is not read.
+    text = COMBINE.replace("%l: tensor<1x2x3x1xf32>", "%l: tensor<1x2x3x1xf32>, %n: tensor<1x2x3x1xf32>")
+    text = text.replace("SINKS", "sum(%n : tensor<1x2x3x1xf32>)")
+    p = np.random.default_rng(0).standard_normal((1, 2, 3, 1, 4)).astype(np.float32)
+    p[:, :, 2] = np.nan
+    sums = np.broadcast_to(np.array([4, 1, 0], np.float32)[:, None], (1, 2, 3, 1))
+    with np.errstate(divide="ignore"):
+        lse = np.array([-3e38, -1e4], np.float32)[:, None, None] + np.log(sums)
+    assert lse[0, 0, 0, 0] == lse[0, 0, 1, 0]
+    out, total = run(text, p, lse, sums, np.zeros(2, np.float32))
+    want = (4 * p[0, :, 0, 0] + p[0, :, 1, 0]) / 5
+    np.testing.assert_allclose(out[0].astype(np.float32), want, rtol=1e-2)
+    np.testing.assert_allclose(total, [-3e38, -1e4 + np.log(5)], rtol=1e-6)
 
 
 @pytest.mark.parametrize("sinks", [None, (0.25, -np.inf)])

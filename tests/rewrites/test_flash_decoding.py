@@ -1,10 +1,12 @@
 """`flash-decoding` changes nothing that is computed, whatever the shape, the mask and the number of splits.
 
 Lengths that tiles do not divide, lengths per sequence, more splits than tiles and fully masked rows are where
-others' split passes go wrong (padding that is never masked, NaN from empty splits).
+others' split passes go wrong (padding that is never masked, NaN from empty splits, splits of unequal length that weigh
+the same where a mask with a finite number has swallowed their sums).
 """
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,6 +46,16 @@ def test_computes_the_same_in_random_cases(seed: int):
     module = transform(text, f"flash-decoding{{splits={rng.choice(SPLITS[1:])}}},canonicalize")
     assert f"tile({tile})" in str(module)
     case.check(run_module(module, case.inputs()))
+
+
+@pytest.mark.parametrize("keys", [31, 100, 241, 1000])
+@pytest.mark.parametrize("flags", [{}, {"kv_lens": True}, {"sinks": True}, {"dtype": "f64"}], ids=str)
+def test_rows_of_nothing_but_a_finite_mask_are_means(flags: dict[str, Any], keys: int):
+    # Tiles of 16 keys, which divide none of the lengths.
+    case = AttentionCase(steps=("finite_mask",), queries=2, keys=keys, **flags)
+    text = case.module_text().replace("-> out", "schedule<block_m = 16, block_n = 16, warps = 1, stages = 1> -> out", 1)
+    for splits in SPLITS:
+        case.check(run_module(transform(text, f"flash-decoding{{splits={splits}}}"), case.inputs()))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -182,6 +182,64 @@ func.func @combine(%p: tensor<2x1x2x3x1x8xf32>, %l: tensor<2x1x2x3x1xf32>, %sink
 
 // -----
 
+// With the sums L'[g] of the splits. M'[g] is exactly the maximum of a split where the logits are so large that
+// M + log(L) rounds to M:
+//
+//   M'[g] = select(L'[g] == 0, -inf, LSE[g] - log(L'[g]))      a split without keys: not -inf - -inf
+//   P[g]  = exp(M'[g] - max(M', sink)) * L'[g];  L = sum_g P[g] + exp(sink - max)
+//   scale = P / L;  O = sum_g scale[g] * O'[g];  LSE = max + log(L)
+
+func.func @combine_sums(%p: tensor<2x3x1x2x1x8xf32>, %l: tensor<2x3x1x2x1xf32>, %sums: tensor<2x3x1x2x1xf32>,
+                        %sinks: tensor<3xf32>) -> (tensor<2x3x8xf16>, tensor<2x3xf32>) {
+  %o, %lse = attention.combine
+      partial(%p : tensor<2x3x1x2x1x8xf32>) lse(%l : tensor<2x3x1x2x1xf32>) sum(%sums : tensor<2x3x1x2x1xf32>)
+      sinks(%sinks[h] : tensor<3xf32>)
+      -> out[b, h, d] : tensor<2x3x8xf16>, lse[b, h] : tensor<2x3xf32>
+  func.return %o, %lse : tensor<2x3x8xf16>, tensor<2x3xf32>
+}
+
+// CHECK-LABEL: func.func @combine_sums
+// CHECK-NOT: attention.
+// CHECK: [[NOTHING:%[0-9]+]] = "stablehlo.compare"(%sums, {{%[0-9]+}}) <{comparison_direction = #stablehlo<comparison_direction EQ>}>
+// CHECK: [[LOG:%[0-9]+]] = "stablehlo.log"(%sums) : (tensor<2x3x1x2x1xf32>) -> tensor<2x3x1x2x1xf32>
+// CHECK: [[TOP:%[0-9]+]] = "stablehlo.subtract"(%l, [[LOG]])
+// CHECK: %split_max = "stablehlo.select"([[NOTHING]], {{%[0-9]+}}, [[TOP]])
+// CHECK: %row_max = "stablehlo.reduce"(%split_max, {{%[0-9]+}}) <{dimensions = array<i64: 3>}> ({
+// CHECK: %row_max_1 = "stablehlo.maximum"(%row_max, %sinks_1)
+// CHECK: [[SHIFTED:%[0-9]+]] = "stablehlo.subtract"(%split_max, %row_max_3)
+// CHECK: %weights = "stablehlo.exponential"([[SHIFTED]])
+// CHECK: %weights_1 = "stablehlo.multiply"(%weights, %sums)
+// CHECK: %row_sum = "stablehlo.reduce"(%weights_1, {{%[0-9]+}}) <{dimensions = array<i64: 3>}> ({
+// CHECK: %sink_weight = "stablehlo.exponential"
+// CHECK: %row_sum_1 = "stablehlo.add"(%row_sum, %sink_weight)
+// CHECK: {{%[0-9]+}} = "stablehlo.divide"(%weights_1, %row_sum_2)
+// CHECK: {{%[0-9]+}} = "stablehlo.compare"(%split_max, {{%[0-9]+}}) <{comparison_direction = #stablehlo<comparison_direction EQ>}>
+// CHECK: %out = "stablehlo.reduce"
+// CHECK: {{%[0-9]+}} = "stablehlo.log"(%row_sum_1)
+// CHECK: %lse = "stablehlo.add"(%row_max_2, {{%[0-9]+}})
+
+// -----
+
+// The sum of a partial is L, which it has anyway.
+
+func.func @partial_sum(%q: tensor<2x16xf32>, %k: tensor<100x16xf32>)
+    -> (tensor<1x1x3x2x16xf32>, tensor<1x1x3x2xf32>, tensor<1x1x3x2xf32>) {
+  %o, %lse, %sum = attention.partial
+      q(%q[m, k] : tensor<2x16xf32>) k(%k[n, k] : tensor<100x16xf32>) v(%k[n, d] : tensor<100x16xf32>)
+      splits(3) tile(16) scale(1.0)
+      -> out : tensor<1x1x3x2x16xf32>, lse : tensor<1x1x3x2xf32>, sum : tensor<1x1x3x2xf32>
+  func.return %o, %lse, %sum : tensor<1x1x3x2x16xf32>, tensor<1x1x3x2xf32>, tensor<1x1x3x2xf32>
+}
+
+// CHECK-LABEL: func.func @partial_sum
+// CHECK-NOT: attention.
+// CHECK: %row_sum = "stablehlo.reduce"(%weights, {{%[0-9]+}}) <{dimensions = array<i64: 2>}> ({
+// CHECK: }) : (tensor<3x2x100xf32>, tensor<f32>) -> tensor<3x2xf32>
+// CHECK: %row_sum_2 = "stablehlo.broadcast_in_dim"(%row_sum) <{broadcast_dimensions = array<i64: 2, 3>}> : (tensor<3x2xf32>) -> tensor<1x1x3x2xf32>
+// CHECK: func.return %out_2, %lse_1, %row_sum_2
+
+// -----
+
 // A score region on whole tensors: an index is an iota, a read at indices of the region and constants is a transpose
 // of what it reads, any other read a gather.
 

@@ -120,3 +120,116 @@ func.func @dynamic(%q: tensor<?x1x64xf16>, %k: tensor<?x?x64xf16>) -> tensor<?x1
 // AUTO-LABEL: func.func @dynamic
 // AUTO-NOT:     attention.partial
 // AUTO:         attention.sdpa
+
+// -----
+
+// A mask with a finite number. In a row that is masked throughout, every logit is -2.4e38, and so is the LSE of each
+// split in f32, whatever its number of keys: 96 keys would weigh as much as 32. So the sums go beside the LSE:
+//
+//   sum[i] = sum(exp(s[i] - max s[i]))           (attention.partial)
+//   m[i]   = lse[i] - log(sum[i])                (attention.combine)
+//   out    = sum_i w[i] * out[i] / sum_i w[i],   w[i] = sum[i] * exp(m[i] - max m)
+
+func.func @finite_mask(%q: tensor<1x16xf32>, %k: tensor<100x16xf32>, %keep: tensor<100xi1>, %sinks: tensor<1xf32>)
+    -> tensor<1x16xf32> {
+  %o = attention.sdpa
+      q(%q[m, k] : tensor<1x16xf32>) k(%k[n, k] : tensor<100x16xf32>) v(%k[n, d] : tensor<100x16xf32>)
+      sinks(%sinks[h] : tensor<1xf32>) scale(0.25) score {
+      ^bb0(%s: f32, %hq: index, %m: index, %n: index):
+        %t = tensor.extract %keep[%n] : tensor<100xi1>
+        %lowest = arith.constant -2.38197633e+38 : f32
+        %r = arith.select %t, %s, %lowest : f32
+        attention.yield %r : f32
+      } -> out[m, d] : tensor<1x16xf32>
+  func.return %o : tensor<1x16xf32>
+}
+
+// CHECK-LABEL: func.func @finite_mask
+// CHECK-NEXT:    %partial, %partial_lse, %partial_sum = attention.partial
+// CHECK:             -> out : tensor<1x1x4x1x16xf32>, lse : tensor<1x1x4x1xf32>, sum : tensor<1x1x4x1xf32>
+// CHECK-NEXT:    %o = attention.combine
+// CHECK-NEXT:        partial(%partial : tensor<1x1x4x1x16xf32>)
+// CHECK-NEXT:        lse(%partial_lse : tensor<1x1x4x1xf32>)
+// CHECK-NEXT:        sum(%partial_sum : tensor<1x1x4x1xf32>)
+// CHECK-NEXT:        sinks(%sinks[h] : tensor<1xf32>)
+// CHECK-NEXT:        -> out[m, d] : tensor<1x16xf32>
+
+// CANON-LABEL: func.func @finite_mask
+// CANON:         sum(%partial_sum : tensor<1x1x4x1xf32>)
+
+// -----
+
+// What a bias holds, or a number from outside, and floats made from positions may be as large.
+
+func.func @unknown(%q: tensor<1x16xf32>, %k: tensor<100x16xf32>, %bias: tensor<100xf16>, %x: f32) -> tensor<1x16xf32> {
+  %0 = attention.sdpa
+      q(%q[m, k] : tensor<1x16xf32>) k(%k[n, k] : tensor<100x16xf32>) v(%k[n, d] : tensor<100x16xf32>) scale(0.25)
+      score(bias(%bias[n] : tensor<100xf16>)) -> out[m, d] : tensor<1x16xf32>
+  %1 = attention.sdpa
+      q(%0[m, k] : tensor<1x16xf32>) k(%k[n, k] : tensor<100x16xf32>) v(%k[n, d] : tensor<100x16xf32>) scale(0.25)
+      score {
+      ^bb0(%s: f32, %hq: index, %m: index, %n: index):
+        %r = arith.addf %s, %x : f32
+        attention.yield %r : f32
+      } -> out[m, d] : tensor<1x16xf32>
+  %2 = attention.sdpa
+      q(%1[m, k] : tensor<1x16xf32>) k(%k[n, k] : tensor<100x16xf32>) v(%k[n, d] : tensor<100x16xf32>) scale(0.25)
+      score {
+      ^bb0(%s: f32, %hq: index, %m: index, %n: index):
+        %i = arith.index_cast %n : index to i64
+        %f = arith.sitofp %i : i64 to f32
+        %r = arith.subf %s, %f : f32
+        attention.yield %r : f32
+      } -> out[m, d] : tensor<1x16xf32>
+  func.return %2 : tensor<1x16xf32>
+}
+
+// CHECK-LABEL: func.func @unknown
+// CHECK:         -> out : tensor<1x1x4x1x16xf32>, lse : tensor<1x1x4x1xf32>, sum :
+// CHECK:         -> out : tensor<1x1x4x1x16xf32>, lse : tensor<1x1x4x1xf32>, sum :
+// CHECK:         -> out : tensor<1x1x4x1x16xf32>, lse : tensor<1x1x4x1xf32>, sum :
+
+// -----
+
+// Masks with -inf, also by tensors of integers, and small constants leave the LSE exact enough: the plain form.
+
+func.func @small(%q: tensor<1x16xf32>, %k: tensor<100x16xf32>, %doc: tensor<100xi32>) -> tensor<1x16xf32> {
+  %penalty = arith.constant -1.275e+02 : f32
+  %0 = attention.sdpa
+      q(%q[m, k] : tensor<1x16xf32>) k(%k[n, k] : tensor<100x16xf32>) v(%k[n, d] : tensor<100x16xf32>) scale(0.25)
+      score {
+      ^bb0(%s: f32, %hq: index, %m: index, %n: index):
+        %a = tensor.extract %doc[%m] : tensor<100xi32>
+        %b = tensor.extract %doc[%n] : tensor<100xi32>
+        %same = arith.cmpi eq, %a, %b : i32
+        %t = arith.select %same, %s, %penalty : f32
+        %late = arith.cmpi slt, %m, %n : index
+        %lowest = arith.constant 0xFF800000 : f32
+        %r = arith.select %late, %lowest, %t : f32
+        attention.yield %r : f32
+      } -> out[m, d] : tensor<1x16xf32>
+  %1 = attention.sdpa
+      q(%0[m, k] : tensor<1x16xf32>) k(%k[n, k] : tensor<100x16xf32>) v(%k[n, d] : tensor<100x16xf32>) scale(0.25)
+      score(soft_cap(50.0) window(m + 1 <= n <= m + 98)) -> out[m, d] : tensor<1x16xf32>
+  func.return %1 : tensor<1x16xf32>
+}
+
+// CHECK-LABEL: func.func @small
+// CHECK:         -> out : tensor<1x1x4x1x16xf32>, lse : tensor<1x1x4x1xf32>{{$}}
+// CHECK:         -> out : tensor<1x1x4x1x16xf32>, lse : tensor<1x1x4x1xf32>{{$}}
+// CHECK-NOT:     sum
+// CHECK:         func.return
+
+// -----
+
+// From 128 on, half a unit in the last place of an LSE is more than 4e-6.
+
+func.func @limit(%q: tensor<1x16xf32>, %k: tensor<100x16xf32>) -> tensor<1x16xf32> {
+  %0 = attention.sdpa
+      q(%q[m, k] : tensor<1x16xf32>) k(%k[n, k] : tensor<100x16xf32>) v(%k[n, d] : tensor<100x16xf32>) scale(0.25)
+      score(soft_cap(128.0)) -> out[m, d] : tensor<1x16xf32>
+  func.return %0 : tensor<1x16xf32>
+}
+
+// CHECK-LABEL: func.func @limit
+// CHECK:         -> out : tensor<1x1x4x1x16xf32>, lse : tensor<1x1x4x1xf32>, sum :

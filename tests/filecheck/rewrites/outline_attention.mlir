@@ -69,6 +69,37 @@ func.func @loop(%x: tensor<1x16xf32>, %k: tensor<64x16xf32>, %i: tensor<i32>) ->
 
 // -----
 
+// With sums as well. A combine on its own takes its three operands.
+
+func.func @sums(%x: tensor<1x16xf32>, %p0: tensor<1x1x2x1x16xf32>, %l0: tensor<1x1x2x1xf32>) -> tensor<1x16xf32> {
+  %y = "stablehlo.add"(%x, %x) : (tensor<1x16xf32>, tensor<1x16xf32>) -> tensor<1x16xf32>
+  %p, %l, %n = attention.partial
+      q(%y[m, k] : tensor<1x16xf32>) k(%x[n, k] : tensor<1x16xf32>) v(%x[n, d] : tensor<1x16xf32>) splits(2) tile(16)
+      scale(0.25) -> out : tensor<1x1x2x1x16xf32>, lse : tensor<1x1x2x1xf32>, sum : tensor<1x1x2x1xf32>
+  %a = attention.combine
+      partial(%p : tensor<1x1x2x1x16xf32>) lse(%l : tensor<1x1x2x1xf32>) sum(%n : tensor<1x1x2x1xf32>)
+      -> out[m, d] : tensor<1x16xf32>
+  %m0 = "stablehlo.add"(%l0, %l0) : (tensor<1x1x2x1xf32>, tensor<1x1x2x1xf32>) -> tensor<1x1x2x1xf32>
+  %b = attention.combine
+      partial(%p0 : tensor<1x1x2x1x16xf32>) lse(%l0 : tensor<1x1x2x1xf32>) sum(%m0 : tensor<1x1x2x1xf32>)
+      -> out[m, d] : tensor<1x16xf32>
+  %z = "stablehlo.add"(%a, %b) : (tensor<1x16xf32>, tensor<1x16xf32>) -> tensor<1x16xf32>
+  func.return %z : tensor<1x16xf32>
+}
+
+// CHECK-LABEL: func.func @sums
+// CHECK-NOT:     attention.
+// CHECK:         %a = func.call @sums_attention_0(%y, %x) : (tensor<1x16xf32>, tensor<1x16xf32>) -> tensor<1x16xf32>
+// CHECK:         %b = func.call @sums_attention_1(%p0, %l0, %m0)
+// CHECK:       func.func private @sums_attention_0(%q: tensor<1x16xf32>, %k: tensor<1x16xf32>)
+// CHECK-NEXT:    %p, %l, %n = attention.partial
+// CHECK:         %a = attention.combine
+// CHECK:             sum(%n : tensor<1x1x2x1xf32>)
+// CHECK:       func.func private @sums_attention_1(
+// CHECK-SAME:      %partial: tensor<1x1x2x1x16xf32>, %partial_lse: tensor<1x1x2x1xf32>, %partial_sum: tensor<1x1x2x1xf32>)
+
+// -----
+
 // Functions that are nothing but an attention are kernels as they stand, with or without the attribute.
 
 func.func @kernel(%q: tensor<1x16xf32>, %k: tensor<64x16xf32>) -> tensor<1x16xf32> {

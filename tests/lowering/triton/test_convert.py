@@ -80,9 +80,21 @@ def test_splits(keys: int, splits: int):
     check(case, splits)
 
 
-def test_many_splits_are_combined_in_chunks():
-    """150 splits are more than the registers of a program hold, and no power of two."""
-    check(AttentionCase(keys=3000, batch=(), kv_heads=1, head_size=128, value_size=128, sinks=True), 150)
+@pytest.mark.parametrize("steps", [(), ("finite_mask",)])
+def test_many_splits_are_combined_in_chunks(steps: tuple[str, ...]):
+    """150 splits are more than the registers of a program hold, and no power of two; with and without their sums."""
+    check(
+        AttentionCase(keys=3000, batch=(), kv_heads=1, head_size=128, value_size=128, sinks=not steps, steps=steps),
+        150,
+    )
+
+
+@pytest.mark.parametrize(("keys", "splits"), [(31, 3), (100, 2), (241, 16), (1000, 7)])
+@pytest.mark.parametrize("flags", [{}, {"kv_lens": True, "dtype": "bf16"}, {"sinks": True}], ids=str)
+def test_rows_of_nothing_but_a_finite_mask_are_means(flags: dict[str, Any], keys: int, splits: int):
+    """Splits of 16 and more keys, none of the same number, weigh by that number, though their LSE are equal."""
+    case = AttentionCase(kv_heads=1, steps=("finite_mask",), queries=2, keys=keys, **flags)
+    case.check(run(scheduled(case.module_text(), 16, 16, 1, 1), case.inputs(), splits))
 
 
 @pytest.mark.parametrize("layout", ["bhsd", "bshd", "flat", "grouped"])

@@ -128,3 +128,72 @@ func.func @single_split_read_twice(%q: tensor<2x16xf32>) -> (tensor<2x16xf32>, t
 // CHECK-LABEL: func.func @single_split_read_twice
 // CHECK:         attention.partial
 // CHECK:         attention.combine
+
+// -----
+
+// A single split with its sum is attention over the whole sequence as well: a sum says how splits weigh.
+
+func.func @single_split_sum(%q: tensor<2x16xf32>) -> tensor<2x16xf32> {
+  %p, %l, %n = attention.partial
+      q(%q[m, k] : tensor<2x16xf32>) k(%q[n, k] : tensor<2x16xf32>) v(%q[n, d] : tensor<2x16xf32>) splits(1) tile(16)
+      scale(0.25) -> out : tensor<1x1x1x2x16xf32>, lse : tensor<1x1x1x2xf32>, sum : tensor<1x1x1x2xf32>
+  %o = attention.combine
+      partial(%p : tensor<1x1x1x2x16xf32>) lse(%l : tensor<1x1x1x2xf32>) sum(%n : tensor<1x1x1x2xf32>)
+      -> out[m, d] : tensor<2x16xf32>
+  func.return %o : tensor<2x16xf32>
+}
+
+// CHECK-LABEL: func.func @single_split_sum
+// CHECK-NEXT:    %o = attention.sdpa
+// CHECK-NOT:     attention.combine
+// CHECK:         func.return %o
+
+// -----
+
+// A sum that nothing reads is not kept; then the splits of its partial are read by the combine alone.
+
+func.func @unused_sum(%q: tensor<2x16xf32>) -> (tensor<1x1x2x2x16xf32>, tensor<1x1x2x2xf32>, tensor<2x16xf32>) {
+  %p, %l, %n = attention.partial
+      q(%q[m, k] : tensor<2x16xf32>) k(%q[n, k] : tensor<2x16xf32>) v(%q[n, d] : tensor<2x16xf32>) splits(2) tile(16)
+      scale(0.25) attributes {a}
+      -> out : tensor<1x1x2x2x16xf32>, lse : tensor<1x1x2x2xf32>, sum : tensor<1x1x2x2xf32>
+  %p1, %l1, %n1 = attention.partial
+      q(%q[m, k] : tensor<2x16xf32>) k(%q[n, k] : tensor<2x16xf32>) v(%q[n, d] : tensor<2x16xf32>) splits(1) tile(16)
+      scale(0.25) -> out : tensor<1x1x1x2x16xf32>, lse : tensor<1x1x1x2xf32>, sum : tensor<1x1x1x2xf32>
+  %o = attention.combine
+      partial(%p1 : tensor<1x1x1x2x16xf32>) lse(%l1 : tensor<1x1x1x2xf32>) -> out[m, d] : tensor<2x16xf32>
+  func.return %p, %l, %o : tensor<1x1x2x2x16xf32>, tensor<1x1x2x2xf32>, tensor<2x16xf32>
+}
+
+// CHECK-LABEL: func.func @unused_sum
+// CHECK-NEXT:    %p, %l = attention.partial
+// CHECK:             attributes {a}
+// CHECK-NEXT:        -> out : tensor<1x1x2x2x16xf32>, lse : tensor<1x1x2x2xf32>{{$}}
+// CHECK-NEXT:    %o = attention.sdpa
+// CHECK:         func.return %p, %l, %o
+
+// -----
+
+// A sum that something reads stays, also where the operation is rebuilt for another reason; and a sum of another
+// partial is not the one that the combine of a single split may forget.
+
+func.func @used_sum(%q: tensor<2x16xf32>, %k: tensor<8x16xf32>, %other: tensor<1x1x1x2xf32>)
+    -> (tensor<1x1x1x2xf32>, tensor<2x16xf32>) {
+  %full = arith.constant dense<8> : tensor<i32>
+  %p, %l, %n = attention.partial
+      q(%q[m, k] : tensor<2x16xf32>) k(%k[n, k] : tensor<8x16xf32>) v(%k[n, d] : tensor<8x16xf32>)
+      kv_lens(%full[] : tensor<i32>) splits(1) tile(16) scale(0.25)
+      -> out : tensor<1x1x1x2x16xf32>, lse : tensor<1x1x1x2xf32>, sum : tensor<1x1x1x2xf32>
+  %o = attention.combine
+      partial(%p : tensor<1x1x1x2x16xf32>) lse(%l : tensor<1x1x1x2xf32>) sum(%other : tensor<1x1x1x2xf32>)
+      -> out[m, d] : tensor<2x16xf32>
+  func.return %n, %o : tensor<1x1x1x2xf32>, tensor<2x16xf32>
+}
+
+// CHECK-LABEL: func.func @used_sum
+// CHECK-NEXT:    %p, %l, %n = attention.partial
+// CHECK-NOT:         kv_lens
+// CHECK:             -> out : tensor<1x1x1x2x16xf32>, lse : tensor<1x1x1x2xf32>, sum : tensor<1x1x1x2xf32>
+// CHECK-NEXT:    %o = attention.combine
+// CHECK:             sum(%other : tensor<1x1x1x2xf32>)
+// CHECK:         func.return %n, %o

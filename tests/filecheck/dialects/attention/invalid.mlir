@@ -211,6 +211,16 @@ func.func @partial_shape(%q: tensor<4x8xf32>) {
 
 // -----
 
+func.func @partial_sum(%q: tensor<4x8xf16>) {
+  %o, %l, %n = attention.partial q(%q[m, k] : tensor<4x8xf16>) k(%q[n, k] : tensor<4x8xf16>)
+      v(%q[n, d] : tensor<4x8xf16>) splits(2) tile(16) scale(1.0)
+      -> out : tensor<1x1x2x4x8xf32>, lse : tensor<1x1x2x4xf32>, sum : tensor<1x1x2x4xf16>
+  func.return
+}
+// CHECK: sum has type tensor<1x1x2x4xf16>, expected tensor<1x1x2x4xf32>
+
+// -----
+
 func.func @no_splits(%q: tensor<4x8xf32>) {
   %o, %l = attention.partial q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
       splits(0) tile(16) scale(1.0) -> out : tensor<1x1x0x4x8xf32>, lse : tensor<1x1x0x4xf32>
@@ -246,6 +256,15 @@ func.func @combine_lse(%p: tensor<1x1x2x4x8xf32>, %l: tensor<1x1x3x4xf32>) {
   func.return
 }
 // CHECK: lse has type tensor<1x1x3x4xf32>, expected tensor<1x1x2x4xf32> for partial of type tensor<1x1x2x4x8xf32>
+
+// -----
+
+func.func @combine_sum(%p: tensor<1x1x2x4x8xf32>, %l: tensor<1x1x2x4xf32>, %n: tensor<1x1x2xf32>) {
+  %o = attention.combine partial(%p : tensor<1x1x2x4x8xf32>) lse(%l : tensor<1x1x2x4xf32>) sum(%n : tensor<1x1x2xf32>)
+      -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: sum has type tensor<1x1x2xf32>, expected tensor<1x1x2x4xf32> for partial of type tensor<1x1x2x4x8xf32>
 
 // -----
 

@@ -110,3 +110,27 @@ func.func @combine(%p: tensor<2x1x4x3x1x16xf32>, %l: tensor<2x1x4x3x1xf32>, %sin
       -> out[b, g, d] : tensor<2x4x16xf16>, lse[g, b] : tensor<4x2xf32>
   func.return %o, %lse : tensor<2x4x16xf16>, tensor<4x2xf32>
 }
+
+// The sums of splits: an optional third result, and an optional operand.
+
+// CHECK-LABEL: func.func @sums
+func.func @sums(%q: tensor<2x16xf64>, %k: tensor<40x16xf64>, %sinks: tensor<1xf64>) -> tensor<2x16xf64> {
+  // CHECK-NEXT:  %p, %l, %n = attention.partial
+  // CHECK:           splits(3) tile(16)
+  // CHECK-NEXT:      scale(2.500000e-01)
+  // CHECK-NEXT:      -> out : tensor<1x1x3x2x16xf64>, lse : tensor<1x1x3x2xf64>, sum : tensor<1x1x3x2xf64>
+  %p, %l, %n = attention.partial
+      q(%q[m, k] : tensor<2x16xf64>) k(%k[n, k] : tensor<40x16xf64>) v(%k[n, d] : tensor<40x16xf64>)
+      splits(3) tile(16) scale(0.25)
+      -> out : tensor<1x1x3x2x16xf64>, lse : tensor<1x1x3x2xf64>, sum : tensor<1x1x3x2xf64>
+  // CHECK-NEXT:  %o = attention.combine
+  // CHECK-NEXT:      partial(%p : tensor<1x1x3x2x16xf64>)
+  // CHECK-NEXT:      lse(%l : tensor<1x1x3x2xf64>)
+  // CHECK-NEXT:      sum(%n : tensor<1x1x3x2xf64>)
+  // CHECK-NEXT:      sinks(%sinks[h] : tensor<1xf64>)
+  // CHECK-NEXT:      -> out[m, d] : tensor<2x16xf64>
+  %o = attention.combine
+      partial(%p : tensor<1x1x3x2x16xf64>) lse(%l : tensor<1x1x3x2xf64>) sum(%n : tensor<1x1x3x2xf64>)
+      sinks(%sinks[h] : tensor<1xf64>) -> out[m, d] : tensor<2x16xf64>
+  func.return %o : tensor<2x16xf64>
+}

@@ -68,3 +68,29 @@ func.func @wide(%q: tensor<64xf16>, %k: tensor<?x64xf16>, %v: tensor<?x64xf16>) 
 // CHECK-NEXT:    launch.require [[NV]], [[N]], "dimension 0 of v must be the size of n"
 // CHECK:         launch.kernel @wide_partial_kernel
 // CHECK-SAME:    [[N]])
+
+// -----
+
+// The sum that a program carries anyway is the third buffer, where it is asked for; l_i is 0 for a split without keys.
+func.func @sums(%q: tensor<2x4x64xf16>, %k: tensor<2x500x64xf16>, %v: tensor<2x500x64xf16>)
+    -> (tensor<2x1x4x3x1x64xf32>, tensor<2x1x4x3x1xf32>, tensor<2x1x4x3x1xf32>) {
+  %out, %lse, %sum = attention.partial
+      q(%q[b, g, k] : tensor<2x4x64xf16>) k(%k[b, n, k] : tensor<2x500x64xf16>) v(%v[b, n, d] : tensor<2x500x64xf16>)
+      splits(3) tile(128) scale(0.125)
+      schedule<block_m = 16, block_n = 64, warps = 2, stages = 3>
+      -> out : tensor<2x1x4x3x1x64xf32>, lse : tensor<2x1x4x3x1xf32>, sum : tensor<2x1x4x3x1xf32>
+  func.return %out, %lse, %sum : tensor<2x1x4x3x1x64xf32>, tensor<2x1x4x3x1xf32>, tensor<2x1x4x3x1xf32>
+}
+
+// CHECK-LABEL: tl.jit @sums_partial_kernel(
+// CHECK-SAME:    %out_ptr: !tl.ptr<f32>, %lse_ptr: !tl.ptr<f32>, %sum_ptr: !tl.ptr<f32>, %stride_q
+// CHECK:         %m_i_1, [[L:%.+]], %acc_1 = tl.range %start_n
+// CHECK:         [[LSE:%.+]] = tl.add %lse_ptr, %row
+// CHECK-NEXT:    [[SUM:%.+]] = tl.add %sum_ptr, %row
+// CHECK:         tl.store [[LSE]], %lse mask %mask_r
+// CHECK-NEXT:    tl.store [[SUM]], [[L]] mask %mask_r
+
+// CHECK-LABEL: func.func @sums
+// CHECK:         %sum = launch.empty() : tensor<2x1x4x3x1xf32>
+// CHECK:         launch.kernel @sums_partial_kernel{{.*}} (%q, %k, %v, %out, %lse, %sum,
+// CHECK:         func.return %out, %lse, %sum
