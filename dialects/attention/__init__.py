@@ -11,7 +11,9 @@ function of the logit (masks, bias, soft cap) is IR in the score region. `layout
 from xdsl.ir import Dialect
 
 from flashlower.dialects.attention.attributes import ScheduleAttr
-from flashlower.dialects.attention.ops import AttentionOp, CombineOp, PartialOp, SdpaOp, YieldOp
+from flashlower.dialects.attention.base import AttentionOp, YieldOp
+from flashlower.dialects.attention.sdpa import SdpaOp
+from flashlower.dialects.attention.split import CombineOp, PartialOp
 
 Attention = Dialect("attention", [SdpaOp, PartialOp, CombineOp, YieldOp], [ScheduleAttr])
 

@@ -16,9 +16,9 @@ from xdsl.dialects.builtin import DYNAMIC_INDEX, f32, i64
 from xdsl.ir import SSAValue
 from xdsl.utils.hints import isa
 
+from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.layout import layout_to_str
-from flashlower.dialects.attention.ops import AttentionOp, PartialOp, SdpaOp
 from flashlower.dialects.tl import JitOp, PtrType
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import Carried, KernelBuilder

@@ -15,9 +15,9 @@ from typing import cast
 from xdsl.dialects.builtin import f32, i64
 from xdsl.ir import SSAValue
 
+from flashlower.dialects.attention import CombineOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.layout import layout_to_str
-from flashlower.dialects.attention.ops import CombineOp
 from flashlower.dialects.tl import JitOp, PtrType
 from flashlower.dialects.tl.blocks import constant_size
 from flashlower.dialects.tl.types import element_type, shape_of

@@ -12,8 +12,8 @@ from math import prod
 from xdsl.dialects.builtin import DYNAMIC_INDEX, StringAttr, i32, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 
+from flashlower.dialects.attention import AttentionOp
 from flashlower.dialects.attention.layout import INNER_DIMS
-from flashlower.dialects.attention.ops import AttentionOp
 from flashlower.dialects.tl.blocks import constant_size
 from flashlower.lowering.triton.builder import COMMENT, KernelBuilder
 from flashlower.lowering.triton.host import Host

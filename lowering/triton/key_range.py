@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import DYNAMIC_INDEX, i32, i64
 from xdsl.ir import SSAValue
 
-from flashlower.dialects.attention.ops import AttentionOp, PartialOp
+from flashlower.dialects.attention import AttentionOp, PartialOp
 from flashlower.dialects.tl.types import element_type
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes

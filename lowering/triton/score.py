@@ -18,7 +18,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
 
-from flashlower.dialects.attention.ops import AttentionOp, YieldOp
+from flashlower.dialects.attention import AttentionOp, YieldOp
 from flashlower.dialects.tl.types import bit_width, is_bool, is_integer, shape_of
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.host import TensorOf

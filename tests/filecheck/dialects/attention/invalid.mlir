@@ -297,3 +297,13 @@ func.func @combine_splits(%p: tensor<1x1x?x4x8xf32>, %l: tensor<1x1x?x4xf32>) {
   func.return
 }
 // CHECK: the number of splits must be static
+
+// -----
+
+// A yield belongs to a score region and to no other.
+
+func.func @stray_yield(%s: f32) {
+  attention.yield %s : f32
+}
+
+// CHECK: attention.yield ends the score region of attention.sdpa or attention.partial, not a region of func.func

@@ -1,0 +1,338 @@
+"""What the operations of the attention dialect share: operands, layouts, the score region, verification."""
+
+from __future__ import annotations
+
+from abc import ABC
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+from xdsl.dialects import tensor
+from xdsl.dialects.builtin import (
+    AffineMapAttr,
+    AnyFloat,
+    Float64Type,
+    FloatAttr,
+    IndexType,
+    TensorType,
+    f32,
+    f64,
+    i32,
+    i64,
+)
+from xdsl.ir import Attribute, Operation, Region, SSAValue
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    opt_prop_def,
+    prop_def,
+    region_def,
+    traits_def,
+)
+from xdsl.parser import Parser
+from xdsl.pattern_rewriter import RewritePattern
+from xdsl.printer import Printer
+from xdsl.traits import HasCanonicalizationPatternsTrait, IsTerminator, Pure
+from xdsl.utils.exceptions import VerifyException
+
+from flashlower.dialects.attention.assembly import (
+    new_line,
+    parse_clause,
+    parse_optional_clause,
+    print_clause,
+    print_extra_attributes,
+)
+from flashlower.dialects.attention.attributes import ScheduleAttr
+from flashlower.dialects.attention.layout import (
+    INNER_DIMS,
+    DimSizes,
+    NamedTerms,
+    batch_rank_of,
+    resolve_layout,
+)
+from flashlower.dialects.attention.score import (
+    build_score_region,
+    match_score_forms,
+    parse_score_forms,
+    print_score_forms,
+    score_arg_names,
+)
+
+TensorOf = TensorType[Attribute]
+
+SCORE_OPS = (tensor.ExtractOp, tensor.DimOp)
+"""What a score region may hold besides `arith` and `math`."""
+
+
+def accumulator_type(query_type: Attribute) -> AnyFloat:
+    """The type of logits, sums and LSE: f32, or f64 where the query is f64."""
+    return f64 if isinstance(cast(TensorOf, query_type).element_type, Float64Type) else f32
+
+
+@irdl_op_definition
+class YieldOp(IRDLOperation):
+    """Ends a score region with the new logit."""
+
+    name = "attention.yield"
+
+    value = operand_def()
+
+    assembly_format = "$value attr-dict `:` type($value)"
+
+    traits = traits_def(IsTerminator(), Pure())
+
+    def __init__(self, value: SSAValue):
+        super().__init__(operands=[value])
+
+    def verify_(self) -> None:
+        parent = self.parent_op()
+        if parent is not None and not isinstance(parent, AttentionOp):
+            raise VerifyException(
+                f"attention.yield ends the score region of attention.sdpa or attention.partial, not a region of "
+                f"{parent.name}"
+            )
+
+
+class AttentionCanonicalizationTrait(HasCanonicalizationPatternsTrait):
+    """Canonicalisation patterns of the attention operations."""
+
+    @classmethod
+    def get_canonicalization_patterns(cls) -> tuple[RewritePattern, ...]:
+        # A dialect never depends on rewrites when it loads; xDSL's own dialects import theirs here as well.
+        from flashlower.rewrites.canonicalize_attention import (  # noqa: PLC0415
+            ConvertSingleSplit,
+            DropFullLengths,
+            DropIdentityScore,
+            DropUnusedLse,
+            DropUnusedSum,
+        )
+
+        return (DropUnusedLse(), DropUnusedSum(), DropIdentityScore(), DropFullLengths(), ConvertSingleSplit())
+
+
+class AttentionOp(IRDLOperation, ABC):
+    """What `attention.sdpa` and `attention.partial` share: the operands, their layouts and the score region."""
+
+    query = operand_def(TensorType)
+    key = operand_def(TensorType)
+    value = operand_def(TensorType)
+    kv_lens = opt_operand_def(TensorType)
+    sinks = opt_operand_def(TensorType)
+
+    query_layout = prop_def(AffineMapAttr)
+    key_layout = prop_def(AffineMapAttr)
+    value_layout = prop_def(AffineMapAttr)
+    kv_lens_layout = opt_prop_def(AffineMapAttr)
+    sinks_layout = opt_prop_def(AffineMapAttr)
+    scale = prop_def(FloatAttr)
+    schedule = opt_prop_def(ScheduleAttr)
+
+    score = region_def()
+
+    @property
+    def batch_rank(self) -> int:
+        """The number of batch dimensions."""
+        return self.query_layout.data.num_dims - len(INNER_DIMS)
+
+    @property
+    def accumulator_type(self) -> AnyFloat:
+        """The type of logits, sums and LSE: f32, or f64 where the query is f64."""
+        return accumulator_type(self.query.type)
+
+    def layouts(self) -> list[tuple[str, SSAValue, AffineMapAttr]]:
+        """Every operand and result that has a layout: its name in the assembly format, the value, the layout."""
+        layouts: list[tuple[str, SSAValue, AffineMapAttr]] = [
+            ("q", self.query, self.query_layout),
+            ("k", self.key, self.key_layout),
+            ("v", self.value, self.value_layout),
+        ]
+        if self.kv_lens is not None and self.kv_lens_layout is not None:
+            layouts.append(("kv_lens", self.kv_lens, self.kv_lens_layout))
+        if self.sinks is not None and self.sinks_layout is not None:
+            layouts.append(("sinks", self.sinks, self.sinks_layout))
+        return layouts
+
+    def dim_sizes(self) -> dict[str, int]:
+        """
+        Sizes of the iteration dimensions (`b` or `b0`..., h, g, m, n, k, d), `DYNAMIC_INDEX` where unknown.
+
+        Raises `VerifyException` where the layouts contradict each other.
+        """
+        sizes = DimSizes.of(self.batch_rank)
+        for name, value, layout in self.layouts():
+            sizes.add(name, cast(TensorOf, value.type).get_shape(), layout.data)
+        return sizes.by_name()
+
+    def captures(self) -> list[SSAValue]:
+        """Values from outside that the score region reads, each once, in the order of their use."""
+        seen: dict[SSAValue, None] = {}
+        for op in self.score.walk():
+            for operand in op.operands:
+                owner = operand.owner
+                block = owner if not isinstance(owner, Operation) else owner.parent
+                if block is None or block.parent is not self.score:
+                    seen.setdefault(operand)
+        return list(seen)
+
+    def _verify_common(self) -> None:
+        query, key, value = (cast(TensorOf, v.type) for v in (self.query, self.key, self.value))
+        for name, type in (("q", query), ("k", key), ("v", value)):
+            if not isinstance(type.element_type, AnyFloat):
+                raise VerifyException(f"{name} has element type {type.element_type}, expected a float")
+        if query.element_type != key.element_type:
+            raise VerifyException(f"q has element type {query.element_type} but k has {key.element_type}")
+        for name, operand, layout in (
+            ("kv_lens", self.kv_lens, self.kv_lens_layout),
+            ("sinks", self.sinks, self.sinks_layout),
+        ):
+            if (operand is None) != (layout is None):
+                raise VerifyException(f"{name} and {name}_layout must be given together")
+        self._verify_dims("q", self.query_layout, "nd")
+        self._verify_dims("k", self.key_layout, "md")
+        self._verify_dims("v", self.value_layout, "mk")
+        if self.kv_lens is not None and self.kv_lens_layout is not None:
+            element_type = cast(TensorOf, self.kv_lens.type).element_type
+            if element_type not in (i32, i64):
+                raise VerifyException(f"kv_lens has element type {element_type}, expected i32 or i64")
+            self._verify_dims("kv_lens", self.kv_lens_layout, "mnkd")
+        self.dim_sizes()
+        self._verify_score()
+
+    def _verify_dims(self, name: str, layout: AffineMapAttr, forbidden: str) -> None:
+        names = (*[""] * (layout.data.num_dims - len(INNER_DIMS)), *INNER_DIMS)
+        for expr in layout.data.results:
+            for dim in expr.used_dims():
+                if dim < len(names) and names[dim] and names[dim] in forbidden:
+                    raise VerifyException(f"the layout of {name} depends on {names[dim]}, which {name} has not")
+
+    def _verify_score(self) -> None:
+        if not self.score.blocks:
+            return
+        if len(self.score.blocks) != 1:
+            raise VerifyException(f"the score region has {len(self.score.blocks)} blocks, expected 1")
+        block = self.score.block
+        expected = [self.accumulator_type, *[IndexType()] * (self.batch_rank + 3)]
+        if list(block.arg_types) != expected:
+            raise VerifyException(
+                "the score region has arguments ("
+                + ", ".join(map(str, block.arg_types))
+                + "), expected ("
+                + ", ".join(map(str, expected))
+                + ") for "
+                + ", ".join(score_arg_names(self.batch_rank))
+            )
+        terminator = block.last_op
+        if not isinstance(terminator, YieldOp):
+            raise VerifyException("the score region must end with attention.yield")
+        if terminator.value.type != self.accumulator_type:
+            raise VerifyException(f"the score region yields {terminator.value.type}, expected {self.accumulator_type}")
+        for op in block.ops:
+            if op is not terminator and not (op.name.startswith(("arith.", "math.")) or isinstance(op, SCORE_OPS)):
+                raise VerifyException(
+                    f"{op.name} in a score region; it may hold operations of arith and math, "
+                    "tensor.extract and tensor.dim"
+                )
+
+    def _print_operands(self, printer: Printer) -> None:
+        for name, value, layout in AttentionOp.layouts(self):
+            print_clause(printer, name, value, layout)
+
+    def _print_score(self, printer: Printer) -> None:
+        new_line(printer)
+        printer.print_string("scale(")
+        printer.print_float(self.scale.value.data, self.scale.type)
+        printer.print_string(")")
+        if self.score.blocks:
+            new_line(printer)
+            printer.print_string("score")
+            if (forms := match_score_forms(self.score)) is not None:
+                with printer.in_parens():
+                    print_score_forms(forms, printer)
+            else:
+                printer.print_string(" ")
+                with printer.indented(2):
+                    printer.print_region(self.score)
+        if self.schedule is not None:
+            new_line(printer)
+            printer.print_string("schedule")
+            self.schedule.print_parameters(printer)
+        print_extra_attributes(printer, self)
+
+
+class Clauses:
+    """The clauses that sdpa and partial share, as parsed; layouts wait for the batch rank."""
+
+    def __init__(self, parser: Parser):
+        self.parser = parser
+        self.query = parse_clause(parser, "q")
+        self.key = parse_clause(parser, "k")
+        self.value = parse_clause(parser, "v")
+        self.kv_lens = parse_optional_clause(parser, "kv_lens")
+        self.sinks = parse_optional_clause(parser, "sinks")
+
+    def parse_score(self, result_layouts: Sequence[NamedTerms] = ()) -> None:
+        parser = self.parser
+        parser.parse_keyword("scale")
+        with parser.in_parens():
+            self.scale = FloatAttr(float(parser.parse_number()), f64)
+        layouts = [c.layout for c in (self.query, self.key, self.value, self.kv_lens, self.sinks) if c]
+        self.score_region = Region()
+        self.forms = None
+        if parser.parse_optional_keyword("score") is not None:
+            if parser.parse_optional_punctuation("(") is not None:
+                self.forms = parse_score_forms(parser, accumulator_type(self.query.value.type))
+                parser.parse_punctuation(")")
+            else:
+                self.score_region = parser.parse_region()
+        self.schedule = None
+        if parser.parse_optional_keyword("schedule") is not None:
+            self.schedule = ScheduleAttr(*(a.data for a in ScheduleAttr.parse_parameters(parser)))
+        attributes = parser.parse_optional_attr_dict_with_keyword()
+        self.attributes = dict(attributes.data) if attributes is not None else {}
+        self._layouts = layouts
+
+    def finish(self, result_layouts: Sequence[NamedTerms] = ()) -> None:
+        """Resolves what depends on the batch rank, which results may be the only ones to name."""
+        self.batch_rank = batch_rank_of([*self._layouts, *result_layouts])
+        if self.forms is not None:
+            self.score_region = build_score_region(
+                self.forms, self.batch_rank, accumulator_type(self.query.value.type), YieldOp
+            )
+
+    def layout(self, layout: NamedTerms) -> AffineMapAttr:
+        return resolve_layout(layout, self.batch_rank)
+
+    def properties(self) -> dict[str, Attribute | None]:
+        return {
+            "query_layout": self.layout(self.query.layout),
+            "key_layout": self.layout(self.key.layout),
+            "value_layout": self.layout(self.value.layout),
+            "kv_lens_layout": self.layout(self.kv_lens.layout) if self.kv_lens else None,
+            "scale": self.scale,
+            "schedule": self.schedule,
+        }
+
+
+def verify_lse_type(lse: SSAValue | None, expected: AnyFloat) -> None:
+    if lse is not None and (found := cast(TensorOf, lse.type).element_type) != expected:
+        raise VerifyException(f"lse has element type {found}, expected {expected}")
+
+
+def verify_sinks(sinks: SSAValue | None, layout: AffineMapAttr | None) -> None:
+    if sinks is None or layout is None:
+        return
+    element_type = cast(TensorOf, sinks.type).element_type
+    if not isinstance(element_type, AnyFloat):
+        raise VerifyException(f"sinks has element type {element_type}, expected a float")
+    inner = {layout.data.num_dims - len(INNER_DIMS) + INNER_DIMS.index(name) for name in "mnkd"}
+    if any(inner & expr.used_dims() for expr in layout.data.results):
+        raise VerifyException("the layout of sinks may use only batch dimensions, h and g")
+
+
+def verify_covered(layout: AffineMapAttr, sizes: Mapping[str, int], what: str, inner: str, batch_rank: int) -> None:
+    """Every iteration dimension of a result must be in its layout, or several values would meet in one element."""
+    used = {dim for expr in layout.data.results for dim in expr.used_dims()}
+    for position, (name, size) in enumerate(sizes.items()):
+        if (position < batch_rank or name in inner) and size != 1 and position not in used:
+            raise VerifyException(f"the layout of {what} lacks {name}, which has size {size}")

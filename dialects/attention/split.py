@@ -1,0 +1,402 @@
+"""`attention.partial` and `attention.combine`: attention over runs of the keys, and putting them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Self, cast
+
+from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
+    AffineMapAttr,
+    AnyFloat,
+    FloatAttr,
+    IntegerAttr,
+    TensorType,
+    f32,
+    f64,
+    i64,
+)
+from xdsl.ir import Attribute, Region, SSAValue
+from xdsl.irdl import (
+    AttrSizedOperandSegments,
+    IRDLOperation,
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    opt_prop_def,
+    opt_result_def,
+    prop_def,
+    result_def,
+    traits_def,
+)
+from xdsl.parser import Parser
+from xdsl.printer import Printer
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+
+from flashlower.dialects.attention.assembly import (
+    new_line,
+    parse_optional_clause,
+    parse_result,
+    print_clause,
+    print_extra_attributes,
+    print_results,
+)
+from flashlower.dialects.attention.attributes import ScheduleAttr
+from flashlower.dialects.attention.base import (
+    AttentionCanonicalizationTrait,
+    AttentionOp,
+    Clauses,
+    TensorOf,
+    accumulator_type,
+    verify_covered,
+    verify_lse_type,
+    verify_sinks,
+)
+from flashlower.dialects.attention.layout import (
+    INNER_DIMS,
+    DimSizes,
+    batch_rank_of,
+    resolve_layout,
+)
+
+
+def partial_shapes(sizes: Mapping[str, int], splits: int) -> tuple[list[int], list[int]]:
+    """Shapes of the results of `attention.partial`: [b..., h, g, split, m, d] and [b..., h, g, split, m]."""
+    batch = [size for name, size in sizes.items() if name not in INNER_DIMS]
+    lse = [*batch, sizes["h"], sizes["g"], splits, sizes["m"]]
+    return [*lse, sizes["d"]], lse
+
+
+@irdl_op_definition
+class PartialOp(AttentionOp):
+    """
+    Attention over each of `splits` runs of the keys: flash decoding's first step.
+
+    The keys 0..len are cut into T = ceil(len / tile) tiles; split i has the tiles from floor(T * i / splits) to
+    floor(T * (i + 1) / splits), so that runs differ by one tile at most, whatever the length, and nothing is padded.
+    For the keys n of split i, with s[n] as in `attention.sdpa` (n counts from the start of the sequence):
+
+        lse[i]    = log(sum_n exp(s[n]))
+        out[i, d] = sum_n exp(s[n] - lse[i]) * v[.., n, d]
+        sum[i]    = sum_n exp(s[n] - max_n s[n])                                 (optional)
+
+    A split without keys, or with all logits -inf, has out = 0, lse = -inf and sum = 0. Results are in f32 (f64 for f64
+    queries), laid out [b..., h, g, split, m, d], and [b..., h, g, split, m] for lse and sum.
+
+    `sum` is for logits so large that the LSE, max + log(sum), rounds the log away: in a row where every key is masked
+    with -2.4e38, only the sum says how many keys a split has.
+    """
+
+    name = "attention.partial"
+
+    splits = prop_def(IntegerAttr)
+    tile = prop_def(IntegerAttr)
+
+    output = result_def(TensorType)
+    lse = result_def(TensorType)
+    sum = opt_result_def(TensorType)
+
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    traits = traits_def(Pure(), AttentionCanonicalizationTrait())
+
+    def __init__(
+        self,
+        query: SSAValue,
+        key: SSAValue,
+        value: SSAValue,
+        layouts: Mapping[str, AffineMapAttr],
+        scale: float,
+        splits: int,
+        tile: int,
+        sizes: Mapping[str, int],
+        *,
+        kv_lens: SSAValue | None = None,
+        score: Region | None = None,
+        with_sum: bool = False,
+        schedule: ScheduleAttr | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
+    ):
+        """`layouts` has the keys q, k, v and, where given, kv_lens; `sizes` those of `AttentionOp.dim_sizes`."""
+        output_shape, lse_shape = partial_shapes(sizes, splits)
+        element_type = accumulator_type(query.type)
+        lse_type = TensorType(element_type, lse_shape)
+        super().__init__(
+            operands=[query, key, value, kv_lens, None],
+            result_types=[TensorType(element_type, output_shape), lse_type, lse_type if with_sum else None],
+            properties={
+                "query_layout": layouts["q"],
+                "key_layout": layouts["k"],
+                "value_layout": layouts["v"],
+                "kv_lens_layout": None if kv_lens is None else layouts["kv_lens"],
+                "scale": FloatAttr(scale, f64),
+                "splits": IntegerAttr(splits, i64),
+                "tile": IntegerAttr(tile, i64),
+                "schedule": schedule,
+            },
+            attributes=dict(attributes or {}),
+            regions=[Region() if score is None else score],
+        )
+
+    @property
+    def num_splits(self) -> int:
+        """The number of splits."""
+        return self.splits.value.data
+
+    def verify_(self) -> None:
+        if self.sinks is not None:
+            raise VerifyException("sinks take part once: give them to attention.combine")
+        self._verify_common()
+        for name, attr in (("splits", self.splits), ("tile", self.tile)):
+            if attr.value.data < 1:
+                raise VerifyException(f"{name} is {attr.value.data}, expected at least 1")
+        if self.schedule is not None and self.tile.value.data % self.schedule.block_n.data:
+            raise VerifyException(
+                f"tile is {self.tile.value.data}, which block_n = {self.schedule.block_n.data} of the schedule "
+                "does not divide"
+            )
+        output_shape, lse_shape = partial_shapes(self.dim_sizes(), self.num_splits)
+        for name, result, shape in (
+            ("out", self.output, output_shape),
+            ("lse", self.lse, lse_shape),
+            ("sum", self.sum, lse_shape),
+        ):
+            wanted = TensorType(self.accumulator_type, shape)
+            if result is not None and result.type != wanted:
+                raise VerifyException(f"{name} has type {result.type}, expected {wanted}")
+
+    def print(self, printer: Printer) -> None:
+        self._print_operands(printer)
+        new_line(printer)
+        printer.print_string(f"splits({self.num_splits}) tile({self.tile.value.data})")
+        self._print_score(printer)
+        new_line(printer)
+        printer.print_string("-> ")
+        for i, (name, result) in enumerate(zip(("out", "lse", "sum"), self.results)):
+            printer.print_string((", " if i else "") + f"{name} : ")
+            printer.print_attribute(result.type)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        clauses = Clauses(parser)
+        if clauses.sinks is not None:
+            parser.raise_error("attention.partial takes no sinks; give them to attention.combine")
+        parser.parse_keyword("splits")
+        with parser.in_parens():
+            splits = parser.parse_integer()
+        parser.parse_keyword("tile")
+        with parser.in_parens():
+            tile = parser.parse_integer()
+        clauses.parse_score()
+        parser.parse_punctuation("->")
+        result_types: list[Attribute | None] = []
+        for name in ("out", "lse", "sum"):
+            if name == "lse":
+                parser.parse_punctuation(",")
+            elif name == "sum" and parser.parse_optional_punctuation(",") is None:
+                result_types.append(None)
+                break
+            parser.parse_keyword(name)
+            parser.parse_punctuation(":")
+            result_types.append(parser.parse_type())
+        clauses.finish()
+        return cls.build(
+            operands=[
+                clauses.query.value,
+                clauses.key.value,
+                clauses.value.value,
+                clauses.kv_lens.value if clauses.kv_lens else None,
+                None,
+            ],
+            result_types=result_types,
+            properties={
+                **clauses.properties(),
+                "splits": IntegerAttr(splits, i64),
+                "tile": IntegerAttr(tile, i64),
+            },
+            attributes=clauses.attributes,
+            regions=[clauses.score_region],
+        )
+
+
+@irdl_op_definition
+class CombineOp(IRDLOperation):
+    """
+    Puts splits together: flash decoding's second step.
+
+    For inputs `partial` [b..., h, g, split, m, d] and `partial_lse` [b..., h, g, split, m]:
+
+        lse    = log(sum_i exp(partial_lse[i]) + exp(sink))      (no sink: without that term)
+        out[d] = sum_i exp(partial_lse[i] - lse) * partial[i, d]
+
+    A split with lse = -inf has weight 0. Where every split has, out = 0 and lse = -inf (or the sink). The sums are
+    in the type of the inputs, and `out` is rounded once to its type. (Dao et al., "Flash-Decoding for long-context
+    inference", 2023.)
+
+    With `partial_sum` [b..., h, g, split, m] the same is computed from what each split has as its maximum m[i] and
+    the sum beside it, which keeps the sum where the LSE rounds its log away (see `attention.partial`):
+
+        m[i]   = partial_lse[i] - log(partial_sum[i])            (-inf where partial_sum[i] = 0)
+        M      = max_i m[i], or the sink if that is larger
+        w[i]   = partial_sum[i] * exp(m[i] - M)
+        total  = sum_i w[i] + exp(sink - M)
+        lse    = M + log(total)
+        out[d] = sum_i w[i] * partial[i, d] / total
+
+    A split with partial_sum = 0 has weight 0.
+    """
+
+    name = "attention.combine"
+
+    partial = operand_def(TensorType)
+    partial_lse = operand_def(TensorType)
+    partial_sum = opt_operand_def(TensorType)
+    sinks = opt_operand_def(TensorType)
+    sinks_layout = opt_prop_def(AffineMapAttr)
+
+    output = result_def(TensorType)
+    lse = opt_result_def(TensorType)
+    output_layout = prop_def(AffineMapAttr)
+    lse_layout = opt_prop_def(AffineMapAttr)
+    schedule = opt_prop_def(ScheduleAttr)
+
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    traits = traits_def(Pure(), AttentionCanonicalizationTrait())
+
+    def __init__(
+        self,
+        partial: SSAValue,
+        partial_lse: SSAValue,
+        layouts: Mapping[str, AffineMapAttr],
+        output_type: Attribute,
+        *,
+        partial_sum: SSAValue | None = None,
+        sinks: SSAValue | None = None,
+        lse_type: Attribute | None = None,
+        schedule: ScheduleAttr | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
+    ):
+        """`layouts` has the key out, and sinks and lse where those are given."""
+        super().__init__(
+            operands=[partial, partial_lse, partial_sum, sinks],
+            result_types=[output_type, lse_type],
+            properties={
+                "sinks_layout": None if sinks is None else layouts["sinks"],
+                "output_layout": layouts["out"],
+                "lse_layout": None if lse_type is None else layouts["lse"],
+                "schedule": schedule,
+            },
+            attributes=dict(attributes or {}),
+        )
+
+    @property
+    def batch_rank(self) -> int:
+        """The number of batch dimensions."""
+        return self.output_layout.data.num_dims - len(INNER_DIMS)
+
+    @property
+    def num_splits(self) -> int:
+        """The number of splits."""
+        return cast(TensorOf, self.partial_lse.type).get_shape()[-2]
+
+    def dim_sizes(self) -> dict[str, int]:
+        """Sizes of the iteration dimensions; n and k, which a combine does not have, are 1."""
+        shape = cast(TensorOf, self.partial.type).get_shape()
+        *batch, heads, group, _, queries, head_size = shape
+        sizes = DimSizes.of(self.batch_rank).by_name()
+        for name, size in zip(sizes, batch):
+            sizes[name] = size
+        return {**sizes, "h": heads, "g": group, "m": queries, "d": head_size}
+
+    def verify_(self) -> None:
+        partial = cast(TensorOf, self.partial.type)
+        rank = self.batch_rank + 5
+        if partial.get_num_dims() != rank:
+            raise VerifyException(f"partial has rank {partial.get_num_dims()}, expected {rank}")
+        expected = TensorType(partial.element_type, partial.get_shape()[:-1])
+        for name, value in (("lse", self.partial_lse), ("sum", self.partial_sum)):
+            if value is not None and value.type != expected:
+                raise VerifyException(
+                    f"{name} has type {value.type}, expected {expected} for partial of type {partial}"
+                )
+        if partial.element_type not in (f32, f64):
+            raise VerifyException(f"partial has element type {partial.element_type}, expected f32 or f64")
+        if self.num_splits == DYNAMIC_INDEX:
+            raise VerifyException("the number of splits must be static")
+        for name, value, layout in (
+            ("sinks", self.sinks, self.sinks_layout),
+            ("lse", self.lse, self.lse_layout),
+        ):
+            if (value is None) != (layout is None):
+                raise VerifyException(f"{name} and {name}_layout must be given together")
+        sizes = self.dim_sizes()
+        given = DimSizes(tuple(sizes), dict(enumerate(sizes.values())), dict.fromkeys(range(len(sizes)), "partial"))
+        given.add("out", self.output.type.get_shape(), self.output_layout.data)
+        verify_covered(self.output_layout, sizes, "out", "hgmd", self.batch_rank)
+        if self.sinks is not None and self.sinks_layout is not None:
+            given.add("sinks", cast(TensorOf, self.sinks.type).get_shape(), self.sinks_layout.data)
+        verify_sinks(self.sinks, self.sinks_layout)
+        if self.lse is not None and self.lse_layout is not None:
+            given.add("lse", self.lse.type.get_shape(), self.lse_layout.data)
+            verify_covered(self.lse_layout, sizes, "lse", "hgm", self.batch_rank)
+        verify_lse_type(self.lse, cast(AnyFloat, partial.element_type))
+
+    def print(self, printer: Printer) -> None:
+        for name, value in (("partial", self.partial), ("lse", self.partial_lse), ("sum", self.partial_sum)):
+            if value is None:
+                continue
+            new_line(printer)
+            printer.print_string(name)
+            with printer.in_parens():
+                printer.print_ssa_value(value)
+                printer.print_string(" : ")
+                printer.print_attribute(value.type)
+        if self.sinks is not None and self.sinks_layout is not None:
+            print_clause(printer, "sinks", self.sinks, self.sinks_layout)
+        if self.schedule is not None:
+            new_line(printer)
+            printer.print_string("schedule")
+            self.schedule.print_parameters(printer)
+        print_extra_attributes(printer, self)
+        results = [("out", self.output_layout, self.output.type)]
+        if self.lse is not None and self.lse_layout is not None:
+            results.append(("lse", self.lse_layout, self.lse.type))
+        print_results(printer, results)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> Self:
+        operands: list[SSAValue | None] = []
+        for name in ("partial", "lse", "sum"):
+            if name != "sum":
+                parser.parse_keyword(name)
+            elif parser.parse_optional_keyword(name) is None:
+                operands.append(None)
+                break
+            with parser.in_parens():
+                operand = parser.parse_unresolved_operand()
+                parser.parse_punctuation(":")
+                operands.append(parser.resolve_operand(operand, parser.parse_type()))
+        sinks = parse_optional_clause(parser, "sinks")
+        operands.append(sinks.value if sinks else None)
+        schedule = None
+        if parser.parse_optional_keyword("schedule") is not None:
+            schedule = ScheduleAttr(*(a.data for a in ScheduleAttr.parse_parameters(parser)))
+        attributes = parser.parse_optional_attr_dict_with_keyword()
+        parser.parse_punctuation("->")
+        out_layout, out_type = parse_result(parser, "out")
+        lse_layout, lse_type = parse_result(parser, "lse") if parser.parse_optional_punctuation(",") else (None, None)
+        layouts = [layout for layout in (out_layout, lse_layout, sinks.layout if sinks else None) if layout]
+        partial_type = cast(SSAValue, operands[0]).type
+        rank = len(cast(TensorOf, partial_type).get_shape()) - 5 if isinstance(partial_type, TensorType) else 0
+        rank = max(rank, batch_rank_of(layouts))
+        return cls.build(
+            operands=operands,
+            result_types=[out_type, lse_type],
+            properties={
+                "sinks_layout": resolve_layout(sinks.layout, rank) if sinks else None,
+                "output_layout": resolve_layout(out_layout, rank),
+                "lse_layout": None if lse_layout is None else resolve_layout(lse_layout, rank),
+                "schedule": schedule,
+            },
+            attributes=dict(attributes.data) if attributes is not None else {},
+        )
