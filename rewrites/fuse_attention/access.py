@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX
-from xdsl.ir import OpResult, SSAValue
+from xdsl.ir import Operation, OpResult, SSAValue
 
 from flashlower.rewrites.fuse_attention import hlo
 
@@ -107,10 +107,10 @@ def reshape_indices(indices: Indices, shape: Sequence[int], new_shape: Sequence[
     # Digits of size 1 are 0 wherever they stand. Keeping them in order keeps names for dimensions of size 1.
     ones = [t[0] for index in indices for t in index.terms if t[0].size == 1]
     kept = [(i, s) for i, s in zip(indices, shape) if s != 1]
-    if [s for _, s in kept] == [s for s in new_shape if s != 1]:
+    if [s for _, s in kept] == [s for s in new_shape if s != 1] and list(shape).count(DYNAMIC_INDEX) < 2:
         rest = iter(index for index, _ in kept)
         result = [None if size == 1 else next(rest) for size in new_shape]
-    elif DYNAMIC_INDEX in (*shape, *new_shape):
+    elif DYNAMIC_INDEX in (*shape, *new_shape) or 0 in (*shape, *new_shape):
         return None
     else:
         linear: list[tuple[Digit, int]] = []
@@ -178,6 +178,17 @@ class Read:
         return self.value == other.value and same_indices(self.indices, other.indices)
 
 
+def _broadcast_indices(op: Operation, indices: Indices) -> Indices | None:
+    """The indices of the operand of stablehlo.broadcast_in_dim; None where it may have size 1 or not."""
+    result_shape = hlo.shape(op.results[0])
+    result: list[Index] = []
+    for size, dim in zip(hlo.shape(op.operands[0]), hlo.broadcast_dimensions(op)):
+        if size == DYNAMIC_INDEX and result_shape[dim] != DYNAMIC_INDEX:
+            return None
+        result.append(Index() if size == 1 and result_shape[dim] != 1 else indices[dim])
+    return tuple(result)
+
+
 @dataclass
 class Tracer:
     """Follows reads backwards, and remembers every operation that it went through."""
@@ -199,11 +210,7 @@ class Tracer:
         elif op.name == "stablehlo.reshape":
             indices = reshape_indices(read.indices, hlo.shape(op.results[0]), hlo.shape(op.operands[0]))
         elif op.name == "stablehlo.broadcast_in_dim":
-            result_shape = hlo.shape(op.results[0])
-            indices = tuple(
-                Index() if size == 1 and result_shape[dim] != 1 else read.indices[dim]
-                for size, dim in zip(hlo.shape(op.operands[0]), hlo.broadcast_dimensions(op))
-            )
+            indices = _broadcast_indices(op, read.indices)
         elif op.name == "stablehlo.slice":
             indices = tuple(
                 Index(tuple((d, s * stride) for d, s in index.terms), index.offset * stride + start)

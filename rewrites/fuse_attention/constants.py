@@ -10,32 +10,30 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from xdsl.dialects.builtin import DYNAMIC_INDEX, TensorType
 from xdsl.interpreter import Interpreter
-from xdsl.ir import SSAValue
-from xdsl.utils.exceptions import InterpretationError
+from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.utils.exceptions import DiagnosticException, InterpretationError
 
 from flashlower.rewrites.fuse_attention import hlo
-from flashlower.rewrites.fuse_attention.access import Digit, Read, Var, vars_of
-from flashlower.rewrites.fuse_attention.expression import (
-    Affine,
-    Bool,
-    BoolConst,
-    Const,
-    Expr,
-    FromInt,
-    compare,
-    conjunction,
-    select,
-)
+from flashlower.rewrites.fuse_attention.access import Digit, Indices, Read, Var
+from flashlower.rewrites.fuse_attention.expression import Affine, Bool, BoolConst, Const, Expr, FromInt
+from flashlower.rewrites.fuse_attention.simplify import compare, conjunction, select
 
 Array = NDArray[Any]
 
 # Larger constants stay captured tensors: reading them back would cost more than it is worth.
 MAX_ELEMENTS = 1 << 24
+
+# Whatever an interpreter may raise for what it cannot run; such a constant stays a captured tensor.
+_CANNOT_RUN = (
+    *(DiagnosticException, InterpretationError, NotImplementedError),
+    *(ArithmeticError, LookupError, TypeError, ValueError),
+)
 
 
 @dataclass
@@ -71,116 +69,167 @@ class ConstantFolder:
         return self._constant[value]
 
     def splat(self, value: SSAValue) -> float | int | bool | None:
-        """The one value of a constant whose elements are all the same, or None."""
-        value = hlo.through_views(value)
+        """The one value of a constant whose elements are all the same, or None (NaN included)."""
+        converts: list[Operation] = []
+        # Views are not evaluated: they only repeat the value.
+        while (op := hlo.owner(value)) is not None:
+            if op.name == "stablehlo.convert":
+                converts.append(op)
+            elif op.name not in hlo.VIEWS:
+                break
+            value = op.operands[0]
         if not self.is_constant(value) or (array := self.evaluate(value)) is None or not array.size:
             return None
-        first = array.flat[0].item()
-        return first if (array == first).all() else None
+        if not (array == array.flat[0]).all():
+            return None
+        element = array.reshape(-1)[:1].reshape(())
+        for convert in reversed(converts):
+            if (converted := self._run(convert, (element,))) is None:
+                return None
+            element = converted[0]
+        return element.item()
 
     def is_negative_infinity(self, value: SSAValue) -> bool:
         """Whether every element of a value is -inf."""
         return self.splat(value) == -math.inf
 
+    def constant_factor(self, op: Operation) -> tuple[SSAValue, float] | None:
+        """`(x, c)` where an operation computes `x * c` of floats for a finite constant c other than 0."""
+        if len(op.operands) != 2 or not hlo.is_float(op.results[0]):
+            return None
+        for constant, other in ((1, 0), (0, 1)):
+            if op.name == "stablehlo.multiply" or (op.name == "stablehlo.divide" and constant == 1):
+                c = self.splat(op.operands[constant])
+                if c is not None and c != 0 and math.isfinite(c):
+                    return op.operands[other], float(c) if op.name == "stablehlo.multiply" else 1.0 / float(c)
+        return None
+
     def evaluate(self, value: SSAValue) -> Array | None:
         """The elements of a constant value, or None where it is too large or holds what cannot be evaluated."""
-        if value not in self._values:
-            self._values[value] = self._evaluate(value)
+        worklist = [value]
+        while worklist:
+            v = worklist[-1]
+            op = hlo.owner(v)
+            if v in self._values:
+                worklist.pop()
+            elif op is None or not _is_small(v) or any(self._values.get(o, v) is None for o in op.operands):
+                self._values[v] = None
+            elif missing := [o for o in op.operands if o not in self._values]:
+                worklist += missing
+            else:
+                results = self._run(op, tuple(self._values[o] for o in op.operands))
+                self._values.update(zip(op.results, results or [None] * len(op.results)))
         return self._values[value]
 
-    def _evaluate(self, value: SSAValue) -> Array | None:
-        op = hlo.owner(value)
-        if op is None or math.prod(hlo.shape(value)) > MAX_ELEMENTS or -1 in hlo.shape(value):
-            return None
-        args: list[Array] = []
-        for operand in op.operands:
-            if (arg := self.evaluate(operand)) is None:
-                return None
-            args.append(arg)
+    def _run(self, op: Operation, args: tuple[Any, ...]) -> tuple[Array, ...] | None:
         try:
-            return self.interpreter.run_op(op, tuple(args))[0]
-        except InterpretationError:
+            return tuple(np.asarray(result) for result in self.interpreter.run_op(op, args))
+        except _CANNOT_RUN:
             return None
 
 
-def _spread(array: Array, read: Read, variables: list[Var]) -> Array:
-    """The elements over the variables: `result[v0, v1, ...]` is what the read reads at those values."""
-    index: list[Array | int] = []
-    for i in read.indices:
-        position: Array | int = i.offset
-        for digit, stride in i.terms:
+def _is_small(value: SSAValue) -> bool:
+    """Whether a value is a tensor of known shape that is worth evaluating."""
+    type = value.type
+    if not isinstance(type, TensorType):
+        return False
+    shape = cast(TensorType[Attribute], type).get_shape()
+    return DYNAMIC_INDEX not in shape and math.prod(shape) <= MAX_ELEMENTS
+
+
+def _axes(indices: Indices) -> list[Digit]:
+    """The digits that indices vary with, each once; whole variables where digits of one overlap."""
+    digits = {d: None for index in indices for d, _ in index.terms if d.size != 1}
+    axes: dict[Digit, None] = {}
+    for digit in digits:
+        end = digit.div * digit.size
+        overlaps = (o.var is digit.var and o != digit and o.div < end and digit.div < o.div * o.size for o in digits)
+        axes[Digit(digit.var, 1, digit.var.size) if any(overlaps) else digit] = None
+    return sorted(axes, key=lambda d: (d.var.label, -d.div))
+
+
+def _spread(array: Array, read: Read, axes: list[Digit]) -> Array:
+    """The elements over the axes: `result[a0, a1, ...]` is what the read reads at those values."""
+    positions: list[Array | int] = []
+    for index in read.indices:
+        position: Array | int = index.offset
+        for digit, stride in index.terms:
             if digit.size != 1:
-                axis = variables.index(digit.var)
-                values = np.arange(digit.var.size) // digit.div % digit.size * stride
-                position = position + values.reshape([-1 if a == axis else 1 for a in range(len(variables))])
-        index.append(position)
-    return np.broadcast_to(array[tuple(index)], [v.size for v in variables])
+                axis = axes.index(digit if digit in axes else Digit(digit.var, 1, digit.var.size))
+                values = np.arange(axes[axis].size)
+                if axes[axis] != digit:
+                    values = values // digit.div % digit.size
+                position = position + (values * stride).reshape([-1 if a == axis else 1 for a in range(len(axes))])
+        positions.append(position)
+    return np.broadcast_to(array[tuple(positions)], [a.size for a in axes])
 
 
 def fit(folder: ConstantFolder, read: Read) -> Expr | None:
     """A formula of the indices that gives exactly the elements of a constant tensor, or None."""
     array = folder.evaluate(read.value)
-    variables = sorted(vars_of(read.indices), key=lambda v: v.label)
-    if array is None or math.prod(v.size for v in variables) > MAX_ELEMENTS:
+    axes = _axes(read.indices)
+    if array is None or math.prod(a.size for a in axes) > MAX_ELEMENTS:
         return None
-    values = _spread(array, read, variables)
-    for axis in reversed(range(len(variables))):
+    values = _spread(array, read, axes)
+    for axis in reversed(range(len(axes))):
         if (values == values.take([0], axis)).all():
             values = values.take(0, axis)
-            del variables[axis]
+            del axes[axis]
     if values.dtype == np.bool_:
-        return _fit_band(values, variables)
+        return _fit_band(values, axes)
     if not hlo.is_float(read.value):
-        return _fit_affine(values.astype(np.int64), variables)
+        # Sums of two such numbers must not wrap in the fit.
+        small = abs(values.astype(np.float64)).max(initial=0) < 2**31
+        return _fit_affine(values.astype(np.int64), axes) if small else None
     floats = values.astype(np.float64)
     distinct = np.unique(floats)
     if len(distinct) == 1:
         return Const(float(distinct[0]))
     if len(distinct) == 2 and not np.isnan(distinct).any():
         low, high = map(float, distinct)
-        band = _fit_band(floats == high, variables)
+        band = _fit_band(floats == high, axes)
         return None if band is None else select(band, Const(high), Const(low))
-    if np.isfinite(floats).all() and (floats == np.floor(floats)).all() and abs(floats).max() < 2**53:
-        affine = _fit_affine(floats.astype(np.int64), variables)
+    if np.isfinite(floats).all() and (floats == np.floor(floats)).all() and abs(floats).max() < 2**31:
+        affine = _fit_affine(floats.astype(np.int64), axes)
         return None if affine is None else FromInt(affine)
     return None
 
 
-def _fit_affine(values: Array, variables: list[Var]) -> Affine | None:
-    """sum(c_i * v_i) + c, from the first elements of each axis, if it gives all elements."""
+def _fit_affine(values: Array, axes: list[Digit]) -> Affine | None:
+    """sum(c_i * a_i) + c, from the first elements of each axis, if it gives all elements."""
     origin = int(values[(0,) * values.ndim])
     result = Affine(constant=origin)
     predicted = np.full(values.shape, origin, np.int64)
-    for axis, var in enumerate(variables):
+    for axis, digit in enumerate(axes):
         unit = [0] * values.ndim
         unit[axis] = 1
         slope = int(values[tuple(unit)]) - origin
-        result = result + Affine.atom(Digit(var, 1, var.size)) * slope
-        steps = np.arange(var.size, dtype=np.int64) * slope
+        result = result + Affine.atom(digit) * slope
+        steps = np.arange(digit.size, dtype=np.int64) * slope
         predicted = predicted + steps.reshape([-1 if a == axis else 1 for a in range(values.ndim)])
     return result if np.array_equal(values, predicted) else None
 
 
-def _fit_band(keep: Array, variables: list[Var]) -> Bool | None:
-    """A band `a <= key - row <= b` or an interval of one variable, if it gives all elements."""
+def _fit_band(keep: Array, axes: list[Digit]) -> Bool | None:
+    """A band `a <= key - row <= b` or an interval of one digit, if it gives all elements."""
     if keep.all() or not keep.any():
         return BoolConst(bool(keep.all()))
-    if len(variables) == 1:
-        variables = [Var(1, ""), *variables]
+    if len(axes) == 1:
+        axes = [Digit(Var(1, ""), 1, 1), *axes]
         keep = keep[None, :]
-    if len(variables) != 2:
+    if len(axes) != 2:
         return None
     for flip in (False, True):
-        rows, keys = reversed(variables) if flip else variables
+        rows, keys = reversed(axes) if flip else axes
         # Keys are labelled n; a mask of other variables may be a band either way.
-        if keys.label == "n" or flip or all(v.label != "n" for v in variables):
+        if keys.var.label == "n" or flip or all(a.var.label != "n" for a in axes):
             band = _fit_band_of(keep.T if flip else keep, rows, keys)
             if band is not None:
                 return band
     return None
 
 
-def _fit_band_of(keep: Array, rows: Var, keys: Var) -> Bool | None:
+def _fit_band_of(keep: Array, rows: Digit, keys: Digit) -> Bool | None:
     row_index, key_index = np.arange(rows.size)[:, None], np.arange(keys.size)[None, :]
     some = np.flatnonzero(keep.any(axis=1))
     first = keep[some].argmax(axis=1)
@@ -196,7 +245,7 @@ def _fit_band_of(keep: Array, rows: Var, keys: Var) -> Bool | None:
             if high is not None:
                 predicted &= difference <= high
             if np.array_equal(predicted, keep):
-                row, key = (Affine.atom(Digit(v, 1, v.size)) if v.size > 1 else Affine() for v in (rows, keys))
+                row, key = Affine.atom(rows), Affine.atom(keys)
                 return conjunction(
                     compare(direction, key, row + Affine(constant=bound))
                     for direction, bound in (("GE", low), ("LE", high))

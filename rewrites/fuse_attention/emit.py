@@ -1,20 +1,21 @@
-"""Writes a score expression as the score region of `attention.sdpa`, in the form of the short forms where it has one."""
+"""Writes a score expression as the score region of `attention.sdpa`, as short forms where it has them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+import numpy as np
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects import arith
 from xdsl.dialects import math as math_dialect
-from xdsl.dialects.builtin import AnyFloat, FixedBitwidthType, FloatAttr, IndexType, IntegerAttr, IntegerType, i1, i64
+from xdsl.dialects.builtin import AnyFloat, FixedBitwidthType, FloatAttr, IndexType, IntegerAttr, i1, i64
 from xdsl.ir import Region, SSAValue
 
 from flashlower.dialects.attention import YieldOp
 from flashlower.dialects.attention import score as forms
 from flashlower.dialects.attention.score import constant_index
+from flashlower.dialects.numpy_values import numpy_dtype
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.access import Digit
 from flashlower.rewrites.fuse_attention.expression import (
@@ -38,8 +39,8 @@ from flashlower.rewrites.fuse_attention.expression import (
     SoftCap,
     TensorRead,
 )
+from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.operands import Dimensions
-from flashlower.rewrites.fuse_attention.score import NotAttention
 
 FLOAT_BINARY = {
     "add": arith.AddfOp,
@@ -75,62 +76,6 @@ Linear = dict[str | Atom, int]
 """An affine expression over region arguments (by name; `h` and `g` for parts of hq) and other atoms."""
 
 
-def split_kv_lens(score: Float, dims: Dimensions) -> tuple[Float, TensorRead | None]:
-    """
-    Takes `n < lens[...]` out of a score that is -inf elsewhere: keys beyond a length do not exist.
-
-    Only an outermost condition may go: inside, -inf may still become something else.
-    """
-    if not isinstance(score, Select) or score.otherwise != NEGATIVE_INFINITY:
-        return score, None
-    conditions = list(score.condition.values if isinstance(score.condition, And) else (score.condition,))
-    for i, condition in enumerate(conditions):
-        if (lens := _as_length(condition, dims)) is not None:
-            rest = conditions[:i] + conditions[i + 1 :]
-            if not rest:
-                return score.then, lens
-            return Select(And(tuple(rest)) if len(rest) > 1 else rest[0], score.then, score.otherwise), lens
-    return score, None
-
-
-def _as_length(condition: Bool, dims: Dimensions) -> TensorRead | None:
-    """`lens[...]` of the condition `n < lens[...]`, if only batch and head dimensions index it."""
-    match condition:
-        case Compare("le", Affine(coefficients, 1)) if len(coefficients) == 2:
-            pass
-        case _:
-            return None
-    lens = None
-    for atom, c in coefficients:
-        if isinstance(atom, TensorRead) and c == -1 and hlo.element_type(atom.value) in (IntegerType(32), i64):
-            lens = atom
-        elif not (isinstance(atom, Digit) and atom.var is dims.group.n and atom.is_whole and c == 1):
-            return None
-    if lens is None or any(index.offset for index in lens.indices):
-        return None
-    try:
-        dims.layout(lens.indices, "hg")
-    except NotAttention:
-        return None
-    return lens
-
-
-def logit_factor(score: Float) -> float:
-    """The factor of the first logit in a score."""
-    match score:
-        case Logit(factor):
-            return factor
-        case FloatOp(_, args):
-            children: Sequence[Float] = args
-        case SoftCap(value, _):
-            children = (value,)
-        case Select(_, then, otherwise):
-            children = (then, otherwise)
-        case _:
-            return 0.0
-    return next((f for f in map(logit_factor, children) if f), 0.0)
-
-
 @dataclass
 class Emitter:
     """Emits one score region."""
@@ -148,14 +93,24 @@ class Emitter:
             return Region()
         block = forms.score_block(self.dims.batch_rank, self.type)
         self.args = dict(zip(forms.score_arg_names(self.dims.batch_rank), block.args))
-        with ImplicitBuilder(block):
-            YieldOp(self._float(score))
-        return Region(block)
+        region = Region(block)
+        try:
+            with ImplicitBuilder(block):
+                YieldOp(self._float(score))
+        except NotAttention:
+            # Captured tensors must not keep uses in a region that is thrown away.
+            region.drop_all_references()
+            raise
+        return region
 
     # Floats
 
+    def _rounded(self, value: float) -> float:
+        with np.errstate(over="ignore"):
+            return float(np.float64(value).astype(numpy_dtype(self.type)))
+
     def _constant(self, value: float) -> SSAValue:
-        return arith.ConstantOp(FloatAttr(value, self.type)).result
+        return arith.ConstantOp(FloatAttr(self._rounded(value), self.type)).result
 
     def _float(self, value: Float) -> SSAValue:
         if isinstance(value, Const):
@@ -187,6 +142,9 @@ class Emitter:
                 return arith.SelectOp(chosen, kept, self._float(otherwise)).result
             case FloatOp("add", (inner, FloatOp("multiply", (TensorRead() as slope, FromInt(distance))))):
                 return self._alibi(inner, slope, distance)
+            case FloatOp("multiply", (operand, Const(c))) if self._rounded(c) == 1.0:
+                # What is left of log2(e) * ln(2).
+                return self._float(operand)
             case FloatOp(name, (lhs, rhs)):
                 left = self._float(lhs)
                 return FLOAT_BINARY[name](left, self._float(rhs)).results[0]
@@ -278,10 +236,10 @@ class Emitter:
         """Coefficients over region arguments: digits of heads become hq where they add up to it."""
         linear: Linear = {}
         for atom, c in sorted(value.coefficients, key=_order):
-            if not isinstance(atom, Digit):
+            if not isinstance(atom, Digit) or (pieces := self.dims.pieces(atom)) is None:
                 linear[atom] = linear.get(atom, 0) + c
                 continue
-            for piece, stride in self.dims.pieces(atom):
+            for piece, stride in pieces:
                 name = self.dims.names[piece]
                 if name in ("k", "d"):
                     raise NotAttention("a score depends on the head size")
@@ -335,8 +293,12 @@ class Emitter:
             case IntOp(name, args):
                 lhs, rhs = (self._int(cast(Affine, a)) for a in args)
                 return INT_BINARY[name](lhs, rhs).results[0]
-            case Digit():
-                raise AssertionError("digits are resolved by _linear")
+            case Digit(var, div, size):
+                # A part of a dimension that no layout tells apart.
+                value = self._int(Affine.atom(Digit(var, 1, var.size)))
+                if div != 1:
+                    value = arith.DivSIOp(value, constant_index(div)).result
+                return value if div * size == var.size else arith.RemSIOp(value, constant_index(size)).result
 
     # Captured tensors
 
@@ -344,7 +306,7 @@ class Emitter:
         """A read whose indices are region arguments or 0, as short forms have it."""
         names: list[str | None] = []
         for index in read.indices:
-            linear = self._linear(_position(index.terms, index.offset))
+            linear = self._linear(Affine.of_index(index))
             if not linear and not index.offset:
                 names.append(None)
             elif len(linear) == 1 and not index.offset:
@@ -357,7 +319,7 @@ class Emitter:
         return forms.Access(read.value, tuple(names))
 
     def _read(self, read: TensorRead) -> SSAValue:
-        indices = [self._int(_position(index.terms, index.offset)) for index in read.indices]
+        indices = [self._int(Affine.of_index(index)) for index in read.indices]
         element_type = hlo.element_type(read.value)
         if isinstance(element_type, AnyFloat) and element_type != self.type:
             assert isinstance(element_type, FixedBitwidthType) and isinstance(self.type, FixedBitwidthType)
@@ -365,13 +327,6 @@ class Emitter:
                 value = forms.extract(read.value, indices, element_type)
                 return arith.TruncFOp(value, self.type).result
         return forms.extract(read.value, indices, self.type)
-
-
-def _position(terms: Sequence[tuple[Digit, int]], offset: int) -> Affine:
-    result = Affine(constant=offset)
-    for digit, stride in terms:
-        result = result + Affine.atom(digit) * stride
-    return result
 
 
 def _order(item: tuple[Atom, int]) -> tuple[int, str, int]:

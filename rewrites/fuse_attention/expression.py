@@ -1,15 +1,14 @@
 """
-The score as an expression of the logit and of indices, with the few identities that bring masks to one form.
+The score as an expression of the logit and of indices; `simplify` builds them.
 
-Graphs write one mask in many ways: an added 0 / -inf, a select of either polarity, a comparison of iotas in any
-order, a product of scales. The constructors below apply identities as they build, so that `n <= m` comes out the
-same from all of them. Integer comparisons become `affine <= 0`, `== 0` or `!= 0`.
+Floats, conditions and integers are trees of frozen dataclasses. An integer is affine in digits of variables, captured
+tensors and whatever else is no sum.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeAlias
@@ -17,11 +16,7 @@ from typing import TypeAlias
 from xdsl.dialects.builtin import DYNAMIC_INDEX
 from xdsl.ir import SSAValue
 
-from flashlower.rewrites.fuse_attention.access import Digit, Indices
-
-# Below this, adding a logit to a finite mask value gives the mask value back (f32 has 24 bits), so that an added
-# mask and a selected one are the same.
-ABSORBING = -1e30
+from flashlower.rewrites.fuse_attention.access import Digit, Index, Indices
 
 
 @dataclass(frozen=True)
@@ -66,7 +61,14 @@ class Affine:
 
     @staticmethod
     def atom(atom: Atom) -> Affine:
+        if isinstance(atom, Digit) and atom.size == 1:
+            return Affine()
         return Affine(frozenset([(atom, 1)]))
+
+    @staticmethod
+    def of_index(index: Index) -> Affine:
+        """The value of an index."""
+        return sum((Affine.atom(d) * stride for d, stride in index.terms), Affine(constant=index.offset))
 
     def __add__(self, other: Affine) -> Affine:
         coefficients = dict(self.coefficients)
@@ -84,6 +86,11 @@ class Affine:
     def is_constant(self) -> bool:
         return not self.coefficients
 
+    def fits(self, limit: int) -> bool:
+        """Whether the value is known to lie between -limit and limit - 1."""
+        low, high = self.bounds()
+        return low >= -limit and high < limit
+
     def bounds(self) -> tuple[float, float]:
         """The least and greatest value, infinite where an atom is not bounded."""
         low = high = float(self.constant)
@@ -93,35 +100,6 @@ class Affine:
             span = c * (atom.size - 1)
             low, high = low + min(span, 0), high + max(span, 0)
         return low, high
-
-
-def _fold_constants(name: str, numbers: list[float]) -> float | None:
-    """The value of an operation on constants; None where it is unknown or not finite."""
-    try:
-        match name, numbers:
-            case "maximum", _:
-                value = max(numbers)
-            case "minimum", _:
-                value = min(numbers)
-            case "power", [a, b]:
-                value = math.pow(a, b)
-            case "abs", [a]:
-                value = abs(a)
-            case "exponential", [a]:
-                value = math.exp(a)
-            case "log", [a]:
-                value = math.log(a)
-            case "tanh", [a]:
-                value = math.tanh(a)
-            case "sqrt", [a]:
-                value = math.sqrt(a)
-            case "rsqrt", [a]:
-                value = 1 / math.sqrt(a)
-            case _:
-                return None
-    except (ValueError, OverflowError, ZeroDivisionError):
-        return None
-    return value if math.isfinite(value) else None
 
 
 # Conditions
@@ -216,236 +194,117 @@ Expr: TypeAlias = Float | Affine | Bool
 NEGATIVE_INFINITY = Const(-math.inf)
 
 
-# Constructors
+# What an expression holds
 
 
-def compare(direction: str, lhs: Affine, rhs: Affine) -> Bool:
-    """A comparison of integers; `direction` is StableHLO's EQ, NE, GE, GT, LE or LT."""
-    match direction:
-        case "GE":
-            return compare("LE", rhs, lhs)
-        case "GT":
-            return compare("LT", rhs, lhs)
-        case "LT":
-            return compare("LE", lhs + Affine(constant=1), rhs)
-        case _:
-            pass
-    difference = lhs - rhs
-    low, high = difference.bounds()
-    if direction == "LE":
-        if high <= 0 or low > 0:
-            return BoolConst(high <= 0)
-        return Compare("le", difference)
-    if low > 0 or high < 0 or low == high == 0:
-        return BoolConst((low == high == 0) == (direction == "EQ"))
-    return Compare(direction.lower(), difference)
-
-
-def negate(value: Bool) -> Bool:
-    """Logical not, pushed down to comparisons."""
+def children(value: Float) -> tuple[Float, ...]:
+    """The floats that a float is computed from, those in conditions not included."""
     match value:
-        case BoolConst(b):
-            return BoolConst(not b)
-        case Compare("le", v):
-            return Compare("le", v * -1 + Affine(constant=1))
-        case Compare(kind, v):
-            return Compare("ne" if kind == "eq" else "eq", v)
-        case Not(v):
-            return v
-        case Or(values):
-            return conjunction(negate(v) for v in values)
-        case And(values):
-            return disjunction(negate(v) for v in values)
+        case FloatOp(_, args):
+            return args
+        case SoftCap(inner, _):
+            return (inner,)
+        case Select(_, then, otherwise):
+            return (then, otherwise)
         case _:
-            return Not(value)
-
-
-def conjunction(values: Iterable[Bool]) -> Bool:
-    """Logical and: flat, without repetitions, in the order in which the conditions came."""
-    parts: dict[Bool, None] = {}
-    for value in values:
-        for part in value.values if isinstance(value, And) else (value,):
-            if isinstance(part, BoolConst):
-                if not part.value:
-                    return part
-            else:
-                parts.setdefault(part)
-    if not parts:
-        return BoolConst(True)
-    return next(iter(parts)) if len(parts) == 1 else And(tuple(parts))
-
-
-def disjunction(values: Iterable[Bool]) -> Bool:
-    """Logical or, as `conjunction`."""
-    parts: dict[Bool, None] = {}
-    for value in values:
-        for part in value.values if isinstance(value, Or) else (value,):
-            if isinstance(part, BoolConst):
-                if part.value:
-                    return part
-            else:
-                parts.setdefault(part)
-    if not parts:
-        return BoolConst(False)
-    return next(iter(parts)) if len(parts) == 1 else Or(tuple(parts))
-
-
-def select_bool(condition: Bool, then: Bool, otherwise: Bool) -> Bool:
-    """`condition ? then : otherwise` of conditions."""
-    return disjunction([conjunction([condition, then]), conjunction([negate(condition), otherwise])])
-
-
-def select(condition: Bool, then: Float, otherwise: Float) -> Float:
-    """`condition ? then : otherwise`; keeps of keeps become one keep of a conjunction."""
-    if isinstance(condition, BoolConst):
-        return then if condition.value else otherwise
-    if then == otherwise:
-        return then
-    if then == NEGATIVE_INFINITY:
-        return select(negate(condition), otherwise, then)
-    if otherwise == NEGATIVE_INFINITY and isinstance(then, Select) and then.otherwise == NEGATIVE_INFINITY:
-        return select(conjunction([then.condition, condition]), then.then, otherwise)
-    return Select(condition, then, otherwise)
+            return ()
 
 
 def has_logit(value: Float) -> bool:
-    """Whether the expression holds the logit (conditions are not searched: they never do, see `score`)."""
-    match value:
-        case Logit():
-            return True
-        case FloatOp(_, args):
-            return any(has_logit(a) for a in args)
-        case SoftCap(inner, _):
-            return has_logit(inner)
-        case Select(_, then, otherwise):
-            return has_logit(then) or has_logit(otherwise)
+    """Whether the expression holds the logit, conditions not included."""
+    return isinstance(value, Logit) or any(map(has_logit, children(value)))
+
+
+def captures(expr: Expr) -> set[TensorRead]:
+    """The tensors that an expression reads."""
+    match expr:
+        case TensorRead():
+            return {expr}
+        case Affine(coefficients):
+            parts: list[Expr] = []
+            for atom, _ in coefficients:
+                parts += [atom] if isinstance(atom, TensorRead) else atom.args if isinstance(atom, IntOp) else []
+        case FromInt(inner) | Not(inner) | Compare(_, inner) | SoftCap(inner, _):
+            parts = [inner]
+        case And(values) | Or(values) | FloatOp(_, values):
+            parts = list(values)
+        case CompareFloat(_, lhs, rhs):
+            parts = [lhs, rhs]
+        case Select(condition, then, otherwise):
+            parts = [condition, then, otherwise]
         case _:
-            return False
+            parts = []
+    return set[TensorRead]().union(*map(captures, parts))
 
 
-def _is_mask(value: Float) -> bool:
-    """Whether a value is 0 where a condition holds and -inf, or as good as that, elsewhere."""
-    match value:
-        case Select(_, Const(0.0), Const(v)) | Select(_, Const(v), Const(0.0)):
-            return v <= ABSORBING
-        case _:
-            return False
+Cause: TypeAlias = Bool | TensorRead
+"""Why a value may be -inf: a condition does not hold, or an added tensor is."""
 
 
-def add(lhs: Float, rhs: Float) -> Float:
-    """A sum, with the logit on the left; an added mask becomes a selected one."""
-    if (has_logit(rhs) and not has_logit(lhs)) or isinstance(lhs, Const):
-        lhs, rhs = rhs, lhs
-    match lhs, rhs:
-        case Const(a), Const(b):
-            return Const(a + b)
-        case FromInt(a), FromInt(b):
-            return FromInt(a + b)
-        case FromInt(a), Const(b) if b == int(b):
-            return FromInt(a + Affine(constant=int(b)))
-        case _, Const(0.0):
-            return lhs
-        case _:
-            pass
-    if isinstance(rhs, Select) and _is_mask(rhs):
-        if rhs.then == Const(0.0):
-            return select(rhs.condition, lhs, rhs.otherwise)
-        return select(negate(rhs.condition), lhs, rhs.then)
-    if isinstance(lhs, Select) and _is_mask(lhs):
-        return add(rhs, lhs)
-    return FloatOp("add", (lhs, rhs))
-
-
-def multiply(lhs: Float, rhs: Float) -> Float:
-    """A product, with constants on the right; constant factors of the logit fold into it."""
-    if isinstance(lhs, Const):
-        lhs, rhs = rhs, lhs
-    match lhs, rhs:
-        case Const(a), Const(b):
-            return Const(a * b)
-        case _, Const(1.0):
-            return lhs
-        case Logit(factor), Const(c):
-            return Logit(factor * c)
-        case FromInt(a), Const(c) if c == int(c):
-            return FromInt(a * int(c))
-        case FloatOp("tanh", (inner,)), Const(c) if c > 0:
-            return SoftCap(multiply(inner, rhs), c)
-        case FloatOp("divide", (numerator, Const(d))), Const(c) if d == c:
-            return numerator
-        case _:
-            return FloatOp("multiply", (lhs, rhs))
-
-
-def divide(lhs: Float, rhs: Float) -> Float:
-    """A quotient."""
-    match lhs, rhs:
-        case Const(a), Const(b) if b != 0:
-            return Const(a / b)
-        case _, Const(1.0):
-            return lhs
-        case Logit(factor), Const(c) if c != 0:
-            return Logit(factor / c)
-        case _:
-            return FloatOp("divide", (lhs, rhs))
-
-
-def float_op(name: str, args: tuple[Float, ...]) -> Float:
-    """Any elementwise StableHLO operation on floats."""
-    match name, args:
-        case "add", (a, b):
-            return add(a, b)
-        case "subtract", (a, FromInt(b)) if isinstance(a, FromInt):
-            return FromInt(a.value - b)
-        case "subtract", (a, Const(b)):
-            return add(a, Const(-b))
-        case "multiply", (a, b):
-            return multiply(a, b)
-        case "divide", (a, b):
-            return divide(a, b)
-        case "negate", (a,):
-            return multiply(a, Const(-1.0))
-        case _:
-            return _fold(name, args)
-
-
-def _fold(name: str, args: tuple[Float, ...]) -> Float:
-    """An operation of constants is a constant, where it has a finite value."""
-    numbers = [a.value for a in args if isinstance(a, Const)]
-    value = _fold_constants(name, numbers) if len(numbers) == len(args) else None
-    return FloatOp(name, args) if value is None else Const(value)
-
-
-def int_op(name: str, args: tuple[Affine, ...]) -> Affine:
-    """Any elementwise StableHLO operation on integers."""
-    match name, args:
-        case "add", (a, b):
-            return a + b
-        case "subtract", (a, b):
-            return a - b
-        case "negate", (a,):
-            return a * -1
-        case "multiply", (a, b) if b.is_constant:
-            return a * b.constant
-        case "multiply", (a, b) if a.is_constant:
-            return b * a.constant
-        case _:
-            return Affine.atom(IntOp(name, args))
-
-
-def masked_by(value: Float) -> set[Bool | Float]:
-    """
-    What can make a logit -inf: conditions that keep it otherwise, and added tensors.
-
-    If each of these for one mask is among those of a score, a row that the mask empties is empty in the score.
-    """
+def masked_by(value: Float) -> set[Cause]:
+    """Causes each of which is enough to make a score -inf."""
     match value:
         case Select(condition, then, Const(v)) if v == -math.inf:
-            conditions = condition.values if isinstance(condition, And) else (condition,)
-            return {*conditions, *masked_by(then)}
+            return {*conjuncts(condition), *masked_by(then)}
+        case Select(_, then, otherwise):
+            return masked_by(then) & masked_by(otherwise)
         case FloatOp("add", (lhs, rhs)):
             return masked_by(lhs) | masked_by(rhs)
+        case FloatOp("subtract", (lhs, _)):
+            return masked_by(lhs)
         case TensorRead():
             return {value}
         case _:
             return set()
+
+
+def causes_of_infinity(value: Float) -> set[Cause] | None:
+    """All causes that can make a value -inf; None where there may be others."""
+    match value:
+        case Const(v):
+            return set() if math.isfinite(v) else None
+        case FromInt():
+            return set()
+        case TensorRead():
+            return {value}
+        case Select(condition, then, Const(v)) if v == -math.inf:
+            rest = causes_of_infinity(then)
+            return None if rest is None else {*conjuncts(condition), *rest}
+        case FloatOp("add", (lhs, rhs)):
+            left, right = causes_of_infinity(lhs), causes_of_infinity(rhs)
+            return None if left is None or right is None else left | right
+        case _:
+            return None
+
+
+def conjuncts(condition: Bool) -> tuple[Bool, ...]:
+    """The conditions that a condition is the conjunction of."""
+    return condition.values if isinstance(condition, And) else (condition,)
+
+
+def tree_size(value: Expr, limit: int) -> int:
+    """
+    The number of nodes of an expression, counted until there are more than `limit`.
+
+    Shared parts count each time, as everything that walks an expression visits them each time.
+    """
+    count = 0
+    worklist: list[Expr] = [value]
+    while worklist and count <= limit:
+        count += 1
+        match worklist.pop():
+            case Affine(coefficients):
+                for atom, _ in coefficients:
+                    worklist += atom.args if isinstance(atom, IntOp) else ()
+                    count += 1
+            case FromInt(inner) | Not(inner) | Compare(_, inner) | SoftCap(inner, _):
+                worklist.append(inner)
+            case And(values) | Or(values) | FloatOp(_, values):
+                worklist += values
+            case CompareFloat(_, lhs, rhs):
+                worklist += (lhs, rhs)
+            case Select(condition, then, otherwise):
+                worklist += (condition, then, otherwise)
+            case _:
+                pass
+    return count

@@ -10,15 +10,18 @@ from xdsl.dialects.builtin import Float64Type, ModuleOp, f32, f64
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.traits import is_side_effect_free
 
 from flashlower.dialects.attention import SdpaOp
 from flashlower.interpreters import make_interpreter
 from flashlower.rewrites.fuse_attention import hlo
+from flashlower.rewrites.fuse_attention.access import Read
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
-from flashlower.rewrites.fuse_attention.emit import Emitter, logit_factor, split_kv_lens
+from flashlower.rewrites.fuse_attention.emit import Emitter
+from flashlower.rewrites.fuse_attention.hlo import NotAttention
+from flashlower.rewrites.fuse_attention.lengths import logit_factor, split_kv_lens
 from flashlower.rewrites.fuse_attention.match import Group, Matcher
-from flashlower.rewrites.fuse_attention.operands import Dimensions, Operands
-from flashlower.rewrites.fuse_attention.score import NotAttention
+from flashlower.rewrites.fuse_attention.operands import Dimensions, result_of
 from flashlower.rewrites.inline import InlineCallsPass
 
 
@@ -37,7 +40,9 @@ class FuseAttentionPass(ModulePass):
         folder = ConstantFolder(make_interpreter(op))
         positions = {o: i for block in _blocks(op) for i, o in enumerate(block)}
         for dot in [o for o in op.walk() if o.name == "stablehlo.dot_general"]:
-            fuse(dot, folder, positions)
+            # What only an earlier group needed is gone.
+            if dot.parent is not None:
+                fuse(dot, folder, positions)
 
 
 def _blocks(op: Operation) -> list[list[Operation]]:
@@ -49,44 +54,49 @@ def fuse(dot: Operation, folder: ConstantFolder, positions: Mapping[Operation, i
     for side in (0, 1):
         try:
             group = Matcher(dot, side, folder, positions).match()
-            operands = Operands.of(group)
-            sdpa = _build(group, operands)
+            result = result_of(group)
+            sdpa = _build(group, result)
         except NotAttention:
             continue
-        result = operands.result
-        last = hlo.owner(result)
+        last = hlo.owner(result.value)
         assert last is not None
         Rewriter.insert_op(sdpa, InsertPoint.before(last))
-        sdpa.output.name_hint = result.name_hint
-        result.replace_all_uses_with(sdpa.output)
+        sdpa.output.name_hint = result.value.name_hint
+        result.value.replace_all_uses_with(sdpa.output)
         _erase_dead(last)
         return sdpa
     return None
 
 
-def _build(group: Group, operands: Operands) -> SdpaOp:
-    dims = Dimensions(group, operands)
-    query, key, value = operands.query, operands.key, operands.value
+def _build(group: Group, result: Read) -> SdpaOp:
+    dims = Dimensions(group, result)
+    query, key, value = group.query.read, group.key.read, group.value.read
     score, lens = split_kv_lens(group.score, dims)
-    factor = logit_factor(score) or 1.0
-    type = f64 if isinstance(hlo.element_type(query.read.value), Float64Type) else f32
+    scale = logit_factor(score) or 1.0
+    type = f64 if isinstance(hlo.element_type(query.value), Float64Type) else f32
+    sink = None if group.sink is None else Read(group.sink.value, group.sink.indices)
     layouts = {
-        "q": dims.layout(query.read.indices, "hgmk"),
-        "k": dims.layout(key.read.indices, "hgnk"),
-        "v": dims.layout(value.read.indices, "hgnd"),
-        "out": dims.layout(operands.result_indices, "hgmd"),
+        name: dims.layout(read, allowed)
+        for name, read, allowed in (
+            ("q", query, "hgmk"),
+            ("k", key, "hgnk"),
+            ("v", value, "hgnd"),
+            ("out", result, "hgmd"),
+            ("kv_lens", lens, "hg"),
+            ("sinks", sink, "hg"),
+        )
+        if read is not None
     }
-    if lens is not None:
-        layouts["kv_lens"] = dims.layout(lens.indices, "hg")
     return SdpaOp(
-        query.read.value,
-        key.read.value,
-        value.read.value,
+        query.value,
+        key.value,
+        value.value,
         layouts,
-        factor * query.factor * key.factor,
-        operands.result.type,
+        scale,
+        result.value.type,
         kv_lens=None if lens is None else lens.value,
-        score=Emitter(dims, type, factor).region(score),
+        sinks=None if sink is None else sink.value,
+        score=Emitter(dims, type, scale).region(score),
     )
 
 
@@ -95,9 +105,7 @@ def _erase_dead(op: Operation) -> None:
     worklist = [op]
     while worklist:
         dead = worklist.pop()
-        if dead.parent is None or not dead.name.startswith(("stablehlo.", "arith.")):
-            continue
-        if dead.name in ("stablehlo.custom_call", "stablehlo.while") or any(r.uses for r in dead.results):
+        if dead.parent is None or any(r.uses for r in dead.results) or not is_side_effect_free(dead):
             continue
         owners = [owner for operand in dead.operands if (owner := hlo.owner(operand)) is not None]
         Rewriter.erase_op(dead)

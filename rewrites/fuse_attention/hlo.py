@@ -1,8 +1,8 @@
 """
 Reading StableHLO operations by name and property.
 
-Detection must work on whichever `stablehlo` dialect is registered, ours or that of another package, and on
-unregistered operations; so it never asks for a class.
+Detection must work on whichever `stablehlo` dialect is registered, ours or that of another package, so it never asks
+for a class. What such an operation lacks is a reason not to fuse, never an error.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     DenseArrayBase,
     DenseIntOrFPElementsAttr,
+    FixedBitwidthType,
+    Float8E8M0FNUType,
     IntegerAttr,
+    IntegerType,
     TensorType,
     i1,
 )
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
+
+
+class NotAttention(Exception):
+    """Why a candidate is not attention, in words for the user."""
 
 
 def owner(value: SSAValue) -> Operation | None:
@@ -28,14 +35,29 @@ def owner(value: SSAValue) -> Operation | None:
     return value.op if isinstance(value, OpResult) else None
 
 
+def _type(value: SSAValue) -> TensorType[Attribute]:
+    type: Attribute = value.type
+    if not isinstance(type, TensorType):
+        raise NotAttention(f"{value.type} is no ranked tensor")
+    return cast(TensorType[Attribute], type)
+
+
 def shape(value: SSAValue) -> tuple[int, ...]:
     """The shape of a tensor value."""
-    return cast(TensorType[Attribute], value.type).get_shape()
+    return _type(value).get_shape()
 
 
 def element_type(value: SSAValue) -> Attribute:
     """The element type of a tensor value."""
-    return cast(TensorType[Attribute], value.type).element_type
+    return _type(value).element_type
+
+
+def bit_width(value: SSAValue) -> int:
+    """The width of the elements of a tensor value of floats or integers."""
+    type = element_type(value)
+    if not isinstance(type, FixedBitwidthType):
+        raise NotAttention(f"{type} has no known width")
+    return type.bitwidth
 
 
 def is_bool(value: SSAValue) -> bool:
@@ -44,15 +66,22 @@ def is_bool(value: SSAValue) -> bool:
 
 
 def is_float(value: SSAValue) -> bool:
-    """Whether a tensor holds floats."""
-    return isinstance(element_type(value), AnyFloat)
+    """Whether a tensor holds floats of a type that machines store."""
+    type = element_type(value)
+    return isinstance(type, AnyFloat) and type.bitwidth in (8, 16, 32, 64)
+
+
+def is_integer(value: SSAValue) -> bool:
+    """Whether a tensor holds integers as StableHLO writes signed ones (`i32`), wider than one bit."""
+    type = element_type(value)
+    return isinstance(type, IntegerType) and type == IntegerType(type.bitwidth) and type != i1
 
 
 def attribute(op: Operation, name: str) -> Attribute:
-    """A property, or, where an operation is unregistered or printed otherwise, an attribute of that name."""
+    """A property, or an attribute of that name where another dialect keeps it so."""
     attr = op.properties.get(name, op.attributes.get(name))
     if attr is None:
-        raise KeyError(f"{op.name} has no {name}")
+        raise NotAttention(f"{op.name} has no {name}")
     return attr
 
 
@@ -66,7 +95,7 @@ def integers(attr: Attribute) -> tuple[int, ...]:
         # `IntegerAttr` keeps its number one step deeper than `IntAttr`.
         numbers = cast(ArrayAttr[Any], attr)
         return tuple(a.value.data if isinstance(a, IntegerAttr) else a.data for a in numbers)
-    raise KeyError(f"{attr} holds no integers")
+    raise NotAttention(f"{attr} holds no integers")
 
 
 def permutation(op: Operation) -> tuple[int, ...]:
@@ -89,9 +118,20 @@ def iota_dimension(op: Operation) -> int:
     return cast(IntegerAttr, attribute(op, "iota_dimension")).value.data
 
 
+def concatenate_dimension(op: Operation) -> int:
+    """`dimension` of stablehlo.concatenate."""
+    return cast(IntegerAttr, attribute(op, "dimension")).value.data
+
+
 def comparison_direction(op: Operation) -> str:
     """EQ, NE, GE, GT, LE or LT of stablehlo.compare."""
-    return str(cast(Any, attribute(op, "comparison_direction")).data)
+    return str(getattr(attribute(op, "comparison_direction"), "data", ""))
+
+
+def is_total_order(op: Operation) -> bool:
+    """Whether stablehlo.compare orders floats by IEEE 754's total order, in which NaN and -0 have places."""
+    attr = op.properties.get("compare_type", op.attributes.get("compare_type"))
+    return str(getattr(attr, "data", "")) == "TOTALORDER"
 
 
 @dataclass(frozen=True)
@@ -112,7 +152,7 @@ def dot_dimensions(op: Operation) -> DotDimensions:
     numbers = cast(Any, attribute(op, "dot_dimension_numbers"))
 
     def get(name: str) -> tuple[int, ...]:
-        return integers(getattr(numbers, name))
+        return integers(getattr(numbers, name, numbers))
 
     return DotDimensions(
         (get("lhs_batching_dimensions"), get("rhs_batching_dimensions")),
@@ -141,13 +181,26 @@ def is_float_convert(value: SSAValue) -> bool:
     return op is not None and op.name == "stablehlo.convert" and is_float(value) and is_float(op.operands[0])
 
 
-def through_views(value: SSAValue) -> SSAValue:
-    """What a value repeats or rearranges the elements of, conversions included."""
-    while (op := owner(value)) is not None and op.name in (
-        "stablehlo.broadcast_in_dim",
-        "stablehlo.reshape",
-        "stablehlo.transpose",
-        "stablehlo.convert",
-    ):
-        value = op.operands[0]
-    return value
+def changes_type(op: Operation) -> bool:
+    """Whether a conversion is to another element type."""
+    return element_type(op.operands[0]) != element_type(op.results[0])
+
+
+def is_lossless_convert(op: Operation) -> bool:
+    """Whether a conversion from float to float keeps every value."""
+    source, result = op.operands[0], op.results[0]
+    if not changes_type(op):
+        return True
+    # All narrower types fit into a wider one, but for the one that is an exponent only.
+    return bit_width(source) < bit_width(result) and not isinstance(element_type(source), Float8E8M0FNUType)
+
+
+def is_rounding_convert(op: Operation) -> bool:
+    """Whether a conversion from float to float rounds at most, so that it may as well happen on a store."""
+    return not changes_type(op) or bit_width(op.operands[0]) > bit_width(op.results[0])
+
+
+VIEWS = frozenset(
+    f"stablehlo.{name}" for name in ("broadcast_in_dim", "reshape", "transpose", "dynamic_broadcast_in_dim")
+)
+"""Operations whose result repeats and rearranges the elements of their first operand, all of them."""

@@ -2,19 +2,21 @@
 The structure of attention: dot -> elementwise -> softmax -> dot, whatever layouts lie between.
 
 Matching starts at the second dot. Every dimension of the probabilities becomes a variable; from there everything is
-followed backwards as reads (see `access`), and the row maximum and the row sum must be reductions, over exactly the key
-variable, of exactly the values that they are applied to. What the two dots and the score are made of is left to
-`operands` and `score`.
+followed backwards as reads (see `access`). The softmax is found by `softmax`, what the score is by `score`.
 """
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from xdsl.dialects.builtin import Float64Type
 from xdsl.ir import Operation, SSAValue
 
 from flashlower.rewrites.fuse_attention import hlo
+from flashlower.rewrites.fuse_attention.absorb import Operand, absorb
 from flashlower.rewrites.fuse_attention.access import (
     Index,
     Indices,
@@ -24,33 +26,25 @@ from flashlower.rewrites.fuse_attention.access import (
     reshape_indices,
 )
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
-from flashlower.rewrites.fuse_attention.expression import ABSORBING, NEGATIVE_INFINITY, Float, masked_by
-from flashlower.rewrites.fuse_attention.score import NotAttention, ScoreReader
-
-
-@dataclass
-class Softmax:
-    """A softmax over the key variable, as found between the dots."""
-
-    exponent: Read
-    """What the exponential was taken of, less the row maximum: the score."""
-    guards: list[Read]
-    """Conditions under which the probabilities are replaced by 0."""
-    is_normalised: bool
-    """Whether the division by the row sum comes before the second dot."""
+from flashlower.rewrites.fuse_attention.expression import Const, Float, Logit, TensorRead
+from flashlower.rewrites.fuse_attention.guards import GuardChecker
+from flashlower.rewrites.fuse_attention.hlo import NotAttention
+from flashlower.rewrites.fuse_attention.score import ScoreReader, is_elementwise
+from flashlower.rewrites.fuse_attention.simplify import multiply
+from flashlower.rewrites.fuse_attention.softmax import Softmax, SoftmaxFinder
 
 
 @dataclass
 class Group:
-    """A candidate that is attention: reads of its operands over the variables, and its score."""
+    """A candidate that is attention: its operands over the variables, and its score."""
 
-    root: SSAValue
-    """The value that the group computes; its element type is that of the second dot or of the late division."""
-    root_indices: Indices
-    query: Read
-    key: Read
-    value: Read
+    root: Read
+    """The value that the group computes, of the second dot or of the late division, and what its elements are."""
+    query: Operand
+    key: Operand
+    value: Operand
     score: Float
+    sink: TensorRead | None
     n: Var
     k: Var
     d: Var
@@ -58,8 +52,6 @@ class Group:
     """Variables of the batching dimensions of the probabilities, in order."""
     rows: list[Var]
     """Variables of the other dimensions of the probabilities but the key, in order."""
-    tracer: Tracer
-    folder: ConstantFolder
 
 
 class Matcher:
@@ -71,9 +63,9 @@ class Matcher:
         self.side = side
         self.folder = folder
         self.positions = positions
-        self.last = positions[dot]
         self.tracer = Tracer()
         self._set_variables()
+        self.finder = SoftmaxFinder(self.tracer, folder, self.n)
 
     def _set_variables(self) -> None:
         dims = hlo.dot_dimensions(self.dot)
@@ -82,6 +74,8 @@ class Matcher:
             raise NotAttention("the second dot contracts more than one dimension")
         weights, value = self.dot.operands[side], self.dot.operands[other]
         weights_shape, value_shape = hlo.shape(weights), hlo.shape(value)
+        if 0 in (*weights_shape, *value_shape):
+            raise NotAttention("a tensor is empty")
         weights_indices = [Index()] * len(weights_shape)
         value_indices = [Index()] * len(value_shape)
         self.batch: list[Var] = []
@@ -110,163 +104,74 @@ class Matcher:
 
     def match(self) -> Group:
         """The group. Raises `NotAttention` with the reason where there is none."""
-        softmax = self._find_softmax()
-        root, root_indices = self.dot.results[0], self.dot_indices
-        if not softmax.is_normalised:
-            root, root_indices = self._late_division(softmax)
-        logit, first_dot = self._find_logit(softmax.exponent)
-        computed = self._computed_from(logit.value)
-        reader = ScoreReader(self.n, self.tracer, self.folder, logit, computed)
-        score = reader.float_expr(softmax.exponent)
-        for guard in softmax.guards:
-            self._check_guard(guard, softmax, reader, score)
+        softmax = self.finder.find(self.weights)
+        dot_result = Read(self.dot.results[0], self.dot_indices)
+        root = dot_result if softmax.probabilities else self._late_division(dot_result, softmax)
+        logit, first_dot = self._find_logit(softmax.scores)
+        computed = self._computed_from(logit.value, root)
+        if self.value.value in computed:
+            raise NotAttention("the value is computed from the weights")
         query, key, k = self._first_dot_operands(first_dot, logit)
+        q, key_operand, value = self._absorb(query, key, k, root)
+        product = key_operand.scale(q.scale(Logit(q.factor * key_operand.factor)))
+        reader = ScoreReader(self.n, self.tracer, self.folder, logit, product, computed)
+        score = multiply(reader.float_expr(softmax.scores), Const(self._factor(softmax)))
+        GuardChecker(softmax, self.finder, reader, score).check()
+        sink = self._sink(softmax, reader)
         self._check_escapes(computed)
-        return Group(
-            root,
-            root_indices,
-            query,
-            key,
-            self.value,
-            score,
-            self.n,
-            k,
-            self.d,
-            self.batch,
-            self.rows,
-            self.tracer,
-            self.folder,
-        )
+        return Group(root, q, key_operand, value, score, sink, self.n, k, self.d, self.batch, self.rows)
 
-    # Softmax
+    def _factor(self, softmax: Softmax) -> float:
+        """The factor of the scores; 2 ** (x * log2(e)) has none, whatever the rounding of log2(e) is."""
+        in_f64 = isinstance(hlo.element_type(softmax.scores.value), Float64Type)
+        return 1.0 if math.isclose(softmax.factor, 1.0, rel_tol=1e-15 if in_f64 else 1e-7) else softmax.factor
 
-    def _op(self, read: Read) -> Operation | None:
-        return hlo.owner(read.value)
-
-    def _through(self, op: Operation, position: int, read: Read) -> Read:
-        """The read of an operand of an elementwise operation."""
-        self.tracer.visited.add(op)
-        return self.tracer.source(Read(op.operands[position], read.indices))
-
-    def _find_softmax(self) -> Softmax:
-        guards: list[Read] = []
-        sums: list[Read] = []
-        read = self.tracer.source(self.weights)
-        while True:
-            op = self._op(read)
-            if op is None:
-                raise NotAttention("the weights are no softmax")
-            if op.name == "stablehlo.select" and self.folder.splat(op.operands[1]) == 0:
-                self.tracer.visited.add(op)
-                guards.append(self._guard(op, read))
-                read = self._through(op, 2, read)
-            elif op.name == "stablehlo.select" and self.folder.splat(op.operands[2]) == 0:
-                self.tracer.visited.add(op)
-                guards.append(self._guard(op, read))
-                read = self._through(op, 1, read)
-            elif op.name == "stablehlo.divide":
-                sums.append(self._through(op, 1, read))
-                read = self._through(op, 0, read)
-            elif op.name == "stablehlo.exponential":
-                exponential = read
-                exponent = self._through(op, 0, read)
-                break
-            else:
-                raise NotAttention(f"the weights come from {op.name}, not from a softmax")
-        if len(sums) > 1:
-            raise NotAttention("the weights are divided more than once")
-        for total in sums:
-            self._check_row_reduction(total, "add", exponential, "the denominator is")
-        self.exponential = exponential
-        op = self._op(exponent)
-        if op is not None and op.name == "stablehlo.subtract":
-            maximum = self._row_maximum(self._through(op, 1, exponent))
-            subtrahend = self._through(op, 0, exponent)
-            self._check_row_reduction(maximum, "maximum", subtrahend, "the subtracted maximum is")
-            exponent = subtrahend
-        return Softmax(exponent, guards, bool(sums))
-
-    def _guard(self, op: Operation, read: Read) -> Read:
-        condition = op.operands[0]
-        return Read(condition, read.indices if hlo.shape(condition) else ())
-
-    def _row_maximum(self, read: Read) -> Read:
-        """Sees through `max(-inf, x)`, which jax.nn.softmax writes for empty rows."""
-        op = self._op(read)
-        if op is not None and op.name == "stablehlo.maximum":
-            for constant, other in ((0, 1), (1, 0)):
-                if self.folder.is_negative_infinity(op.operands[constant]):
-                    return self._through(op, other, read)
-        return read
-
-    def _reduction_operand(self, read: Read, kind: str) -> Read | None:
-        """What a row reduction over the key reduces, read at the key; None where it is no such reduction."""
-        op = self._op(read)
-        if op is None or hlo.reduce_kind(op) != kind or any(i.uses(self.n) for i in read.indices):
+    def _sink(self, softmax: Softmax, reader: ScoreReader) -> TensorRead | None:
+        if softmax.sink is None:
             return None
-        reduced = hlo.integers(hlo.attribute(op, "dimensions"))
-        if len(reduced) != 1 or hlo.shape(op.operands[0])[reduced[0]] != self.n.size:
-            return None
-        neutral = self.folder.splat(op.operands[1])
-        if neutral is None or (kind == "add" and neutral != 0):
-            return None
-        if kind == "maximum" and neutral > ABSORBING:
-            return None
-        self.tracer.visited.add(op)
-        indices = list(read.indices)
-        indices.insert(reduced[0], Index.of(self.n))
-        return self.tracer.source(Read(op.operands[0], tuple(indices)))
+        sink = None if softmax.sink.value in reader.computed_from_logit else reader.float_expr(softmax.sink)
+        if not isinstance(sink, TensorRead) or softmax.factor != 1.0:
+            raise NotAttention("the extra column of the softmax is not a tensor of sinks")
+        return sink
 
-    def _check_row_reduction(self, read: Read, kind: str, of: Read, what: str) -> None:
-        operand = self._reduction_operand(read, kind)
-        if operand is None:
-            raise NotAttention(f"{what} no {kind} over the keys")
-        if not operand.same_as(of):
-            raise NotAttention(f"{what} taken of other values")
-
-    def _late_division(self, softmax: Softmax) -> tuple[SSAValue, Indices]:
+    def _late_division(self, result: Read, softmax: Softmax) -> Read:
         """Follows the unnormalised result to the division by the row sum."""
-        value, indices = self.dot.results[0], self.dot_indices
-        while True:
-            user = single_user(value)
-            if user is None:
-                raise NotAttention("the weights are not divided by their sum")
-            if user.name == "stablehlo.divide" and user.operands[0] == value:
-                total = self.tracer.source(Read(user.operands[1], indices))
+        while (user := single_user(result.value)) is not None:
+            if user.name == "stablehlo.divide" and user.operands[0] == result.value:
+                total = self.tracer.source(Read(user.operands[1], result.indices))
                 if any(index.uses(self.d) for index in total.indices):
                     raise NotAttention("the result is divided by more than a row sum")
-                self._check_row_reduction(total, "add", self.exponential, "the denominator is")
+                self.finder.check_row_reduction(total, "add", softmax.exponential, "the denominator is")
                 self.tracer.visited.add(user)
-                return user.results[0], indices
-            step = forward_step(user, indices)
+                return Read(user.results[0], result.indices)
+            step = forward_step(user, result.indices)
             if step is None:
-                raise NotAttention("the weights are not divided by their sum")
+                break
             self.tracer.visited.add(user)
-            value, indices = user.results[0], step
+            result = Read(user.results[0], step)
+        raise NotAttention("the weights are not divided by their sum")
 
     # The first dot
 
-    def _find_logit(self, exponent: Read) -> tuple[Read, Operation]:
+    def _find_logit(self, scores: Read) -> tuple[Read, Operation]:
         """The dot below the score one of whose operands varies with the key and not with the rows."""
         seen: set[SSAValue] = set()
-        stack = [exponent]
-        while stack:
-            read = self.tracer.source(stack.pop())
-            op = self._op(read)
+        queue = deque([scores])
+        while queue:
+            read = self.tracer.source(queue.popleft())
+            op = hlo.owner(read.value)
             if op is None or read.value in seen:
                 continue
             seen.add(read.value)
-            if op.name == "stablehlo.dot_general":
+            if op.name == "stablehlo.dot_general" and op.parent is self.dot.parent and hlo.is_float(read.value):
                 if self._key_side(op, read.indices) is not None:
                     return read, op
-                continue
-            if op.regions:
-                continue
-            stack += [
-                Read(operand, read.indices)
-                for operand in reversed(op.operands)
-                if hlo.shape(operand) == hlo.shape(read.value)
-            ]
+            elif is_elementwise(read.value):
+                queue += [
+                    Read(operand, read.indices)
+                    for operand in op.operands
+                    if hlo.shape(operand) == hlo.shape(read.value)
+                ]
         raise NotAttention("no dot product of queries and keys was found below the softmax")
 
     def _key_side(self, dot: Operation, indices: Indices) -> int | None:
@@ -308,67 +213,41 @@ class Matcher:
             reads.append(Read(operand, tuple(indices)))
         return reads[1 - side], reads[side], k
 
-    # Guards and escapes
+    def _absorb(self, query: Read, key: Read, k: Var, root: Read) -> tuple[Operand, Operand, Operand]:
+        """Q, K and V as they will be read."""
+        whole = (self.n, k, self.d)
+        # Sums are in f64 only where Q is, so it must not be read in a narrower type there.
+        in_f64 = isinstance(hlo.element_type(root.value), Float64Type)
+        for converts in (True, False):
+            q, key_operand = (
+                absorb(read, whole, self.tracer, self.folder, scale=True, converts=converts and not in_f64)
+                for read in (query, key)
+            )
+            q_type, key_type = (hlo.element_type(operand.read.value) for operand in (q, key_operand))
+            if q_type == key_type:
+                break
+        else:
+            raise NotAttention(f"the query has element type {q_type} but the key {key_type}")
+        if in_f64 and not isinstance(q_type, Float64Type):
+            raise NotAttention("the result is in f64 but the logits are not")
+        value = absorb(self.value, whole, self.tracer, self.folder, scale=False, converts=True)
+        for name, operand in (("query", q), ("key", key_operand), ("value", value)):
+            if not hlo.is_float(operand.read.value):
+                raise NotAttention(f"the {name} has element type {hlo.element_type(operand.read.value)}")
+        return q, key_operand, value
 
-    def _check_guard(self, guard: Read, softmax: Softmax, reader: ScoreReader, score: Float) -> None:
-        """
-        The probabilities are replaced by 0 under a condition: it must be that the row is fully masked, or that
-        they are NaN, which they are for such a row. `attention.sdpa` gives 0 for it anyway.
-        """
-        read = self.tracer.source(guard)
-        op = self._op(read)
-        if op is None:
-            raise NotAttention("the weights are masked after the softmax")
-        if op.name == "stablehlo.not":
-            read = self._through(op, 0, read)
-            op = self._op(read)
-        if op is not None and hlo.reduce_kind(op) in ("and", "or"):
-            operand = self._reduction_over_keys(read, op)
-            if operand is None:
-                raise NotAttention("the weights are masked after the softmax")
-            read, op = operand, self._op(operand)
-        if op is not None and op.name == "stablehlo.compare":
-            lhs, rhs = (self._through(op, side, read) for side in (0, 1))
-            if self._is_probability(lhs) and lhs.same_as(rhs):
-                return
-            for value, bound in ((lhs, op.operands[1]), (rhs, op.operands[0])):
-                if self.folder.is_negative_infinity(bound) and self._empties_row(value, softmax, reader, score):
-                    return
-        raise NotAttention("the weights are masked after the softmax by something else than an empty row")
+    # Escapes
 
-    def _reduction_over_keys(self, read: Read, op: Operation) -> Read | None:
-        reduced = hlo.integers(hlo.attribute(op, "dimensions"))
-        if len(reduced) != 1 or hlo.shape(op.operands[0])[reduced[0]] != self.n.size:
-            return None
-        self.tracer.visited.add(op)
-        indices = list(read.indices)
-        indices.insert(reduced[0], Index.of(self.n))
-        return self.tracer.source(Read(op.operands[0], tuple(indices)))
-
-    def _is_probability(self, read: Read) -> bool:
-        op = self._op(read)
-        return op is not None and op.name == "stablehlo.divide" and op in self.tracer.visited
-
-    def _empties_row(self, read: Read, softmax: Softmax, reader: ScoreReader, score: Float) -> bool:
-        """Whether `read` being -inf (for all keys, or as the maximum over them) implies that the score is."""
-        maximum = self._row_maximum(read)
-        operand = self._reduction_operand(maximum, "maximum")
-        value = operand if operand is not None else read
-        if value.same_as(softmax.exponent):
-            return True
-        if value.value in reader.computed_from_logit:
-            return False
-        mask = reader.float_expr(value)
-        return mask != NEGATIVE_INFINITY and masked_by(mask) <= masked_by(score)
-
-    def _computed_from(self, logit: SSAValue) -> set[SSAValue]:
-        """What is computed from the logits before the second dot. That ends the search: it must stay linear."""
+    def _computed_from(self, logit: SSAValue, root: Read) -> set[SSAValue]:
+        """What is computed from the logits before the root. That ends the search: it must stay linear."""
+        last = hlo.owner(root.value)
+        assert last is not None
         computed = {logit}
         worklist = [logit]
         while worklist:
             for use in worklist.pop().uses:
                 user = use.operation
-                if self.positions.get(user, self.last) < self.last:
+                if user.parent is last.parent and self.positions.get(user, 0) < self.positions[last]:
                     new = [res for res in user.results if res not in computed]
                     computed.update(new)
                     worklist.extend(new)
@@ -376,8 +255,6 @@ class Matcher:
 
     def _check_escapes(self, computed: set[SSAValue]) -> None:
         """Nothing between the dots may be used by anything else: it would have to be computed after all."""
-        if self.value.value in computed:
-            raise NotAttention("the value is computed from the weights")
         for value in computed:
             for use in value.uses:
                 if use.operation is not self.dot and use.operation not in self.tracer.visited:
@@ -385,9 +262,12 @@ class Matcher:
 
 
 def single_user(value: SSAValue) -> Operation | None:
-    """The only operation that uses a value, once; None where there are more or none."""
+    """The only operation that uses a value, once and in the block that defines it; None where there is none."""
     uses = list(value.uses)
-    return uses[0].operation if len(uses) == 1 else None
+    owner = hlo.owner(value)
+    if len(uses) != 1 or owner is None or uses[0].operation.parent is not owner.parent:
+        return None
+    return uses[0].operation
 
 
 def forward_step(op: Operation, indices: Indices) -> Indices | None:
@@ -396,8 +276,7 @@ def forward_step(op: Operation, indices: Indices) -> Indices | None:
         return tuple(indices[i] for i in hlo.permutation(op))
     if op.name == "stablehlo.reshape":
         return reshape_indices(indices, hlo.shape(op.operands[0]), hlo.shape(op.results[0]))
-    same_shape = len(op.results) == 1 and hlo.shape(op.operands[0]) == hlo.shape(op.results[0])
-    if op.name == "stablehlo.broadcast_in_dim" and same_shape:
+    if op.name == "stablehlo.broadcast_in_dim" and hlo.shape(op.operands[0]) == hlo.shape(op.results[0]):
         return indices if hlo.broadcast_dimensions(op) == tuple(range(len(indices))) else None
     if op.name == "stablehlo.convert" and hlo.is_float_convert(op.results[0]):
         return indices

@@ -1,151 +1,49 @@
 """
-Operands of a matched group: what can be read in place, and which dimension of attention every variable is.
+Layouts of a matched group: which dimension of attention every variable is.
 
-Transposes, reshapes and broadcasts of Q, K and V become layouts, constant factors join the scale, and widening
-conversions go, as the dot products accumulate in f32 anyway. Then the variables are cut into the finest digits that any
-layout uses, and each of these becomes one of the dimensions b..., h, g, m, n, k, d.
+The variables are cut into the finest digits that any operand or result uses, and each of these becomes one of the
+dimensions b..., h, g, m, n, k, d.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Sequence
 from functools import cached_property
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, AnyFloat, FixedBitwidthType
-from xdsl.ir import Operation, SSAValue
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr
 
 from flashlower.dialects.attention.layout import INNER_DIMS, Term, make_layout
 from flashlower.rewrites.fuse_attention import hlo
-from flashlower.rewrites.fuse_attention.access import Digit, Index, Indices, Read, Tracer, Var
-from flashlower.rewrites.fuse_attention.constants import ConstantFolder
+from flashlower.rewrites.fuse_attention.absorb import is_layout
+from flashlower.rewrites.fuse_attention.access import Digit, Index, Indices, Read, Var
+from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.match import Group, forward_step, single_user
-from flashlower.rewrites.fuse_attention.score import NotAttention
 
 
-@dataclass(frozen=True)
-class Operand:
-    """A tensor to read, its indices, and the constant that its elements are multiplied with."""
-
-    read: Read
-    factor: float = 1.0
-
-
-def _is_layout(indices: Indices, whole: Sequence[Var]) -> bool:
-    """Whether indices can become a layout: no offsets, and the variables in `whole` in one piece."""
-    return all(
-        index.offset == 0 and all(d.is_whole or d.size == 1 for d, _ in index.terms if d.var in whole)
-        for index in indices
-    )
-
-
-def absorb(
-    read: Read,
-    whole: Sequence[Var],
-    tracer: Tracer,
-    folder: ConstantFolder,
-    *,
-    scale: bool,
-    converts: bool = True,
-    limit: int = 1 << 30,
-) -> Operand:
-    """
-    Follows an operand back to the tensor that can be read in its place.
-
-    `scale`: constant factors may be taken out. `converts`: widening conversions may. `limit` bounds the steps.
-    """
-    best = Operand(read)
-    factor = 1.0
-    for _ in range(limit):
-        op = hlo.owner(read.value)
-        if op is None:
+def result_of(group: Group) -> Read:
+    """The value that the operation can define in the group's place: transposes and the like become its layout."""
+    result, whole = group.root, (group.n, group.k, group.d)
+    while (user := single_user(result.value)) is not None:
+        step = forward_step(user, result.indices)
+        if step is None or not is_layout(step, whole):
             break
-        if op.name in ("stablehlo.transpose", "stablehlo.reshape", "stablehlo.broadcast_in_dim"):
-            step = tracer.step(read)
-            if step is None:
-                break
-            read = step
-        elif converts and hlo.is_float_convert(read.value) and _widens(op):
-            read = Read(op.operands[0], read.indices)
-        elif scale and (scaled := _constant_factor(op, folder)) is not None:
-            factor *= scaled[1]
-            read = Read(scaled[0], read.indices)
-        else:
+        if user.name == "stablehlo.convert" and not hlo.is_rounding_convert(user):
             break
-        if _is_layout(read.indices, whole):
-            best = Operand(read, factor)
-    return best
-
-
-def _widens(op: Operation) -> bool:
-    source, result = hlo.element_type(op.operands[0]), hlo.element_type(op.results[0])
-    assert isinstance(source, FixedBitwidthType) and isinstance(result, FixedBitwidthType)
-    return source.bitwidth <= result.bitwidth
-
-
-def _constant_factor(op: Operation, folder: ConstantFolder) -> tuple[SSAValue, float] | None:
-    """`(x, c)` where the operation computes `x * c` for a constant c."""
-    if op.name == "stablehlo.multiply":
-        for constant, other in ((1, 0), (0, 1)):
-            if (c := folder.splat(op.operands[constant])) is not None:
-                return op.operands[other], float(c)
-    if op.name == "stablehlo.divide" and (c := folder.splat(op.operands[1])):
-        return op.operands[0], 1.0 / float(c)
-    return None
-
-
-@dataclass
-class Operands:
-    """Q, K and V as they will be read, and the value that the group will define."""
-
-    query: Operand
-    key: Operand
-    value: Operand
-    result: SSAValue
-    result_indices: Indices
-
-    @staticmethod
-    def of(group: Group) -> Operands:
-        """The operands of a group, absorbed as far as layouts go."""
-        tracer, folder = group.tracer, group.folder
-        whole = (group.n, group.k, group.d)
-        query = absorb(group.query, whole, tracer, folder, scale=True)
-        key = absorb(group.key, whole, tracer, folder, scale=True)
-        if hlo.element_type(query.read.value) != hlo.element_type(key.read.value):
-            query = absorb(group.query, whole, tracer, folder, scale=True, converts=False)
-            key = absorb(group.key, whole, tracer, folder, scale=True, converts=False)
-        value = absorb(group.value, whole, tracer, folder, scale=False)
-        for name, operand in (("query", query), ("key", key), ("value", value)):
-            if not isinstance(hlo.element_type(operand.read.value), AnyFloat):
-                raise NotAttention(f"the {name} has element type {hlo.element_type(operand.read.value)}")
-        result, indices = group.root, group.root_indices
-        while (user := single_user(result)) is not None:
-            step = forward_step(user, indices)
-            if step is None or not _is_layout(step, whole):
-                break
-            if user.name == "stablehlo.convert" and not _rounds(user):
-                break
-            result, indices = user.results[0], step
-        return Operands(query, key, value, result, indices)
-
-
-def _rounds(op: Operation) -> bool:
-    """Whether a conversion rounds: what it rounds may as well be rounded when it is stored."""
-    source, result = hlo.element_type(op.operands[0]), hlo.element_type(op.results[0])
-    assert isinstance(source, FixedBitwidthType) and isinstance(result, FixedBitwidthType)
-    return source.bitwidth >= result.bitwidth
+        result = Read(user.results[0], step)
+    return result
 
 
 class Dimensions:
     """Which dimension of attention every digit of every variable is."""
 
-    def __init__(self, group: Group, operands: Operands):
+    def __init__(self, group: Group, result: Read):
         self.group = group
         self.reads: list[Indices] = [
-            operands.query.read.indices,
-            operands.key.read.indices,
-            operands.value.read.indices,
-            operands.result_indices,
+            group.query.read.indices,
+            group.key.read.indices,
+            group.value.read.indices,
+            result.indices,
         ]
         self.digits: dict[Var, list[Digit]] = {
             var: self._refine(var) for var in (*group.batch, *group.rows, group.n, group.k, group.d)
@@ -168,30 +66,29 @@ class Dimensions:
         digits = [Digit(var, low, high // low) for low, high in zip(ordered, ordered[1:])]
         return digits[::-1] or [Digit(var, 1, 1)]
 
-    def pieces(self, digit: Digit) -> list[tuple[Digit, int]]:
-        """A digit as a sum of refined digits times strides. Raises `NotAttention` where it is none."""
+    def pieces(self, digit: Digit) -> list[tuple[Digit, int]] | None:
+        """A digit as a sum of refined digits times strides; None where it is none."""
         if digit.size == 1:
             return []
-        found: list[tuple[Digit, int]] = []
         if digit.is_whole:
             return [(piece, piece.div) for piece in self.digits[digit.var]]
-        for piece in self.digits[digit.var]:
-            if piece.div >= digit.div and piece.div * piece.size <= digit.div * digit.size:
-                found.append((piece, piece.div // digit.div))
-        total = 1
-        for piece, _ in found:
-            total *= piece.size
-        if total != digit.size:
-            raise NotAttention("a mask splits a dimension in another way than query, key and value do")
-        return found
+        end = digit.div * digit.size
+        found = [
+            (piece, piece.div // digit.div)
+            for piece in self.digits[digit.var]
+            if piece.div >= digit.div and piece.div * piece.size <= end
+        ]
+        return found if math.prod(piece.size for piece, _ in found) == digit.size else None
 
     def _expand(self, index: Index) -> list[tuple[Digit, int]]:
         terms: list[tuple[Digit, int]] = []
         for digit, stride in index.terms:
             if digit.size == 1:
                 terms.append((digit, stride))
-            else:
-                terms += [(piece, s * stride) for piece, s in self.pieces(digit)]
+                continue
+            if (pieces := self.pieces(digit)) is None:
+                raise NotAttention("tensors split one dimension in ways that do not fit together")
+            terms += [(piece, s * stride) for piece, s in pieces]
         return terms
 
     def _assign(self) -> None:
@@ -214,8 +111,13 @@ class Dimensions:
             query_digit = ones[-1]
         # What varies with neither K nor V but is neither the group nor the query counts as a batch dimension.
         batch += rest
-        head = partner if partner is not None else (batch[-1] if batch else None)
-        self.batch = [d for d in batch if d is not head]
+        order = [*from_batch, *from_rows]
+        # A group after all batch dimensions, with no KV head to share a dimension with, has one KV head (MQA).
+        is_mqa = group_digit is not None and all(order.index(d) < order.index(group_digit) for d in batch)
+        head = partner if partner is not None or is_mqa or not batch else batch[-1]
+        # A layout that names no dimension of size 1 says nothing of it.
+        said = {terms[0][0] for indices in self.reads for terms in map(self._expand, indices) if len(terms) == 1}
+        self.batch = [d for d in batch if d is not head and (d.size != 1 or d in said)]
         self.names: dict[Digit, str] = {}
         for i, digit in enumerate(self.batch):
             self.names[digit] = "b" if len(self.batch) == 1 else f"b{i}"
@@ -235,7 +137,8 @@ class Dimensions:
         The KV head and the query heads of one KV head (h and g), of which either may be absent.
 
         The group is a batching dimension that K and V were expanded over; or a row dimension that shares a
-        dimension of a tensor with the KV head (`h * 4 + g`); or, of several row dimensions, the one after the KV head.
+        dimension of a tensor with the KV head (`h * 4 + g`); or, of several row dimensions, the one after the KV head,
+        which a single batch dimension is not taken for.
         """
         if expanded:
             group = expanded[-1]
@@ -250,7 +153,7 @@ class Dimensions:
         if len(rows) > 1:
             order = [piece for index in self.reads[0] for piece, _ in self._expand(index) if piece.size != 1]
             for outer, inner in zip(order, order[1:]):
-                if outer in batch and inner in rows:
+                if outer in batch and inner in rows and len(batch) > 1:
                     return outer, inner
             return None, rows[0]
         return None, None
@@ -265,23 +168,34 @@ class Dimensions:
         names = ["b"] if self.batch_rank == 1 else [f"b{i}" for i in range(self.batch_rank)]
         return {name: i for i, name in enumerate((*names, *INNER_DIMS))}
 
-    def layout(self, indices: Indices, allowed: str) -> AffineMapAttr:
+    def layout(self, read: Read, allowed: str) -> AffineMapAttr:
         """
-        The layout of a tensor with these indices. `allowed` names the dimensions after the batch dimensions that
-        the tensor has; a digit of size 1 of any other is 0.
+        The layout of a tensor that is read at these indices. `allowed` names the dimensions after the batch dimensions
+        that the tensor may have. Raises `NotAttention` where it has others, or where it is not read as a whole.
         """
         return make_layout(
             self.batch_rank + len(INNER_DIMS),
-            [list(self._layout_terms(index, allowed)) for index in indices],
+            [
+                self._layout_terms(index, size, allowed)
+                for index, size in zip(read.indices, hlo.shape(read.value), strict=True)
+            ],
         )
 
-    def _layout_terms(self, index: Index, allowed: str) -> Iterable[Term]:
-        terms = self._expand(index)
-        if len(terms) > 1:
-            terms = [t for t in terms if t[0].size != 1]
-        for digit, stride in sorted(terms, key=lambda t: -t[1]):
+    def _layout_terms(self, index: Index, size: int, allowed: str) -> list[Term]:
+        digits = sorted(self._expand(index), key=lambda t: -t[1])
+        if len(digits) > 1:
+            digits = [t for t in digits if t[0].size != 1]
+        terms: list[Term] = []
+        covered = 1
+        for digit, stride in reversed(digits):
             name = self.names.get(digit)
             if name is not None and (name[0] == "b" or name in allowed):
-                yield Term(self._positions[name], stride)
+                terms.insert(0, Term(self._positions[name], covered))
             elif digit.size != 1:
-                raise NotAttention(f"a tensor varies with {name}, which it should not have")
+                raise NotAttention(f"a tensor varies with {digit.var.label}, which it should not have")
+            if digit.size != 1 and stride != covered:
+                raise NotAttention("a tensor is not read as a whole")
+            covered *= digit.size
+        if index.offset or covered != size:
+            raise NotAttention("a tensor is not read as a whole")
+        return terms

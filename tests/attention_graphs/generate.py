@@ -1,0 +1,353 @@
+"""Random attention in StableHLO, and near misses: the same with one edge changed so that it is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+import numpy as np
+
+from attention_graphs.builder import Builder, Value, single
+from attention_graphs.scores import Score, scaled
+
+MUTANTS = (
+    *("softmax axis", "foreign maximum", "foreign denominator", "denominator axis", "logits escape"),
+    *("weights escape", "sum escapes", "relu", "dropout", "dropout select", "integer mask", "value from weights"),
+    *("transposed weights", "transposed keys", "sliced weights", "reversed weights", "reversed logits"),
+    *("squared weights", "divided twice", "guard any", "guard inverted", "guard of a foreign mask", "rolled logits"),
+    *("shifted exponent", "product reduction", "sum starts at one", "maximum starts at zero", "logits twice"),
+)
+
+
+@dataclass
+class Names:
+    """The dimensions of one attention by their names in it."""
+
+    batch: list[str]
+    heads: list[str]
+    group: list[str]
+    rows: list[str]
+
+
+class AttentionGraph:
+    """Adds one attention to a builder."""
+
+    def __init__(self, builder: Builder, names: Names, dtype: str, mutant: str | None = None):
+        self.b = builder
+        self.random = builder.random
+        self.names = names
+        self.dtype = dtype
+        self.mutant = mutant
+        self.escaped: list[Value] = []
+
+    def build(self, q: Value, k: Value, v: Value) -> Value:
+        b, random = self.b, self.random
+        logits = self._first_dot(q, k)
+        if self.mutant == "logits escape":
+            self.escaped.append(logits)
+        if random.random() < 0.5:
+            logits = b.relayout(logits, b.random_dims(logits.names, alone=["n"]))
+        if logits.dtype in ("f16", "bf16") and random.random() < 0.6:
+            logits = b.convert(logits, "f32")
+        heads = tuple(x for x in (*self.names.heads, *self.names.group) if x in logits.names)
+        score = Score(b, b.noise(logits), heads=heads, batch=tuple(self.names.batch))
+        for _ in range(random.choice([0, 0, 1, 1, 2, 3])):
+            score.step()
+        self._mutate_logits(score, logits)
+        return self._softmax_and_second_dot(score, v)
+
+    # First dot
+
+    def _expanded(self, v: Value, chosen: bool) -> Value:
+        """K or V repeated over the head group, as a broadcast that may be flattened with the head."""
+        if not chosen:
+            return v
+        b = self.b
+        names = list(v.names)
+        v = b.relayout(v, single(*names))
+        for g in self.names.group:
+            names.insert(self.random.randint(0, len(names)), g)
+        wide = single(*names)
+        kept = [i for i, name in enumerate(names) if name not in self.names.group]
+        if self.random.random() < 0.5:
+            one = tuple(dim if dim[0] not in self.names.group else () for dim in wide)
+            v = b.reshape(v, one)
+            return b.broadcast(v, list(range(len(one))), wide)
+        return b.broadcast(v, kept, wide)
+
+    def _flattened(self, names: Sequence[str]) -> list[tuple[str, ...]]:
+        return list(self.b.random_dims(names)) if names else []
+
+    def _shuffled(self, v: Value, dims: Sequence[tuple[str, ...]]) -> Value:
+        return self.b.relayout(v, tuple(self.random.sample(list(dims), len(dims))))
+
+    def _first_dot(self, q: Value, k: Value) -> Value:
+        b, random, names = self.b, self.random, self.names
+        expand = random.random() < 0.5
+        scale = random.choice(["none", "q", "k", "logits", "both", "early"])
+        factor = random.choice([0.35, 0.5, 0.125])
+        q, k = b.noise(q), b.noise(k)
+        if scale == "early":
+            q = scaled(b, q, factor)
+        shared = [*names.batch, *names.heads, *(names.group if expand else [])]
+        batch = self._flattened(shared)
+        free = self._flattened([*([] if expand else names.group), *names.rows])
+        q = self._shuffled(q, [*batch, *free, ("k",)])
+        k = self._shuffled(self._expanded(k, expand), [*batch, ("n",), ("k",)])
+        if self.mutant == "transposed keys" and k.shape[-1] == k.shape[-2]:
+            order = [*range(len(k.dims) - 2), len(k.dims) - 1, len(k.dims) - 2]
+            k = Value(b.transpose(k, order).name, k.dims, k.shape, k.dtype)
+        if scale in ("q", "both"):
+            q = scaled(b, q, math.sqrt(factor) if scale == "both" else factor)
+        if scale in ("k", "both"):
+            k = scaled(b, k, math.sqrt(factor) if scale == "both" else factor)
+        dtype = "f32" if self.dtype in ("f16", "bf16") and random.random() < 0.5 else self.dtype
+        if dtype != q.dtype and random.random() < 0.3:
+            q, k = b.convert(q, "f32"), b.convert(k, "f32")
+        pair = random.sample([q, k], 2)
+        logits = b.dot(*pair, random.sample(batch, len(batch)), "k", dtype)
+        return scaled(b, logits, factor) if scale == "logits" else logits
+
+    # Softmax and second dot
+
+    def _softmax_and_second_dot(self, score: Score, v: Value) -> Value:
+        b, random, s = self.b, self.random, score.value
+        axis = s.axis("n")
+        if self.mutant == "softmax axis":
+            same = [i for i in range(len(s.shape)) if i != axis]
+            axis = random.choice(same) if same else axis
+        # Without a maximum, exponentials overflow in narrow types, and all are 0 in rows that finite masks empty.
+        has_max = score.finite_masks or self.dtype in ("f16", "bf16") or random.random() < 0.7
+        low = b.scalar(-math.inf, s.dtype)
+        zero = b.scalar(1.0 if self.mutant == "sum starts at one" else 0.0, s.dtype)
+        start = b.scalar(0.0, s.dtype) if self.mutant == "maximum starts at zero" else low
+        exponent = s
+        top = None
+        if has_max or self.mutant in ("foreign maximum", "maximum starts at zero"):
+            of = b.argument(s.dims, s.dtype) if self.mutant == "foreign maximum" else s
+            top = b.reduce(of, axis, "maximum", start)
+            if random.random() < 0.3:
+                top = b.binary("maximum", *random.sample([top, b.full(-math.inf, top)], 2))
+            exponent = b.binary("subtract", s, b.noise(b.keep_dims(top, axis, s)))
+        if self.mutant == "shifted exponent":
+            exponent = b.binary("subtract", exponent, b.argument(s.dims, s.dtype))
+        exponent = b.noise(exponent)
+        if self.mutant == "relu":
+            weights = b.binary("maximum", s, b.full(0.0, s))
+        elif random.random() < 0.2:
+            factor = b.full(math.log2(math.e), exponent)
+            weights = b.binary("power", b.full(2.0, exponent), b.binary("multiply", exponent, factor))
+        else:
+            weights = b.unary("exponential", exponent)
+        weights = b.noise(weights)
+        total = self._total(weights, s, axis, zero)
+        if self.mutant == "sum escapes":
+            self.escaped.append(total)
+        is_late = random.random() < 0.25 and self.mutant is None
+        if not is_late:
+            weights = self._divide(weights, b.keep_dims(total, axis, weights))
+            if self.mutant == "divided twice":
+                weights = b.binary("divide", weights, b.keep_dims(total, axis, weights))
+            weights = self._guarded(weights, score, top, axis)
+        weights = self._mutate_weights(weights)
+        out = self._second_dot(weights, v)
+        if is_late:
+            rest = [x for x in total.names if x in out.names]
+            wide = b.spread(b.relayout(total, single(*rest)), out)
+            out = b.binary("divide", out, b.convert(wide, out.dtype) if out.dtype != wide.dtype else wide)
+        names = [name for name in out.names if name]
+        return b.relayout(b.convert(out, self.dtype) if out.dtype != self.dtype else out, b.random_dims(names))
+
+    def _total(self, weights: Value, s: Value, axis: int, zero: Value) -> Value:
+        b, random = self.b, self.random
+        of = weights
+        if self.mutant == "foreign denominator":
+            of = b.unary("exponential", b.argument(s.dims, s.dtype))
+        if self.mutant == "denominator axis":
+            axis = random.randrange(len(s.shape))
+            total = b.reduce(of, axis, "add", zero)
+            wanted = (*s.dims[: s.axis("n")], *s.dims[s.axis("n") + 1 :])
+            shape = tuple(map(b.size, wanted))
+            return (
+                Value(total.name, wanted, shape, total.dtype)
+                if total.shape == shape
+                else b.reduce(weights, s.axis("n"), "add", zero)
+            )
+        return b.reduce(of, axis, "multiply" if self.mutant == "product reduction" else "add", zero)
+
+    def _divide(self, weights: Value, total: Value) -> Value:
+        b = self.b
+        if self.random.random() < 0.2:
+            return b.binary("multiply", weights, b.binary("divide", b.full(1.0, total), total))
+        return b.binary("divide", weights, total)
+
+    def _guarded(self, weights: Value, score: Score, top: Value | None, axis: int) -> Value:
+        """The weights with 0 where a row has no key, in one of many ways."""
+        b, random = self.b, self.random
+        forms = ["none"] * 4
+        if score.keeps:
+            forms += ["infinite", "keeps"]
+            forms += ["nan", "top"] if top is not None else []
+        form = random.choice(forms)
+        if self.mutant in ("guard any", "guard inverted"):
+            form = "infinite"
+        zero, s = b.full(0.0, weights), score.value
+        if self.mutant == "guard of a foreign mask":
+            foreign = b.argument(s.dims, "i1", np.random.default_rng(random.getrandbits(32)).random(s.shape) < 0.5)
+            return b.select(foreign, weights, zero)
+        if form == "none":
+            return weights
+        if form == "nan":
+            return b.select(b.compare("NE", weights, weights), zero, weights)
+        if form == "top":
+            assert top is not None
+            empty = b.compare("EQ", top, b.full(-math.inf, top))
+            return b.select(b.keep_dims(empty, axis, weights), zero, weights)
+        if form == "keeps":
+            keep = b.random.choice(score.keeps)
+            if keep.dims != weights.dims:
+                return weights
+            if random.random() < 0.5:
+                return b.select(keep, weights, zero)
+            some = b.reduce(keep, axis, "or", b.scalar(False, "i1"))
+            return b.select(b.keep_dims(some, axis, weights), weights, zero)
+        infinite = b.compare("EQ", s, b.full(-math.inf, s))
+        kind, start = ("or", False) if self.mutant == "guard any" else ("and", True)
+        empty = b.keep_dims(b.reduce(infinite, axis, kind, b.scalar(start, "i1")), axis, weights)
+        if self.mutant == "guard inverted":
+            return b.select(empty, weights, zero)
+        if random.random() < 0.5:
+            return b.select(b.unary("not", empty), weights, zero)
+        return b.select(empty, zero, weights)
+
+    def _second_dot(self, weights: Value, v: Value) -> Value:
+        b, random, names = self.b, self.random, self.names
+        expand = random.random() < 0.5
+        v = b.noise(v)
+        if weights.dtype != v.dtype:
+            if random.random() < 0.5:
+                v = b.convert(v, weights.dtype)
+            else:
+                weights = b.convert(weights, v.dtype)
+        if self.mutant == "value from weights":
+            total = b.reduce(b.reshape(weights, (tuple(weights.names),)), 0, "add", b.scalar(0.0, weights.dtype))
+            v = b.binary("multiply", v, b.broadcast(total, (), v))
+        shared = [*names.batch, *names.heads, *(names.group if expand else [])]
+        batch = self._flattened(shared)
+        free = self._flattened([*([] if expand else names.group), *names.rows])
+        weights = self._shuffled(weights, [*batch, *free, ("n",)])
+        columns = [("d",)] if "d" in v.names else []
+        v = self._shuffled(self._expanded(v, expand), [*batch, ("n",), *columns])
+        pair = random.sample([weights, v], 2)
+        wide = "f32" if weights.dtype in ("f16", "bf16") and random.random() < 0.3 else weights.dtype
+        return b.dot(*pair, random.sample(batch, len(batch)), "n", wide)
+
+    # Near misses
+
+    def _mutate_logits(self, score: Score, logits: Value) -> None:
+        b, s = self.b, score.value
+        if self.mutant == "integer mask":
+            mask = b.argument(s.dims, "i32", np.random.default_rng(1).integers(0, 2, s.shape))
+            score.value = b.binary("add", s, b.convert(mask, s.dtype))
+        elif self.mutant == "reversed logits":
+            score.value = b.op("reverse", (s,), s.dims, s.dtype, f"dimensions = array<i64: {s.axis('n')}>")
+        elif self.mutant == "logits twice":
+            same = [(i, j) for i in range(len(s.shape)) for j in range(i) if s.shape[i] == s.shape[j] > 1]
+            if same:
+                i, j = self.random.choice(same)
+                order = list(range(len(s.shape)))
+                order[i], order[j] = j, i
+                moved = b.transpose(s, order)
+                score.value = b.binary("add", s, Value(moved.name, s.dims, s.shape, s.dtype))
+        elif self.mutant == "rolled logits" and b.sizes["n"] > 1:
+            axis, size = s.axis("n"), b.sizes["n"]
+            b.sizes.update({"n'": size - 1, "n''": 1})
+            parts = [b.slice(s, axis, 1, size, ("n'",)), b.slice(s, axis, 0, 1, ("n''",))]
+            score.value = b.op("concatenate", parts, s.dims, s.dtype, f"dimension = {axis} : i64")
+
+    def _mutate_weights(self, weights: Value) -> Value:
+        b, mutant = self.b, self.mutant
+        rng = np.random.default_rng(self.random.getrandbits(32))
+        if mutant == "weights escape":
+            self.escaped.append(weights)
+        elif mutant == "dropout":
+            return b.binary("multiply", weights, b.argument(weights.dims, weights.dtype, rng.random(weights.shape)))
+        elif mutant == "dropout select":
+            keep = b.argument(weights.dims, "i1", rng.random(weights.shape) < 0.5)
+            return b.select(keep, weights, b.full(0.0, weights))
+        elif mutant == "squared weights":
+            return b.binary("multiply", weights, weights)
+        elif mutant == "reversed weights":
+            props = f"dimensions = array<i64: {weights.axis('n')}>"
+            return b.op("reverse", (weights,), weights.dims, weights.dtype, props)
+        elif mutant == "transposed weights":
+            shape = weights.shape
+            same = [(i, j) for i in range(len(shape)) for j in range(i) if shape[i] == shape[j] > 1]
+            if same:
+                i, j = self.random.choice(same)
+                order = list(range(len(shape)))
+                order[i], order[j] = j, i
+                return Value(b.transpose(weights, order).name, weights.dims, shape, weights.dtype)
+        elif mutant == "sliced weights" and b.sizes["n"] > 1:
+            axis, size = weights.axis("n"), b.sizes["n"]
+            b.sizes.update({"n'": size - 1, "n''": 1})
+            part = b.slice(weights, axis, 0, size - 1, ("n'",))
+            zero = b.slice(b.full(0.0, weights), axis, 0, 1, ("n''",))
+            return b.op("concatenate", (part, zero), weights.dims, weights.dtype, f"dimension = {axis} : i64")
+        return weights
+
+
+@dataclass
+class Case:
+    """A module, its inputs, and how many attentions it holds; `mutants` if it holds near misses instead."""
+
+    text: str
+    inputs: list[np.ndarray]
+    groups: int
+    dtype: str
+    mutant: str | None
+
+
+def generate(seed: int, mutant: str | None = None, dtype: str | None = None) -> Case:
+    """One random module; `dtype` is random as well if it is not given."""
+    random = Random(seed)
+    # Equal sizes hide mistakes in a module from its types, so they are frequent.
+    pool = random.choice([[2], [2, 3], [1, 2, 3], [1, 2, 3, 4, 5]])
+    batch = [f"b{i}" for i in range(random.choice([0, 1, 1, 2, 3]))]
+    heads = ["h"] if random.random() < 0.7 else []
+    group = ["g"] if random.random() < 0.5 else []
+    rows = ["m"] if random.random() < 0.85 else []
+    sizes = {name: random.choice(pool) for name in (*batch, "h", "g", "m", "n", "k", "d")}
+    if random.random() < 0.5:
+        sizes["n"] = random.randint(1, 9)
+    chosen = random.choice(["f32", "f32", "f32", "f16", "bf16", "f64"])
+    dtype = dtype or chosen
+    b = Builder(random, sizes)
+    names = Names(batch, heads, group, rows)
+    query_names = [*batch, *heads, *group, *rows, "k"]
+    key_names, value_names = [*batch, *heads, "n", "k"], [*batch, *heads, "n", "d"]
+    k = b.argument(b.random_dims(key_names), dtype)
+    v = b.argument(b.random_dims(value_names), dtype)
+    results: list[Value] = []
+    groups = 1 if mutant else random.choice([1, 1, 1, 2, 3])
+    for _ in range(groups):
+        q = b.argument(b.random_dims(query_names), dtype)
+        graph = AttentionGraph(b, names, dtype, mutant)
+        if mutant is None and random.random() < 0.2:
+            results.append(_in_a_loop(graph, q, k, v))
+        else:
+            results += [graph.build(q, k, v), *graph.escaped]
+    return Case(b.module(results), [data for _, data in b.arguments], groups, dtype, mutant)
+
+
+def _in_a_loop(graph: AttentionGraph, q: Value, k: Value, v: Value) -> Value:
+    """Twice the attention, as the sum that a loop carries."""
+    b = graph.b
+    names = [*q.names[:0], *(name for name in q.names if name != "k"), "d"]
+    carried = b.broadcast(b.scalar(0.0, graph.dtype), (), single(*names))
+    with b.loop(2, carried) as values:
+        out = b.relayout(graph.build(q, k, v), single(*names))
+        values[0] = b.binary("add", values[0], out)
+    return values[0]

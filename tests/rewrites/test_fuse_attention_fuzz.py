@@ -1,0 +1,34 @@
+"""
+Runs the first cases of the fuzzer of `fuse-attention` (tests/rewrites/fuzz_attention.py runs any number): random graphs
+are fused completely, near misses are left alone or stay right, and so are graphs with any edge changed.
+"""
+
+from __future__ import annotations
+
+import pytest
+from attention_graphs.check import check, check_mutated
+from attention_graphs.generate import MUTANTS, generate
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_attention_is_found_and_right(seed: int) -> None:
+    check(generate(seed))
+
+
+# These compute something that no attention does; the others may be attention of another kind, by chance or by nature.
+NEVER_FUSED = {
+    *("foreign maximum", "logits escape", "weights escape", "sum escapes", "relu", "dropout", "dropout select"),
+    *("value from weights", "squared weights", "divided twice", "guard any", "guard inverted", "sum starts at one"),
+    *("guard of a foreign mask", "reversed weights", "reversed logits", "maximum starts at zero"),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_near_misses_stay_right(mutant: str) -> None:
+    fused = check(generate(MUTANTS.index(mutant), mutant))
+    assert not (fused and mutant in NEVER_FUSED)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_changed_edge_stays_right(seed: int) -> None:
+    check_mutated(generate(seed, dtype="f64"), seed)
