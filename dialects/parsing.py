@@ -22,6 +22,7 @@ from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyExcepti
 from xdsl.utils.hints import isa
 
 from flashlower.dialects import dense_literals
+from flashlower.dialects.chlo import CHLO
 from flashlower.dialects.numpy_values import bytes_to_numpy, numpy_dtype
 from flashlower.dialects.stablehlo import StableHLO
 from flashlower.dialects.stablehlo.base import GENERIC_FORM
@@ -47,7 +48,7 @@ def make_context() -> Context:
     context.load_dialect(
         Dialect("builtin", list(Builtin.operations), list(Builtin.attributes), [OpAsmDialectInterface()])
     )
-    factories = {**get_all_dialects(), **UNIVERSE.all_dialects, "stablehlo": lambda: StableHLO}
+    factories = {**get_all_dialects(), **UNIVERSE.all_dialects, "chlo": lambda: CHLO, "stablehlo": lambda: StableHLO}
     for name, factory in factories.items():
         if name != "builtin":
             context.register_dialect(name, factory)

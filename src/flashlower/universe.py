@@ -23,7 +23,8 @@ dense_literals.install()
 def has_foreign_stablehlo(plugins: Iterable[EntryPoint]) -> bool:
     """Whether the package xdsl-jax is among the plugins.
 
-    It registers a `stablehlo` dialect too, and two of one name stop every `xdsl-opt`: ours steps aside.
+    It registers a `stablehlo` dialect too, and two of one name stop every `xdsl-opt`: ours steps aside, and `chlo`,
+    which is built on it.
     """
     return any(plugin.dist is not None and plugin.dist.name == "xdsl-jax" for plugin in plugins)
 
@@ -32,6 +33,12 @@ def get_attention() -> Dialect:
     from flashlower.dialects.attention import Attention  # noqa: PLC0415
 
     return Attention
+
+
+def get_chlo() -> Dialect:
+    from flashlower.dialects.chlo import CHLO  # noqa: PLC0415
+
+    return CHLO
 
 
 def get_stablehlo() -> Dialect:
@@ -121,4 +128,4 @@ UNIVERSE = Universe(
 )
 
 if not has_foreign_stablehlo(entry_points(group="xdsl.universe")):
-    UNIVERSE.all_dialects["stablehlo"] = get_stablehlo
+    UNIVERSE.all_dialects.update(chlo=get_chlo, stablehlo=get_stablehlo)
