@@ -135,7 +135,7 @@ def test_a_module_without_attention() -> None:
 @pytest.mark.parametrize(
     ("args", "error", "message"),
     [
-        ([(2, 8, 1, 16), (2, 2, 128, 16)], TypeError, "arg2"),
+        ([(2, 8, 1, 16), (2, 2, 128, 16)], TypeError, "missing 1 required positional argument: 'v'"),
         ([(2, 8, 1, 8), (2, 2, 128, 16), (2, 2, 128, 16)], ValueError, r"shape \(2, 8, 1, 8\).*\(2, 8, 1, 16\)"),
         ([(2, 8, 16), (2, 2, 128, 16), (2, 2, 128, 16)], ValueError, r"shape \(2, 8, 16\)"),
     ],

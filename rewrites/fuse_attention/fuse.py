@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import Float64Type, ModuleOp, f32, f64
-from xdsl.ir import Operation
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 from xdsl.traits import is_side_effect_free
@@ -87,6 +88,9 @@ def _build(group: Group, result: Read) -> SdpaOp:
         )
         if read is not None
     }
+    for name, read in (("q", query), ("k", key), ("v", value), ("kv_lens", lens), ("sinks", sink)):
+        if read is not None:
+            _name(read.value, name)
     return SdpaOp(
         query.value,
         key.value,
@@ -98,6 +102,12 @@ def _build(group: Group, result: Read) -> SdpaOp:
         sinks=None if sink is None else sink.value,
         score=Emitter(dims, type, scale).region(score),
     )
+
+
+def _name(value: SSAValue, name: str) -> None:
+    """Names a value by its role where it has no name but a number: kernels take their names from the IR."""
+    if value.name_hint is None or re.fullmatch(r"arg\d*", value.name_hint):
+        value.name_hint = name
 
 
 def _erase_dead(op: Operation) -> None:
