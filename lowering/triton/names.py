@@ -129,5 +129,7 @@ def literal(value: bool | int | float, element: Attribute) -> str:
     if isinstance(element, Float16Type):
         value = float(str(np.float16(value)))
     elif not isinstance(element, Float64Type):
-        value = float(str(np.float32(value)))
+        short = float(str(np.float32(value)))
+        # The few digits of the largest f32 are above it, and Triton would take them for an f64.
+        value = short if abs(short) <= float(np.finfo(np.float32).max) else float(np.float32(value))
     return repr(value).replace("e+", "e")

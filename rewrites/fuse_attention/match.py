@@ -231,10 +231,24 @@ class Matcher:
         if in_f64 and not isinstance(q_type, Float64Type):
             raise NotAttention("the result is in f64 but the logits are not")
         value = absorb(self.value, whole, self.tracer, self.folder, scale=False, converts=True)
+        if hlo.bit_width(value.read.value) < self._result_width(root):
+            # Weights are rounded to the type of V, which must not show in a wider result.
+            value = absorb(self.value, whole, self.tracer, self.folder, scale=False, converts=False)
         for name, operand in (("query", q), ("key", key_operand), ("value", value)):
             if not hlo.is_float(operand.read.value):
                 raise NotAttention(f"the {name} has element type {hlo.element_type(operand.read.value)}")
         return q, key_operand, value
+
+    def _result_width(self, root: Read) -> int:
+        """The bits of the result: those of the root, or of what alone is rounded from it."""
+        result = root
+        while (user := single_user(result.value)) is not None:
+            if user.name == "stablehlo.convert" and hlo.changes_type(user) and hlo.is_rounding_convert(user):
+                return hlo.bit_width(user.results[0])
+            if (step := forward_step(user, result.indices)) is None:
+                break
+            result = Read(user.results[0], step)
+        return hlo.bit_width(root.value)
 
     # Escapes
 

@@ -28,6 +28,7 @@ from flashlower.dialects.launch import Launch
 from flashlower.dialects.tl import TL
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.kernel_printer import MAX_LINE
+from flashlower.lowering.triton.names import literal
 from flashlower.lowering.triton.printer import print_module
 from flashlower.lowering.triton.runtime import call
 
@@ -308,3 +309,11 @@ def test_parentheses_are_pythons():
         "tl.store(p, tl.where((x < 1) == (x < 2), x % (x * 3), -1))",
         "tl.store(p, x + -1)",
     ]
+
+
+@pytest.mark.parametrize("value", [np.finfo(np.float32).max, np.finfo(np.float32).min, np.float32(0.1)])
+def test_f32_literals_stay_within_f32(value: np.float32) -> None:
+    """`3.4028235e38`, the shortest text of the largest f32, is above it, and Triton would take it for an f64."""
+    text = literal(float(value), f32)
+    assert abs(float(text)) <= float(np.finfo(np.float32).max)
+    assert np.float32(float(text)) == value
