@@ -182,11 +182,13 @@ def test_other_targets_and_types_are_refused() -> None:
         fl.compile(3)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["x\\0Aimport os", 'x"; import os; "', "x'y", "class", "a b", "__import__('os')"])
+@pytest.mark.parametrize(
+    "name", ["x\\0Aimport os", "x\\22; import os; \\22", "x'y", "class", "a b", "__import__('os')"]
+)
 def test_names_never_become_code(name: str) -> None:
     text = (CORPUS / "torch" / "sdpa.mlir").read_text().replace('sym_name = "main"', f'sym_name = "{name}"')
-    assert name.replace("\\0A", "\n") not in ("main",)
-    with pytest.raises(DiagnosticException, match="name"):
+    assert 'sym_name = "main"' not in text
+    with pytest.raises(DiagnosticException, match="cannot name a Python function"):
         fl.compile(text)
 
 
@@ -281,7 +283,10 @@ def test_score_functions(score: Any, change: Any, qkv: tuple[Any, Any, Any]) -> 
     want, want_lse = reference(*qkv, change)
     for splits in (1, 3):
         out, lse = fl.attention(*qkv, score=score, splits=splits, return_lse=True)
-        assert relative_error(out, want) < 1e-5 or not want.any()
+        if want.any():
+            assert relative_error(out, want) < 1e-5
+        else:
+            assert not out.any()
         assert np.array_equal(np.isinf(lse), np.isinf(want_lse))
 
 

@@ -12,7 +12,7 @@ size 32 that h has size 8. That makes a layout invertible, every access strided,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -235,13 +235,3 @@ class DimSizes:
     def by_name(self) -> dict[str, int]:
         """Size of every iteration dimension by its name."""
         return {name: self.sizes.get(i, 1) for i, name in enumerate(self.names)}
-
-
-def layout_shape(layout: AffineMap, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """The shape of the tensor that a layout covers, where the iteration space has the given sizes."""
-    names = dim_names(layout.num_dims - len(INNER_DIMS))
-    shape: list[int] = []
-    for terms in layout_terms(layout):
-        outer = sizes[names[terms[0].dim]] if terms else 1
-        shape.append(outer if outer == DYNAMIC_INDEX else outer * (terms[0].stride if terms else 1))
-    return tuple(shape)

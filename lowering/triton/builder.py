@@ -405,10 +405,6 @@ class KernelBuilder:
         """tl.program_id(axis), i32."""
         return self._make(lambda: tl.ProgramIdOp(axis), name, None)
 
-    def num_programs(self, axis: int, *, name: str | None = None) -> SSAValue:
-        """tl.num_programs(axis), i32."""
-        return self._make(lambda: tl.NumProgramsOp(axis), name, None)
-
     def arange(
         self,
         start: SSAValue | int,

@@ -79,10 +79,6 @@ class Index:
         """Whether the index varies with `var`."""
         return any(d.var is var and d.size != 1 for d, _ in self.terms)
 
-    def is_exactly(self, var: Var) -> bool:
-        """Whether the index is `var` itself."""
-        return self.key == Index.of(var).key
-
 
 Indices = tuple[Index, ...]
 
