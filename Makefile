@@ -10,7 +10,7 @@ lint:
 	$(PYTHON) -m ruff format --check .
 
 types:
-	$(PYTHON) -m pyright
+	$(PYTHON) -m pyright --pythonpath $(PYTHON)
 
 filecheck:
 	$(PYTHON) -c 'from lit.main import main; main()' tests/filecheck
