@@ -1,0 +1,96 @@
+"""Measures attention of flashlower and of what else is installed, and checks each result: `--help` says how."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+
+from benchmarks.cases import SUITES, Case, Inputs, make_inputs
+from benchmarks.peers import Call, Peer, installed_peers
+from benchmarks.report import tables
+from benchmarks.timing import copy_bandwidth, graph_time
+
+TOLERANCE = 3e-3
+"""||a - b|| / ||b|| against float32 of the same bfloat16 inputs; the result itself is rounded to bfloat16."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.attention")
+    parser.add_argument("--suite", default="decode", help=f"of {', '.join(SUITES)}; several with commas")
+    parser.add_argument("--peers", default="", help="only peers whose name contains one of these, with commas")
+    parser.add_argument("--out", type=Path, help="where to write the measurements, as JSON")
+    args = parser.parse_args()
+    unknown = [name for name in args.suite.split(",") if name not in SUITES]
+    if unknown:
+        parser.error(f"no suite {', '.join(unknown)}; there are {', '.join(SUITES)}")
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    wanted = args.peers.lower().split(",")
+    peers = [p for p in installed_peers(device) if any(w in p.name.lower() for w in wanted)]
+    results: dict[str, Any] = {"machine": machine(device), "rows": []}
+    for suite in args.suite.split(","):
+        for case in SUITES[suite]:
+            for row in measure(case, peers, device):
+                results["rows"].append({"suite": suite, **row})
+                print(json.dumps(row), file=sys.stderr, flush=True)
+            if args.out:
+                args.out.write_text(json.dumps(results, indent=1))
+    print(tables(results))
+    if any("error" in row or row["relative_error"] > TOLERANCE for row in results["rows"]):
+        sys.exit("some results are wrong or missing: see the rows above")
+
+
+def machine(device: str) -> dict[str, Any]:
+    """The machine and the versions that measurements hold for."""
+    found: dict[str, Any] = {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "triton": triton.__version__,
+    }
+    if device == "cpu":
+        return {"name": "CPU, Triton's interpreter: no times", **found}
+    return {"name": torch.cuda.get_device_name(), "copy_bytes_per_second": copy_bandwidth(), **found}
+
+
+def measure(case: Case, peers: list[Peer], device: str) -> list[dict[str, Any]]:
+    """A row for every peer that can compute the case."""
+    # Triton's interpreter has no dot products of bfloat16.
+    inputs = make_inputs(case, device, torch.bfloat16 if device == "cuda" else torch.float32)
+    rows: list[dict[str, Any]] = []
+    for peer in peers:
+        if not peer.supports(case):
+            continue
+        row: dict[str, Any] = {"case": str(case), "peer": peer.name, "paged": peer.paged}
+        try:
+            calls = [peer.prepare(each) for each in inputs]
+            row["relative_error"] = error(calls[0], inputs[0], peer.paged)
+            if device == "cuda":
+                seconds = graph_time(calls)
+                row.update(seconds=seconds, kv_bytes=case.kv_bytes(), flops=case.flops())
+        except Exception as e:
+            # One that fails must not cost the measurements of the others.
+            row["error"] = f"{type(e).__name__}: {str(e)[:300]}"
+        rows.append(row)
+    return rows
+
+
+def error(call: Call, inputs: Inputs, paged: bool) -> float:
+    """The relative error of up to three sequences; infinite where something is not finite."""
+    out = call()
+    sequences = sorted({0, inputs.case.batch // 2, inputs.case.batch - 1})
+    expected = torch.stack([inputs.reference(i, paged=paged) for i in sequences])
+    found = out[sequences].float()
+    if not torch.isfinite(found).all():
+        return float("inf")
+    return float(torch.linalg.vector_norm(found - expected) / torch.linalg.vector_norm(expected))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""
+What is measured: flashlower, and whatever else of the known implementations is installed.
+
+A peer is a function from a case's inputs to a call that returns [B, M, Hq, D], and says which cases it can compute.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+import flashlower as fl
+from benchmarks.cases import PAGE_SIZE, Case, Inputs
+
+Call = Callable[[], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One implementation."""
+
+    name: str
+    prepare: Callable[[Inputs], Call]
+    paged: bool = False
+    supports: Callable[[Case], bool] = lambda case: True
+
+
+def _score(case: Case) -> Any:
+    if case.window is not None:
+        return fl.window(case.window - 1, 0)
+    return fl.causal() if case.causal else None
+
+
+def _flashlower(inputs: Inputs) -> Call:
+    case = inputs.case
+    k, v = inputs.contiguous(inputs.k), inputs.contiguous(inputs.v)
+    kv_lens = inputs.kv_lens if case.ragged else None
+    out = torch.empty_like(inputs.q)
+    score = _score(case)
+    return lambda: fl.attention(inputs.q, k, v, layout="bshd", score=score, kv_lens=kv_lens, out=out)
+
+
+def _flashlower_paged(inputs: Inputs) -> Call:
+    score = _score(inputs.case)
+    out = torch.empty_like(inputs.q)
+    return lambda: fl.attention(
+        inputs.q,
+        inputs.k,
+        inputs.v,
+        layout="bshd",
+        score=score,
+        kv_lens=inputs.kv_lens,
+        block_table=inputs.block_table,
+        out=out,
+    )
+
+
+def _sdpa(backend: str) -> Callable[[Inputs], Call]:
+    def prepare(inputs: Inputs) -> Call:
+        attention: Any = import_module("torch.nn.attention")
+        q, k, v = (t.transpose(1, 2) for t in (inputs.q, inputs.contiguous(inputs.k), inputs.contiguous(inputs.v)))
+
+        def call() -> torch.Tensor:
+            with attention.sdpa_kernel(getattr(attention.SDPBackend, backend)):
+                out = F.scaled_dot_product_attention(q, k, v, is_causal=inputs.case.causal, enable_gqa=True)
+            return out.transpose(1, 2)
+
+        return call
+
+    return prepare
+
+
+def _is_square(case: Case) -> bool:
+    # torch's causal mask begins at the first key, whatever the lengths.
+    return not case.ragged and case.window is None and (not case.causal or case.queries == case.keys)
+
+
+def _flex(inputs: Inputs) -> Call:
+    flex: Any = import_module("torch.nn.attention.flex_attention")
+    case = inputs.case
+    offset, window = case.keys - case.queries, case.window or case.keys
+    q, k, v = (t.transpose(1, 2) for t in (inputs.q, inputs.contiguous(inputs.k), inputs.contiguous(inputs.v)))
+    mask = None
+    if case.is_masked:
+
+        def keep(b: Any, h: Any, m: Any, n: Any) -> Any:
+            return (n <= m + offset) & (n > m + offset - window)
+
+        mask = flex.create_block_mask(keep, None, None, case.queries, case.keys, device=q.device)
+    compiled = _compiled_flex(flex.flex_attention)
+    return lambda: compiled(q, k, v, block_mask=mask, enable_gqa=True).transpose(1, 2)
+
+
+_flex_cache: dict[Any, Any] = {}
+
+
+def _compiled_flex(function: Any) -> Any:
+    if function not in _flex_cache:
+        _flex_cache[function] = torch.compile(function, dynamic=False)
+    return _flex_cache[function]
+
+
+def _flash_attention_3(inputs: Inputs) -> Call:
+    interface: Any = import_module("flash_attn_interface")
+    case = inputs.case
+    k, v = inputs.contiguous(inputs.k), inputs.contiguous(inputs.v)
+    window = (-1, -1) if case.window is None else (case.window - 1, 0)
+    return lambda: interface.flash_attn_with_kvcache(
+        inputs.q, k, v, cache_seqlens=inputs.kv_lens, causal=case.is_masked, window_size=window
+    )
+
+
+def _flash_attention_3_forward(inputs: Inputs) -> Call:
+    # The package fa3-fwd has the kernels of FlashAttention-3 without its Python interface.
+    import_module("fa3_fwd")
+    k, v = inputs.contiguous(inputs.k), inputs.contiguous(inputs.v)
+    out = torch.empty_like(inputs.q)
+    scale = 1 / math.sqrt(inputs.case.head_size)
+    return lambda: torch.ops.fa3_fwd.fwd(
+        inputs.q, k, v, out=out, seqused_k=inputs.kv_lens, softmax_scale=scale, is_causal=True, num_splits=0
+    )[0]
+
+
+def _flashinfer(backend: str) -> Callable[[Inputs], Call]:
+    def prepare(inputs: Inputs) -> Call:
+        flashinfer: Any = import_module("flashinfer")
+        case = inputs.case
+        workspace = torch.zeros(256 << 20, dtype=torch.uint8, device=inputs.q.device)
+        wrapper = flashinfer.BatchDecodeWithPagedKVCacheWrapper(
+            workspace, "NHD", use_tensor_cores=case.q_heads > case.kv_heads, backend=backend
+        )
+        pages = [-(-length // PAGE_SIZE) for length in case.lengths()]
+        starts = torch.tensor([0, *pages]).cumsum(0).to(torch.int32)
+        table = torch.cat([row[:count] for row, count in zip(inputs.block_table, pages)])
+        last = torch.tensor([(length - 1) % PAGE_SIZE + 1 for length in case.lengths()], dtype=torch.int32)
+        wrapper.plan(
+            starts,
+            table,
+            last,
+            case.q_heads,
+            case.kv_heads,
+            case.head_size,
+            PAGE_SIZE,
+            window_left=-1 if case.window is None else case.window - 1,
+            q_data_type=inputs.q.dtype,
+            kv_data_type=inputs.k.dtype,
+        )
+        q = inputs.q.squeeze(1)
+        return lambda: wrapper.run(q, (inputs.k, inputs.v)).unsqueeze(1)
+
+    return prepare
+
+
+def installed_peers(device: str) -> list[Peer]:
+    """flashlower, and what there is to compare it with on this machine."""
+    peers = [Peer("flashlower paged", _flashlower_paged, paged=True), Peer("flashlower", _flashlower)]
+    if device == "cpu":
+        return peers
+    peers += [
+        Peer("SDPA cuDNN", _sdpa("CUDNN_ATTENTION"), supports=_is_square),
+        Peer("SDPA flash", _sdpa("FLASH_ATTENTION"), supports=_is_square),
+        Peer("FlexAttention", _flex, supports=lambda case: not case.ragged),
+    ]
+    if find_spec("flash_attn_interface"):
+        peers.append(Peer("FA3", _flash_attention_3))
+    elif find_spec("fa3_fwd"):
+        peers.append(Peer("FA3", _flash_attention_3_forward, supports=lambda case: case.window is None))
+    if find_spec("flashinfer"):
+        peers += [
+            Peer(f"FlashInfer {backend}", _flashinfer(backend), paged=True, supports=lambda case: case.queries == 1)
+            for backend in ("fa2", "trtllm-gen")
+        ]
+    return peers
