@@ -14,6 +14,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
+from flashlower.dialects.attention import ScheduleAttr
 from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.lowering.triton import runtime
 from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
@@ -22,7 +23,7 @@ from flashlower.lowering.triton.printer import print_module
 from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
 from flashlower.rewrites.outline_attention import OutlineAttentionPass
-from flashlower.rewrites.schedule import DEFAULT_TARGET
+from flashlower.rewrites.schedule import DEFAULT_TARGET, ScheduleAttentionPass
 
 TARGETS = ("triton",)
 """What `flashlower.compile` can compile to."""
@@ -114,24 +115,30 @@ def compile(
     *,
     splits: int | Literal["auto"] = "auto",
     hardware: str = DEFAULT_TARGET,
+    schedule: Mapping[str, int] | None = None,
 ) -> Kernel:
     """
     Compiles the attention of a module: StableHLO in generic form, attention IR, or both, as text or as a `ModuleOp`.
 
     `splits` is the number of splits of flash decoding, or "auto" for the cost model's choice; `hardware` is the GPU
-    that schedules are chosen for (h100, h200, a100, mi300x). The given module stays as it is.
+    that schedules are chosen for (h100, h200, a100, mi300x); `schedule` replaces parts of that choice, by the names of
+    `#attention.schedule`: `{"block_n": 64, "warps": 4}`. The given module stays as it is.
 
-    Raises `ValueError` for an unknown target, and xDSL's `DiagnosticException` for modules that cannot be read or
-    lowered; the message says what and where.
+    Raises `ValueError` for an unknown target or part of a schedule, and xDSL's `DiagnosticException` for modules that
+    cannot be read or lowered; the message says what and where.
     """
     if target not in TARGETS:
         raise ValueError(f"target is {target!r}, expected one of: {', '.join(TARGETS)}")
+    if unknown := [name for name in schedule or {} if name not in ScheduleAttr.FIELDS]:
+        fields = ", ".join(ScheduleAttr.FIELDS)
+        raise ValueError(f"a schedule has no {', '.join(unknown)}, expected any of: {fields}")
     lowered = as_module(module)
     stages = run_passes(
         lowered,
         [
             FuseAttentionPass(),
             OutlineAttentionPass(),
+            ScheduleAttentionPass(target=hardware, **(schedule or {})),
             FlashDecodingPass(splits=splits, target=hardware),
             ConvertAttentionToTritonPass(target=hardware),
         ],

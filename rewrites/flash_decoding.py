@@ -130,6 +130,8 @@ class SplitKeys(RewritePattern):
             lse_type=None if op.lse is None else op.lse.type,
             attributes=op.attributes,
         )
+        if op.schedule is not None:
+            combine.schedule = choose_schedule(combine, self.target)
         rewriter.replace(op, [partial, combine])
 
     def _auto_splits(self, sizes: dict[str, int], tile: int) -> int:

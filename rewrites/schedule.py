@@ -14,7 +14,7 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import DYNAMIC_INDEX, FixedBitwidthType, ModuleOp, TensorType
 from xdsl.ir import Attribute
 from xdsl.passes import ModulePass
-from xdsl.utils.exceptions import DiagnosticException
+from xdsl.utils.exceptions import DiagnosticException, VerifyException
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr
 
@@ -185,15 +185,41 @@ def _element_bytes(type: Attribute) -> int:
 
 @dataclass(frozen=True)
 class ScheduleAttentionPass(ModulePass):
-    """Writes `choose_schedule` as the schedule of every attention operation that has none."""
+    """
+    Writes a schedule on every attention operation that has none: what the options say, and `choose_schedule` for the
+    rest. Before `flash-decoding`, the choice is that of the tile that splits are counted in.
+
+    Raises `DiagnosticException` for options that no kernel can have.
+    """
 
     name = "schedule-attention"
 
     target: str = DEFAULT_TARGET
     """The GPU to choose for: h100, h200, a100 or mi300x."""
 
+    block_m: int | None = None
+    """Rows of a tile (queries times head group): a power of two, at least 16."""
+
+    block_n: int | None = None
+    """Keys of a tile: a power of two, at least 16."""
+
+    warps: int | None = None
+    """Warps of a program."""
+
+    stages: int | None = None
+    """Stages of the software pipeline over tiles of keys."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = get_target(self.target)
         for attention in op.walk():
-            if isinstance(attention, AttentionOp | CombineOp) and attention.schedule is None:
+            if isinstance(attention, AttentionOp) and attention.schedule is None:
+                attention.schedule = self._overridden(choose_schedule(attention, target))
+            elif isinstance(attention, CombineOp) and attention.schedule is None:
                 attention.schedule = choose_schedule(attention, target)
+
+    def _overridden(self, chosen: ScheduleAttr) -> ScheduleAttr:
+        values = {name: getattr(self, name) for name in ScheduleAttr.FIELDS}
+        try:
+            return ScheduleAttr(*(getattr(chosen, n).data if v is None else v for n, v in values.items()))
+        except VerifyException as e:
+            raise DiagnosticException(f"{self.name}: {e}") from e

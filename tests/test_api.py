@@ -77,11 +77,24 @@ def test_compile_runs_text_and_modules(tmp_path: Path) -> None:
             "input",
             "fuse-attention",
             "outline-attention",
+            "schedule-attention",
             "flash-decoding",
             "convert-attention-to-triton",
         ]
         assert kernel.functions == ("main",)
     assert str(module) == before
+
+
+def test_compile_takes_parts_of_a_schedule() -> None:
+    text = (CORPUS / "jax" / "gqa_decode_repeat.mlir").read_text()
+    kernel = fl.compile(text, splits=2, schedule={"block_n": 16, "warps": 2})
+    assert "block_n = 16, warps = 2" in kernel.stages["flash-decoding"]
+    q, k, v = draw(2, 8, 1, 16), draw(2, 2, 128, 16), draw(2, 2, 128, 16)
+    assert relative_error(kernel(q, k, v), reference(q, k, v)[0]) < 1e-6
+    with pytest.raises(ValueError, match="a schedule has no tile, expected any of: block_m, block_n, warps, stages"):
+        fl.compile(text, schedule={"tile": 16})
+    with pytest.raises(DiagnosticException, match="warps is 3, expected 1, 2, 4, 8, 16 or 32"):
+        fl.compile(text, schedule={"warps": 3})
 
 
 def test_the_saved_file_stands_alone(tmp_path: Path) -> None:
