@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseIntOrFPElementsAttr
-from xdsl.ir import Attribute, SSAValue
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, DenseIntOrFPElementsAttr
+from xdsl.ir import Attribute
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 from xdsl.traits import ConstantLike
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp, YieldOp
+from flashlower.dialects.attention.layout import PAGE_INDICES, Term, layout_terms, make_layout
 from flashlower.dialects.numpy_values import dense_to_numpy
 
 
 def _rebuild(
     op: SdpaOp | PartialOp | CombineOp,
     rewriter: PatternRewriter,
-    operands: Sequence[SSAValue | None],
-    dropped: str | None,
-    result_types: Sequence[Attribute | None],
+    *,
+    result_types: Sequence[Attribute | None] | None = None,
+    without: str = "",
+    layouts: Mapping[str, AffineMapAttr] | None = None,
 ) -> None:
-    """Replaces an operation by one of its kind with other operands, without one property or without its last result."""
+    """
+    Replaces an operation by one of its kind with other layouts, or without the operand or result `without` and its
+    layout, or without its last result.
+    """
+    if result_types is None:
+        optional = op.lse if not isinstance(op, PartialOp) else op.sum
+        fixed = [op.output, op.lse] if isinstance(op, PartialOp) else [op.output]
+        result_types = [*(result.type for result in fixed), None if optional is None else optional.type]
+    kept = {
+        name: value for name, value in op.properties.items() if name not in (f"{without}_layout", "operandSegmentSizes")
+    }
     new_op = type(op).build(
-        operands=operands,
+        operands=[None if name == without else getattr(op, name) for name, _ in op.get_irdl_definition().operands],
         result_types=result_types,
-        properties={
-            name: value for name, value in op.properties.items() if name not in (dropped, "operandSegmentSizes")
-        },
+        properties={**kept, **(layouts or {})},
         attributes=op.attributes,
         regions=[op.detach_region(region) for region in op.regions],
     )
@@ -44,11 +54,7 @@ class DropUnusedLse(RewritePattern):
     def match_and_rewrite(self, op: SdpaOp | CombineOp, rewriter: PatternRewriter, /) -> None:
         if op.lse is None or op.lse.first_use is not None:
             return
-        if isinstance(op, SdpaOp):
-            operands = [op.query, op.key, op.value, op.kv_lens, op.sinks]
-        else:
-            operands = [op.partial, op.partial_lse, op.partial_sum, op.sinks]
-        _rebuild(op, rewriter, operands, "lse_layout", [op.output.type, None])
+        _rebuild(op, rewriter, without="lse", result_types=[op.output.type, None])
 
 
 class DropUnusedSum(RewritePattern):
@@ -58,8 +64,7 @@ class DropUnusedSum(RewritePattern):
     def match_and_rewrite(self, op: PartialOp, rewriter: PatternRewriter, /) -> None:
         if op.sum is None or op.sum.first_use is not None:
             return
-        operands = [op.query, op.key, op.value, op.kv_lens, op.sinks]
-        _rebuild(op, rewriter, operands, None, [op.output.type, op.lse.type, None])
+        _rebuild(op, rewriter, result_types=[op.output.type, op.lse.type, None])
 
 
 class DropIdentityScore(RewritePattern):
@@ -90,10 +95,33 @@ class DropFullLengths(RewritePattern):
         literal = ConstantLike.get_constant_value(op.kv_lens)
         if not isa(literal, DenseIntOrFPElementsAttr) or np.any(dense_to_numpy(literal) < keys):
             return
-        operands = [op.query, op.key, op.value, None, op.sinks]
-        optional = [op.lse] if isinstance(op, SdpaOp) else [op.lse, op.sum]
-        result_types = [op.output.type, *(None if result is None else result.type for result in optional)]
-        _rebuild(op, rewriter, operands, "kv_lens_layout", result_types)
+        _rebuild(op, rewriter, without="kv_lens")
+
+
+class DropIdentityRows(RewritePattern):
+    """Constant rows 0, 1, ... of as many sequences as the block table has rows are the sequences themselves."""
+
+    @op_type_rewrite_pattern
+    def match_and_rewrite(self, op: SdpaOp | PartialOp, rewriter: PatternRewriter, /) -> None:
+        if op.rows is None or op.rows_layout is None or op.block_table_layout is None:
+            return
+        literal = ConstantLike.get_constant_value(op.rows)
+        if not isa(literal, DenseIntOrFPElementsAttr):
+            return
+        rows = dense_to_numpy(literal)
+        if rows.ndim != 1 or not np.array_equal(rows, np.arange(rows.size)):
+            return
+        table = layout_terms(op.block_table_layout.data)
+        (sequences,) = layout_terms(op.rows_layout.data)
+        if len(sequences) != 1 or op.index_sizes()["row"] != rows.size:
+            return
+        (sequence,) = sequences
+        num_dims = op.query_layout.data.num_dims
+        row = num_dims + PAGE_INDICES.index("row")
+        if any(term.dim == sequence.dim for terms in table for term in terms):
+            return
+        indices = [[Term(sequence.dim, t.stride) if t.dim == row else t for t in terms] for terms in table]
+        _rebuild(op, rewriter, without="rows", layouts={"block_table_layout": make_layout(num_dims, indices)})
 
 
 class ConvertSingleSplit(RewritePattern):
@@ -116,6 +144,8 @@ class ConvertSingleSplit(RewritePattern):
             layouts,
             partial.scale.value.data,
             op.output.type,
+            block_table=partial.block_table,
+            rows=partial.rows,
             kv_lens=partial.kv_lens,
             sinks=op.sinks,
             score=partial.detach_region(partial.score),

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DYNAMIC_INDEX, ModuleOp, i64
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, ModuleOp, i64
 from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
@@ -37,7 +37,8 @@ from flashlower.rewrites.decompose.score import ScoreTensors
 
 def _static_sizes(op: AttentionOp | CombineOp) -> dict[str, int]:
     sizes = op.dim_sizes()
-    dynamic = [name for name, size in sizes.items() if size == DYNAMIC_INDEX]
+    every = sizes if isinstance(op, CombineOp) else op.index_sizes()
+    dynamic = [name for name, size in every.items() if size == DYNAMIC_INDEX]
     if dynamic:
         raise DiagnosticException(
             f"decompose-attention: {op.name} has dynamic sizes ({', '.join(dynamic)}); only static ones have a form in "
@@ -113,14 +114,35 @@ class _Attention:
         self.op = op
         self.keys = keys
         """The number of keys, over all splits."""
-        self.values = builder.convert(builder.read(op.value, op.value_layout, "v"), op.accumulator_type)
+        self.pages = self._pages()
+        self.values = builder.convert(self._read(op.value, op.value_layout, "v"), op.accumulator_type)
         self.scores = self._scores()
         self.lengths = self._lengths()
+
+    def _pages(self) -> Named | None:
+        """The pages of every sequence."""
+        builder, op = self.builder, self.op
+        if op.block_table is None or op.block_table_layout is None:
+            return None
+        pages = builder.read(op.block_table, op.block_table_layout, "pages")
+        if op.rows is not None and op.rows_layout is not None:
+            pages = builder.take(pages, "row", builder.read(op.rows, op.rows_layout, "rows"), "pages")
+        return pages
+
+    def _read(self, value: SSAValue, layout: AffineMapAttr, hint: str) -> Named:
+        """K or V, gathered from its pages where it has those."""
+        x = self.builder.read(value, layout, hint)
+        if self.pages is None or "n" in x.axes:
+            return x
+        if "page" in x.axes:
+            # What the table has beyond a length is clamped to some page, whose keys are masked like all others there.
+            x = self.builder.take(x, "page", self.pages, hint)
+        return self.builder.join_pages(x)
 
     def _scores(self) -> Named:
         builder, op = self.builder, self.op
         q = builder.read(op.query, op.query_layout, "q")
-        k = builder.read(op.key, op.key_layout, "k")
+        k = self._read(op.key, op.key_layout, "k")
         scores = builder.dot(q, k, "k", op.accumulator_type, "scores")
         if op.scale.value.data != 1.0:
             scale = builder.constant(op.scale.value.data, op.accumulator_type)
@@ -192,7 +214,7 @@ class DecomposeSdpa(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: SdpaOp, rewriter: PatternRewriter, /) -> None:
         sizes = _static_sizes(op)
-        builder = TensorBuilder(rewriter, sizes)
+        builder = TensorBuilder(rewriter, op.index_sizes())
         out, softmax = _Attention(builder, op, sizes["n"]).run(_sinks(builder, op, op.accumulator_type))
         rewriter.replace(op, [], _results(builder, op, out, softmax))
 
@@ -209,7 +231,8 @@ class DecomposePartial(RewritePattern):
         sizes = _with_split(sizes, splits)
         if even:
             sizes["n"] = chunk
-        builder = TensorBuilder(rewriter, sizes, keys_are_split=even)
+        page_sizes = {name: size for name, size in op.index_sizes().items() if name not in sizes}
+        builder = TensorBuilder(rewriter, sizes | page_sizes, keys_are_split=even)
         attention = _Attention(builder, op, keys)
         if not even:
             attention.separate_splits(splits, tile)

@@ -110,6 +110,8 @@ class SplitKeys(RewritePattern):
             splits,
             tile,
             sizes,
+            block_table=op.block_table,
+            rows=op.rows,
             kv_lens=op.kv_lens,
             with_sum=may_make_large_logits(op),
             score=op.detach_region(op.score),
