@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from typing import cast
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX, f32, i64
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, f32, i64
 from xdsl.ir import SSAValue
 from xdsl.utils.hints import isa
 
@@ -25,6 +25,7 @@ from flashlower.lowering.triton.builder import Carried, KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes, can_pack_group, outer_dims, row_dims
 from flashlower.lowering.triton.host import Host, TensorOf
 from flashlower.lowering.triton.key_range import key_range
+from flashlower.lowering.triton.key_tiles import KeyTiles
 from flashlower.lowering.triton.memory import (
     dot_precision,
     head_parts,
@@ -32,7 +33,6 @@ from flashlower.lowering.triton.memory import (
     row_pointers,
     row_tile_pointers,
     tile_mask,
-    whole,
 )
 from flashlower.lowering.triton.parameters import Access, Parameters
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
@@ -113,6 +113,8 @@ class AttentionKernel:
         lines += [
             f"{name}{layout_to_str(layout.data)}: {element_type(value.type)}" for name, value, layout in op.layouts()
         ]
+        if op.block_table_layout is not None:
+            lines.append(_about_pages(op, op.block_table_layout))
         if isinstance(op, PartialOp):
             inner = ", ".join((*outer_dims(host.sizes, pack_group=False), "split", "m"))
             lines += [f"out[{inner}, d]: f32", f"lse[{inner}]: f32"]
@@ -132,20 +134,28 @@ class AttentionKernel:
         """Builds the rest and gives the kernel."""
         b, keys, schedule = self._b, self._keys, self._schedule
         q = self._load_query()
-        k_ptrs, v_ptrs = self._key_and_value_pointers()
+        tiles = KeyTiles(
+            b,
+            self._op,
+            self._accesses,
+            self._programs,
+            self._sizes,
+            self._block_n,
+            {"k": self._k_parts, "v": self._d_parts},
+        )
         score = self._start_score()
-        inits = self._start_softmax()
+        inits = {**tiles.start(keys.lo, keys.hi), **self._start_softmax()}
         with b.range(
             keys.lo, keys.hi, self._block_n, inits=inits, num_stages=schedule.stages.data, name="start_n"
         ) as loop:
-            start = b.cast(loop.index, i64, name="start")
             offs_n = b.add(loop.index, b.arange(0, self._block_n), name="offs_n")
             mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.masked else None
+            tile = tiles.enter(loop.index, offs_n, loop.args)
 
             scores: SSAValue | None = None
-            for part, q_part, pointers in zip(self._k_parts, q, k_ptrs):
+            for part, q_part, pointers in zip(self._k_parts, q, tile.pointers("k")):
                 mask = tile_mask(b, part.mask, mask_n)
-                k = load_floats(b, self._at_key("k", pointers, start), mask, f"k{part.suffix}")
+                k = load_floats(b, pointers, mask, f"k{part.suffix}")
                 comment = "S = Q K^T" if scores is None else None
                 scores = b.dot(q_part, k, scores, input_precision=dot_precision(k), name="scores", comment=comment)
             assert scores is not None
@@ -160,11 +170,11 @@ class AttentionKernel:
                 b.sub(scores, b.rows(m_safe)), name="p", comment="P = exp(S - max), and what the sums shrink by"
             )
             alpha = self._exp(b.sub(m_i, m_safe), name="alpha")
-            new = {"m_i": m_new, "l_i": b.add(b.mul(l_i, alpha), b.sum(p, 1))}
-            for part, pointers in zip(self._d_parts, v_ptrs):
+            new = {**tile.carried, "m_i": m_new, "l_i": b.add(b.mul(l_i, alpha), b.sum(p, 1))}
+            for part, pointers in zip(self._d_parts, tile.pointers("v")):
                 name = f"acc{part.suffix}"
                 mask = tile_mask(b, mask_n, part.mask)
-                v = load_floats(b, self._at_key("v", pointers, start), mask, f"v{part.suffix}")
+                v = load_floats(b, pointers, mask, f"v{part.suffix}")
                 acc = b.mul(loop.args[name], b.rows(alpha))
                 weights = b.cast(p, element_type(v.type))
                 comment = "O = alpha O + P V" if part is self._d_parts[0] else None
@@ -181,26 +191,6 @@ class AttentionKernel:
             load_floats(b, tile, tile_mask(b, programs.row_mask, part.mask), f"q{part.suffix}")
             for part, tile in zip(self._k_parts, pointers)
         ]
-
-    def _key_and_value_pointers(self) -> tuple[list[SSAValue], list[SSAValue]]:
-        """Pointers to the first tile of K (transposed) and V, one block for every part of the head size."""
-        b, k, v, outer = self._b, self._accesses["k"], self._accesses["v"], self._programs.indices
-        tile_n = b.cast(b.arange(0, self._block_n), i64, name="tile_n")
-        base = k.base(b, outer)
-        k_ptrs: list[SSAValue] = []
-        for part in self._k_parts:
-            tile = k.move(b, base, {"k": b.rows(part.offsets), "n": b.columns(tile_n)})
-            k_ptrs.append(whole(b, tile, (part.block, self._block_n), f"k_ptrs{part.suffix}"))
-        base = v.base(b, outer)
-        v_ptrs: list[SSAValue] = []
-        for part in self._d_parts:
-            tile = v.move(b, base, {"n": b.rows(tile_n), "d": b.columns(part.offsets)})
-            v_ptrs.append(whole(b, tile, (self._block_n, part.block), f"v_ptrs{part.suffix}"))
-        return k_ptrs, v_ptrs
-
-    def _at_key(self, operand: str, pointers: SSAValue, start: SSAValue) -> SSAValue:
-        """The pointers moved to the key `start`."""
-        return self._accesses[operand].move(self._b, pointers, {"n": start})
 
     # The score region.
 
@@ -341,3 +331,12 @@ class AttentionKernel:
             row = b.broadcast_to(row, (programs.block_m,))
         row.name_hint = "row"
         return row
+
+
+def _about_pages(op: AttentionOp, layout: AffineMapAttr) -> str:
+    """How a key is found in pages: "Key n is slot n % 16 of page block_table[b, n // 16]."."""
+    size = op.page_size
+    entry = layout_to_str(layout.data).replace("p", "n" if size == 1 else f"n // {size}")
+    row = "" if op.rows_layout is None else f", row = rows{layout_to_str(op.rows_layout.data)}"
+    slot = "is" if size == 1 else f"is slot n % {size} of"
+    return f"Key n {slot} page block_table{entry}{row}."

@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import DYNAMIC_INDEX, StringAttr, i32, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from flashlower.dialects.attention import AttentionOp
-from flashlower.dialects.attention.layout import INNER_DIMS
+from flashlower.dialects.attention.layout import INNER_DIMS, PAGE_INDICES, used_indices
 from flashlower.dialects.tl.blocks import constant_size
 from flashlower.lowering.triton.builder import COMMENT, KernelBuilder
 from flashlower.lowering.triton.host import Host
@@ -36,7 +36,7 @@ class Sizes:
     def register(parameters: Parameters, host: Host) -> None:
         """Makes parameters of the dynamic sizes."""
         for dim, size in host.sizes.items():
-            if size == DYNAMIC_INDEX:
+            if size == DYNAMIC_INDEX and dim not in PAGE_INDICES:
                 parameters.scalar(dim.upper(), i32, lambda dim=dim: host.size(dim))
 
     def value(self, dim: str) -> SSAValue:
@@ -170,7 +170,7 @@ def row_dims(sizes: Mapping[str, int], pack_group: bool) -> tuple[str, ...]:
 
 def outer_dims(sizes: Mapping[str, int], pack_group: bool) -> tuple[str, ...]:
     """The dimensions that programs are counted over, the slowest first."""
-    batch = tuple(dim for dim in sizes if dim not in INNER_DIMS)
+    batch = tuple(dim for dim in sizes if dim not in (*INNER_DIMS, *PAGE_INDICES))
     return (*batch, "h", *(() if pack_group else ("g",)))
 
 
@@ -184,9 +184,9 @@ def can_pack_group(op: AttentionOp) -> bool:
     """
     Whether the heads of a group can share a tile.
 
-    Rows of one tile walk over the same keys, so not where lengths differ between the heads of a group.
+    Rows of one tile walk over the same keys, so not where lengths or pages differ between the heads of a group.
     """
-    if op.kv_lens_layout is None or op.dim_sizes()["g"] == 1:
+    if op.dim_sizes()["g"] == 1:
         return True
-    group = op.batch_rank + INNER_DIMS.index("g")
-    return not any(group in expr.used_dims() for expr in op.kv_lens_layout.data.results)
+    layouts = (op.kv_lens_layout, op.block_table_layout, op.rows_layout)
+    return not any("g" in used_indices(layout.data) for layout in layouts if layout is not None)
