@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         where,
         window,
     )
-    from flashlower.lowering.functional import attention
+    from flashlower.lowering.functional import attention, workspace_size
     from flashlower.lowering.interpret import interpret
     from flashlower.lowering.kernel import Kernel, compile
 
@@ -51,6 +51,7 @@ __all__ = [
     "tanh",
     "where",
     "window",
+    "workspace_size",
 ]
 
 _MODULES = {
@@ -60,6 +61,7 @@ _MODULES = {
     "from_jax": "frontends.from_jax",
     "from_torch": "frontends.from_torch",
     "interpret": "lowering.interpret",
+    "workspace_size": "lowering.functional",
 }
 
 
