@@ -127,7 +127,7 @@ class KeyTiles:
         pointer = self._table.move(b, self._table_base, {"p": b.cast(p, i64)})
         if not self._one_page:
             pointer = whole(b, pointer, (self._block_n,))
-        pointer.name_hint = "page_ptr" if self._one_page else "page_ptrs"
+        pointer.name_hint = f"{name}_ptr" if self._one_page else f"{name.removesuffix('s')}_ptrs"
         if mask is None:
             return b.load(pointer, name=name, comment=comment)
         return b.load(pointer, mask=mask, other=0, name=name, comment=comment)
@@ -167,8 +167,15 @@ class KeyTiles:
         if not operand.paged:
             return [operand.access.move(b, pointer, tile.row) for pointer in operand.pointers]
         if self._one_page:
-            return [operand.access.move(b, pointer, tile.pages) for pointer in operand.pointers]
+            moved = [operand.access.move(b, pointer, tile.pages) for pointer in operand.pointers]
+            for pointer, part in zip(moved, operand.parts):
+                if pointer.name_hint is None:
+                    pointer.name_hint = f"{name}_tile_ptrs{part.suffix}"
+            return moved
         steps = {index: self._along(name, value) for index, value in tile.pages.items()}
         offset = operand.access.offset(b, steps)
-        moved = [pointer if offset is None else b.add(pointer, offset) for pointer in operand.pointers]
+        moved = list(operand.pointers)
+        if offset is not None:
+            offset.name_hint = f"{name}_offs"
+            moved = [b.add(pointer, offset) for pointer in moved]
         return [self._whole(name, pointer, part) for pointer, part in zip(moved, operand.parts)]

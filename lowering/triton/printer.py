@@ -36,8 +36,8 @@ def _torch_empty(device):
 
 _ABOUT_TENSORS = """\
 Tensors are anything with .shape, .dtype, .stride(dim), .device and .data_ptr(), such as torch's on a GPU.
-`empty(shape, dtype)` allocates; without it torch does, on the device of the first tensor. Results are written to
-the tensors that are given by their names, such as `out=`, and allocated otherwise.
+`empty(shape, dtype)` allocates; without it torch does, on the device of the first tensor.
+Results are written to tensors that are given by their names, such as `out=`, or else allocated.
 """
 
 

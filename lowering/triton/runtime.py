@@ -175,6 +175,7 @@ def _results(launcher: Any, function: str, given: Sequence[Any]) -> dict[str, An
 
 def _check_writable(name: str, tensor: Any) -> None:
     strides: Sequence[int]
+    sizes: Sequence[int] = getattr(tensor, "shape", ())
     if isinstance(tensor, np.ndarray):
         strides = tensor.strides
         if not tensor.flags.writeable:
@@ -183,7 +184,6 @@ def _check_writable(name: str, tensor: Any) -> None:
         strides = tensor.stride()
     else:
         raise TypeError(f"{name} is a {type(tensor).__name__}, expected a NumPy array or a torch tensor")
-    sizes: Sequence[int] = tensor.shape
     if any(stride == 0 and size > 1 for stride, size in zip(strides, sizes)):
         raise ValueError(f"{name} cannot be written: several of its elements are one in memory (stride 0)")
 
