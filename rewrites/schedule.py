@@ -93,8 +93,7 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     For `attention.sdpa` and `attention.partial`: `block_m` covers the packed rows in one tile where it can;
     `block_n` is what one stage should load, and with its stages and the tile of Q it fits in the share of a core's
     shared memory that one program gets. `block_n` divides the tile of a partial, and the page size where that leaves
-    tiles of `MIN_PAGED_TILE` keys. A dynamic number of rows gets
-    tiles of 64, a dynamic head size is taken for 128.
+    tiles of `MIN_PAGED_TILE` keys. A dynamic number of rows gets tiles of 64, a dynamic head size is taken for 128.
 
     For `attention.combine`, `block_m` is the number of rows (at least 16), `block_n` the number of splits, rounded
     up to a power of two of at least 16; a kernel that reduces one row a program needs no more of it than the warps.
