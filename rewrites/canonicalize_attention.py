@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseIntOrFPElementsAttr
@@ -15,26 +15,31 @@ from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, Sdp
 from flashlower.dialects.numpy_values import dense_to_numpy
 
 
-def _rebuild(
+def rebuild(
     op: SdpaOp | PartialOp | CombineOp,
     rewriter: PatternRewriter,
-    operands: Sequence[SSAValue | None],
-    dropped: str | None,
-    result_types: Sequence[Attribute | None],
+    operands: Sequence[SSAValue | Sequence[SSAValue] | None],
+    properties: Mapping[str, Attribute | None],
+    result_types: Sequence[Attribute | None] | None = None,
 ) -> None:
-    """Replaces an operation by one of its kind with other operands, without one property or without its last result."""
+    """Replaces an operation by one of its kind with other operands and properties, maybe without its last result."""
+    kept = {name: value for name, value in op.properties.items() if name != "operandSegmentSizes"}
     new_op = type(op).build(
         operands=operands,
-        result_types=result_types,
-        properties={
-            name: value for name, value in op.properties.items() if name not in (dropped, "operandSegmentSizes")
-        },
+        result_types=optional_result_types(op) if result_types is None else result_types,
+        properties={**kept, **properties},
         attributes=op.attributes,
         regions=[op.detach_region(region) for region in op.regions],
     )
     # Only the last result is optional, so one that is not made any more is what is missing.
     missing = len(op.results) - len(new_op.results)
     rewriter.replace(op, new_op, [*new_op.results, *[None] * missing])
+
+
+def optional_result_types(op: SdpaOp | PartialOp | CombineOp) -> list[Attribute | None]:
+    """The types of the results, None for one that is not there."""
+    optional = [op.lse, op.sum] if isinstance(op, PartialOp) else [op.lse]
+    return [op.output.type, *(None if result is None else result.type for result in optional)]
 
 
 class DropUnusedLse(RewritePattern):
@@ -44,11 +49,12 @@ class DropUnusedLse(RewritePattern):
     def match_and_rewrite(self, op: SdpaOp | CombineOp, rewriter: PatternRewriter, /) -> None:
         if op.lse is None or op.lse.first_use is not None:
             return
+        operands: list[SSAValue | Sequence[SSAValue] | None]
         if isinstance(op, SdpaOp):
-            operands = [op.query, op.key, op.value, op.kv_lens, op.sinks]
+            operands = [op.query, op.key, op.value, op.kv_lens, op.sinks, op.bound_scalars]
         else:
             operands = [op.partial, op.partial_lse, op.partial_sum, op.sinks]
-        _rebuild(op, rewriter, operands, "lse_layout", [op.output.type, None])
+        rebuild(op, rewriter, operands, {"lse_layout": None}, [op.output.type, None])
 
 
 class DropUnusedSum(RewritePattern):
@@ -58,8 +64,8 @@ class DropUnusedSum(RewritePattern):
     def match_and_rewrite(self, op: PartialOp, rewriter: PatternRewriter, /) -> None:
         if op.sum is None or op.sum.first_use is not None:
             return
-        operands = [op.query, op.key, op.value, op.kv_lens, op.sinks]
-        _rebuild(op, rewriter, operands, None, [op.output.type, op.lse.type, None])
+        operands = [op.query, op.key, op.value, op.kv_lens, op.sinks, op.bound_scalars]
+        rebuild(op, rewriter, operands, {}, [op.output.type, op.lse.type, None])
 
 
 class DropIdentityScore(RewritePattern):
@@ -90,10 +96,8 @@ class DropFullLengths(RewritePattern):
         literal = ConstantLike.get_constant_value(op.kv_lens)
         if not isa(literal, DenseIntOrFPElementsAttr) or np.any(dense_to_numpy(literal) < keys):
             return
-        operands = [op.query, op.key, op.value, None, op.sinks]
-        optional = [op.lse] if isinstance(op, SdpaOp) else [op.lse, op.sum]
-        result_types = [op.output.type, *(None if result is None else result.type for result in optional)]
-        _rebuild(op, rewriter, operands, "kv_lens_layout", result_types)
+        operands = [op.query, op.key, op.value, None, op.sinks, op.bound_scalars]
+        rebuild(op, rewriter, operands, {"kv_lens_layout": None})
 
 
 class ConvertSingleSplit(RewritePattern):

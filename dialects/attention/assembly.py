@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import AffineMapAttr
+from xdsl.dialects.builtin import AffineMapAttr, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.parser import Parser
 from xdsl.printer import Printer
@@ -47,6 +47,25 @@ def print_clause(printer: Printer, keyword: str, value: SSAValue, layout: Affine
         printer.print_ssa_value(value)
         printer.print_string(layout_to_str(layout.data) + " : ")
         printer.print_attribute(value.type)
+
+
+def parse_scalar(parser: Parser) -> Clause:
+    """Parses `%value[layout] : tensor<...>` or `%value : type`."""
+    operand = parser.parse_unresolved_operand()
+    layout: NamedTerms = []
+    if parser.parse_optional_punctuation(":") is None:
+        layout = parse_named_layout(parser)
+        parser.parse_punctuation(":")
+    return Clause(parser.resolve_operand(operand, parser.parse_type()), layout)
+
+
+def print_scalar(printer: Printer, value: SSAValue, layout: AffineMapAttr) -> None:
+    """Prints `%value[layout] : tensor<...>`, or `%value : type` for what is no tensor."""
+    printer.print_ssa_value(value)
+    if isinstance(value.type, TensorType):
+        printer.print_string(layout_to_str(layout.data))
+    printer.print_string(" : ")
+    printer.print_attribute(value.type)
 
 
 def new_line(printer: Printer) -> None:

@@ -10,9 +10,11 @@ from xdsl.dialects import tensor
 from xdsl.dialects.builtin import (
     AffineMapAttr,
     AnyFloat,
+    ArrayAttr,
     Float64Type,
     FloatAttr,
     IndexType,
+    IntegerType,
     TensorType,
     f32,
     f64,
@@ -29,6 +31,7 @@ from xdsl.irdl import (
     prop_def,
     region_def,
     traits_def,
+    var_operand_def,
 )
 from xdsl.parser import Parser
 from xdsl.pattern_rewriter import RewritePattern
@@ -37,13 +40,17 @@ from xdsl.traits import HasCanonicalizationPatternsTrait, IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.attention.assembly import (
+    Clause,
     new_line,
     parse_clause,
     parse_optional_clause,
+    parse_scalar,
     print_clause,
     print_extra_attributes,
+    print_scalar,
 )
 from flashlower.dialects.attention.attributes import ScheduleAttr
+from flashlower.dialects.attention.bounds import KeyIntervalAttr, parse_interval
 from flashlower.dialects.attention.layout import (
     INNER_DIMS,
     DimSizes,
@@ -119,6 +126,7 @@ class AttentionOp(IRDLOperation, ABC):
     value = operand_def(TensorType)
     kv_lens = opt_operand_def(TensorType)
     sinks = opt_operand_def(TensorType)
+    bound_scalars = var_operand_def()
 
     query_layout = prop_def(AffineMapAttr)
     key_layout = prop_def(AffineMapAttr)
@@ -127,6 +135,9 @@ class AttentionOp(IRDLOperation, ABC):
     sinks_layout = opt_prop_def(AffineMapAttr)
     scale = prop_def(FloatAttr)
     schedule = opt_prop_def(ScheduleAttr)
+    reach = opt_prop_def(KeyIntervalAttr)
+    unmasked = opt_prop_def(KeyIntervalAttr)
+    bound_scalar_layouts = opt_prop_def(ArrayAttr[AffineMapAttr])
 
     score = region_def()
 
@@ -198,6 +209,32 @@ class AttentionOp(IRDLOperation, ABC):
             self._verify_dims("kv_lens", self.kv_lens_layout, "mnkd")
         self.dim_sizes()
         self._verify_score()
+        self._verify_bounds()
+
+    def scalars(self) -> list[tuple[SSAValue, AffineMapAttr]]:
+        """The integers that bounds read, s0 first, each with its layout."""
+        layouts = () if self.bound_scalar_layouts is None else self.bound_scalar_layouts
+        return list(zip(self.bound_scalars, layouts, strict=True))
+
+    def _verify_bounds(self) -> None:
+        layouts = () if self.bound_scalar_layouts is None else self.bound_scalar_layouts.data
+        if len(layouts) != len(self.bound_scalars):
+            raise VerifyException(f"{len(self.bound_scalars)} scalars of bounds have {len(layouts)} layouts")
+        sizes = DimSizes.of(self.batch_rank)
+        for name, value, layout in self.layouts():
+            sizes.add(name, cast(TensorOf, value.type).get_shape(), layout.data)
+        for i, (value, layout) in enumerate(self.scalars()):
+            is_tensor = isinstance(value.type, TensorType)
+            element_type = cast(TensorOf, value.type).element_type if is_tensor else value.type
+            if not isinstance(element_type, IntegerType | IndexType):
+                raise VerifyException(f"s{i} has type {value.type}, expected an integer or a tensor of integers")
+            sizes.add(f"s{i}", cast(TensorOf, value.type).get_shape() if is_tensor else (), layout.data)
+            self._verify_dims(f"s{i}", layout, "hgmnkd")
+        for name, interval in (("reach", self.reach), ("unmasked", self.unmasked)):
+            if interval is not None and interval.num_symbols > len(self.bound_scalars):
+                raise VerifyException(
+                    f"{name} reads s{interval.num_symbols - 1}, but has {len(self.bound_scalars)} scalars to read"
+                )
 
     def _verify_dims(self, name: str, layout: AffineMapAttr, forbidden: str) -> None:
         names = (*[""] * (layout.data.num_dims - len(INNER_DIMS)), *INNER_DIMS)
@@ -253,11 +290,25 @@ class AttentionOp(IRDLOperation, ABC):
                 printer.print_string(" ")
                 with printer.indented(2):
                     printer.print_region(self.score)
+        self._print_bounds(printer)
         if self.schedule is not None:
             new_line(printer)
             printer.print_string("schedule")
             self.schedule.print_parameters(printer)
         print_extra_attributes(printer, self)
+
+    def _print_bounds(self, printer: Printer) -> None:
+        for name, interval in (("reach", self.reach), ("unmasked", self.unmasked)):
+            if interval is not None:
+                new_line(printer)
+                printer.print_string(name)
+                with printer.in_parens():
+                    interval.print_interval(printer)
+        if self.bound_scalars:
+            new_line(printer)
+            printer.print_string("scalars")
+            with printer.in_parens():
+                printer.print_list(self.scalars(), lambda scalar: print_scalar(printer, *scalar))
 
 
 class Clauses:
@@ -285,12 +336,26 @@ class Clauses:
                 parser.parse_punctuation(")")
             else:
                 self.score_region = parser.parse_region()
+        self._parse_bounds()
         self.schedule = None
         if parser.parse_optional_keyword("schedule") is not None:
             self.schedule = ScheduleAttr(*(a.data for a in ScheduleAttr.parse_parameters(parser)))
         attributes = parser.parse_optional_attr_dict_with_keyword()
         self.attributes = dict(attributes.data) if attributes is not None else {}
-        self._layouts = layouts
+        self._layouts = [*layouts, *(scalar.layout for scalar in self.scalars)]
+
+    def _parse_bounds(self) -> None:
+        parser = self.parser
+        intervals: dict[str, KeyIntervalAttr | None] = {}
+        for name in ("reach", "unmasked"):
+            intervals[name] = None
+            if parser.parse_optional_keyword(name) is not None:
+                with parser.in_parens():
+                    intervals[name] = parse_interval(parser)
+        self.scalars: list[Clause] = []
+        if parser.parse_optional_keyword("scalars") is not None:
+            self.scalars = parser.parse_comma_separated_list(parser.Delimiter.PAREN, lambda: parse_scalar(parser))
+        self.intervals = intervals
 
     def finish(self, result_layouts: Sequence[NamedTerms] = ()) -> None:
         """Resolves what depends on the batch rank, which results may be the only ones to name."""
@@ -311,7 +376,15 @@ class Clauses:
             "kv_lens_layout": self.layout(self.kv_lens.layout) if self.kv_lens else None,
             "scale": self.scale,
             "schedule": self.schedule,
+            **self.intervals,
+            "bound_scalar_layouts": ArrayAttr([self.layout(scalar.layout) for scalar in self.scalars])
+            if self.scalars
+            else None,
         }
+
+    def scalar_operands(self) -> list[SSAValue]:
+        """The values that bounds read."""
+        return [scalar.value for scalar in self.scalars]
 
 
 def verify_lse_type(lse: SSAValue | None, expected: AnyFloat) -> None:

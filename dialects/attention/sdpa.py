@@ -93,7 +93,7 @@ class SdpaOp(AttentionOp):
     ):
         """`layouts` has the keys q, k, v, out, and kv_lens, sinks, lse where those are given."""
         super().__init__(
-            operands=[query, key, value, kv_lens, sinks],
+            operands=[query, key, value, kv_lens, sinks, []],
             result_types=[output_type, lse_type],
             properties={
                 "query_layout": layouts["q"],
@@ -153,6 +153,7 @@ class SdpaOp(AttentionOp):
                 clauses.value.value,
                 clauses.kv_lens.value if clauses.kv_lens else None,
                 clauses.sinks.value if clauses.sinks else None,
+                clauses.scalar_operands(),
             ],
             result_types=[out_type, lse_type],
             properties={

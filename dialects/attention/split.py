@@ -122,7 +122,7 @@ class PartialOp(AttentionOp):
         element_type = accumulator_type(query.type)
         lse_type = TensorType(element_type, lse_shape)
         super().__init__(
-            operands=[query, key, value, kv_lens, None],
+            operands=[query, key, value, kv_lens, None, []],
             result_types=[TensorType(element_type, output_shape), lse_type, lse_type if with_sum else None],
             properties={
                 "query_layout": layouts["q"],
@@ -207,6 +207,7 @@ class PartialOp(AttentionOp):
                 clauses.value.value,
                 clauses.kv_lens.value if clauses.kv_lens else None,
                 None,
+                clauses.scalar_operands(),
             ],
             result_types=result_types,
             properties={
