@@ -22,6 +22,7 @@ from flashlower.lowering.triton.launcher_printer import printable_functions
 from flashlower.lowering.triton.printer import print_module
 from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
+from flashlower.rewrites.infer_bounds import InferAttentionBoundsPass
 from flashlower.rewrites.outline_attention import OutlineAttentionPass
 from flashlower.rewrites.schedule import DEFAULT_TARGET, ScheduleAttentionPass
 
@@ -138,6 +139,7 @@ def compile(
         [
             FuseAttentionPass(),
             OutlineAttentionPass(),
+            InferAttentionBoundsPass(),
             ScheduleAttentionPass(target=hardware, **(schedule or {})),
             FlashDecodingPass(splits=splits, target=hardware),
             ConvertAttentionToTritonPass(target=hardware),

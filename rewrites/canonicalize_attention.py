@@ -125,6 +125,7 @@ class ConvertSingleSplit(RewritePattern):
             score=partial.detach_region(partial.score),
             lse_type=None if op.lse is None else op.lse.type,
             schedule=partial.schedule,
+            bounds=partial.bounds,
             attributes={**partial.attributes, **op.attributes},
         )
         rewriter.replace(op, new_op)

@@ -114,6 +114,7 @@ class SplitKeys(RewritePattern):
             with_sum=may_make_large_logits(op),
             score=op.detach_region(op.score),
             schedule=op.schedule,
+            bounds=op.bounds,
             attributes=op.attributes,
         )
         partial.output.name_hint = "partial"

@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects import arith
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
     GreedyRewritePatternApplier,
@@ -22,7 +21,7 @@ from xdsl.pattern_rewriter import (
     op_type_rewrite_pattern,
 )
 
-from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
+from flashlower.dialects.attention import PartialOp, SdpaOp
 from flashlower.dialects.attention.masks import kept_operand, masks
 from flashlower.rewrites.bounds.score import ScoreAnalysis
 from flashlower.rewrites.canonicalize_attention import DropIdentityScore, rebuild
@@ -51,16 +50,8 @@ class WriteBounds(RewritePattern):
         bounds = ScoreAnalysis(op).bounds()
         if bounds.reach is None and bounds.unmasked is None:
             return
-        rebuild(
-            op,
-            rewriter,
-            [op.query, op.key, op.value, op.kv_lens, op.sinks, [value for value, _ in bounds.scalars]],
-            {
-                "reach": bounds.reach,
-                "unmasked": bounds.unmasked,
-                "bound_scalar_layouts": ArrayAttr([layout for _, layout in bounds.scalars]) if bounds.scalars else None,
-            },
-        )
+        operands = [op.query, op.key, op.value, op.kv_lens, op.sinks, bounds.operands()]
+        rebuild(op, rewriter, operands, bounds.properties())
 
 
 @dataclass(frozen=True)

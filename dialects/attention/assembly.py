@@ -9,6 +9,7 @@ from xdsl.dialects.builtin import AffineMapAttr, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.parser import Parser
 from xdsl.printer import Printer
+from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention.layout import NamedTerms, layout_to_str, parse_named_layout
 
@@ -62,10 +63,11 @@ def parse_scalar(parser: Parser) -> Clause:
 def print_scalar(printer: Printer, value: SSAValue, layout: AffineMapAttr) -> None:
     """Prints `%value[layout] : tensor<...>`, or `%value : type` for what is no tensor."""
     printer.print_ssa_value(value)
-    if isinstance(value.type, TensorType):
+    type = value.type
+    if isa(type, TensorType[Attribute]):
         printer.print_string(layout_to_str(layout.data))
     printer.print_string(" : ")
-    printer.print_attribute(value.type)
+    printer.print_attribute(type)
 
 
 def new_line(printer: Printer) -> None:

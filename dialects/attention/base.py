@@ -50,7 +50,7 @@ from flashlower.dialects.attention.assembly import (
     print_scalar,
 )
 from flashlower.dialects.attention.attributes import ScheduleAttr
-from flashlower.dialects.attention.bounds import KeyIntervalAttr, parse_interval
+from flashlower.dialects.attention.bounds import Bounds, KeyIntervalAttr, parse_interval
 from flashlower.dialects.attention.layout import (
     INNER_DIMS,
     DimSizes,
@@ -211,10 +211,11 @@ class AttentionOp(IRDLOperation, ABC):
         self._verify_score()
         self._verify_bounds()
 
-    def scalars(self) -> list[tuple[SSAValue, AffineMapAttr]]:
-        """The integers that bounds read, s0 first, each with its layout."""
+    @property
+    def bounds(self) -> Bounds:
+        """What is known of the keys of a block of queries."""
         layouts = () if self.bound_scalar_layouts is None else self.bound_scalar_layouts
-        return list(zip(self.bound_scalars, layouts, strict=True))
+        return Bounds(self.reach, self.unmasked, list(zip(self.bound_scalars, layouts, strict=True)))
 
     def _verify_bounds(self) -> None:
         layouts = () if self.bound_scalar_layouts is None else self.bound_scalar_layouts.data
@@ -223,7 +224,7 @@ class AttentionOp(IRDLOperation, ABC):
         sizes = DimSizes.of(self.batch_rank)
         for name, value, layout in self.layouts():
             sizes.add(name, cast(TensorOf, value.type).get_shape(), layout.data)
-        for i, (value, layout) in enumerate(self.scalars()):
+        for i, (value, layout) in enumerate(self.bounds.scalars):
             is_tensor = isinstance(value.type, TensorType)
             element_type = cast(TensorOf, value.type).element_type if is_tensor else value.type
             if not isinstance(element_type, IntegerType | IndexType):
@@ -308,7 +309,7 @@ class AttentionOp(IRDLOperation, ABC):
             new_line(printer)
             printer.print_string("scalars")
             with printer.in_parens():
-                printer.print_list(self.scalars(), lambda scalar: print_scalar(printer, *scalar))
+                printer.print_list(self.bounds.scalars, lambda scalar: print_scalar(printer, *scalar))
 
 
 class Clauses:
@@ -376,15 +377,12 @@ class Clauses:
             "kv_lens_layout": self.layout(self.kv_lens.layout) if self.kv_lens else None,
             "scale": self.scale,
             "schedule": self.schedule,
-            **self.intervals,
-            "bound_scalar_layouts": ArrayAttr([self.layout(scalar.layout) for scalar in self.scalars])
-            if self.scalars
-            else None,
+            **self.bounds().properties(),
         }
 
-    def scalar_operands(self) -> list[SSAValue]:
-        """The values that bounds read."""
-        return [scalar.value for scalar in self.scalars]
+    def bounds(self) -> Bounds:
+        scalars = [(scalar.value, self.layout(scalar.layout)) for scalar in self.scalars]
+        return Bounds(self.intervals["reach"], self.intervals["unmasked"], scalars)
 
 
 def verify_lse_type(lse: SSAValue | None, expected: AnyFloat) -> None:

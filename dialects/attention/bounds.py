@@ -20,7 +20,7 @@ from functools import reduce
 from typing import TypeVar
 
 from xdsl.dialects.builtin import AffineMapAttr, ArrayAttr
-from xdsl.ir import Attribute, ParametrizedAttribute
+from xdsl.ir import Attribute, ParametrizedAttribute, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineMap, AffineSymExpr
 from xdsl.ir.affine.affine_expr import AffineBinaryOpExpr, AffineBinaryOpKind
 from xdsl.irdl import irdl_attr_definition
@@ -156,6 +156,31 @@ class KeyIntervalAttr(ParametrizedAttribute):
         with parser.in_angle_brackets():
             interval = parse_interval(parser)
         return [interval.lower, interval.upper]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """
+    What is known of the keys of a block of queries: those outside of `reach` have the logit -inf, those in `unmasked`
+    need no mask. `scalars` are what the symbols of both read, s0 first, each with its layout.
+    """
+
+    reach: KeyIntervalAttr | None = None
+    unmasked: KeyIntervalAttr | None = None
+    scalars: Sequence[tuple[SSAValue, AffineMapAttr]] = ()
+
+    def operands(self) -> list[SSAValue]:
+        """The operands `bound_scalars`."""
+        return [value for value, _ in self.scalars]
+
+    def properties(self) -> dict[str, Attribute | None]:
+        """The properties of an operation that has these bounds."""
+        layouts = ArrayAttr([layout for _, layout in self.scalars]) if self.scalars else None
+        return {"reach": self.reach, "unmasked": self.unmasked, "bound_scalar_layouts": layouts}
+
+
+NO_BOUNDS = Bounds()
+"""Nothing is known."""
 
 
 def _evaluate(

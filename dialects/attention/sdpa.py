@@ -39,6 +39,7 @@ from flashlower.dialects.attention.base import (
     verify_lse_type,
     verify_sinks,
 )
+from flashlower.dialects.attention.bounds import NO_BOUNDS, Bounds
 
 
 @irdl_op_definition
@@ -89,11 +90,12 @@ class SdpaOp(AttentionOp):
         score: Region | None = None,
         lse_type: Attribute | None = None,
         schedule: ScheduleAttr | None = None,
+        bounds: Bounds = NO_BOUNDS,
         attributes: Mapping[str, Attribute] | None = None,
     ):
         """`layouts` has the keys q, k, v, out, and kv_lens, sinks, lse where those are given."""
         super().__init__(
-            operands=[query, key, value, kv_lens, sinks, []],
+            operands=[query, key, value, kv_lens, sinks, bounds.operands()],
             result_types=[output_type, lse_type],
             properties={
                 "query_layout": layouts["q"],
@@ -105,6 +107,7 @@ class SdpaOp(AttentionOp):
                 "lse_layout": None if lse_type is None else layouts["lse"],
                 "scale": FloatAttr(scale, f64),
                 "schedule": schedule,
+                **bounds.properties(),
             },
             attributes=dict(attributes or {}),
             regions=[Region() if score is None else score],
@@ -153,7 +156,7 @@ class SdpaOp(AttentionOp):
                 clauses.value.value,
                 clauses.kv_lens.value if clauses.kv_lens else None,
                 clauses.sinks.value if clauses.sinks else None,
-                clauses.scalar_operands(),
+                clauses.bounds().operands(),
             ],
             result_types=[out_type, lse_type],
             properties={

@@ -53,6 +53,7 @@ from flashlower.dialects.attention.base import (
     verify_lse_type,
     verify_sinks,
 )
+from flashlower.dialects.attention.bounds import NO_BOUNDS, Bounds
 from flashlower.dialects.attention.layout import (
     INNER_DIMS,
     DimSizes,
@@ -115,6 +116,7 @@ class PartialOp(AttentionOp):
         score: Region | None = None,
         with_sum: bool = False,
         schedule: ScheduleAttr | None = None,
+        bounds: Bounds = NO_BOUNDS,
         attributes: Mapping[str, Attribute] | None = None,
     ):
         """`layouts` has the keys q, k, v and, where given, kv_lens; `sizes` those of `AttentionOp.dim_sizes`."""
@@ -122,7 +124,7 @@ class PartialOp(AttentionOp):
         element_type = accumulator_type(query.type)
         lse_type = TensorType(element_type, lse_shape)
         super().__init__(
-            operands=[query, key, value, kv_lens, None, []],
+            operands=[query, key, value, kv_lens, None, bounds.operands()],
             result_types=[TensorType(element_type, output_shape), lse_type, lse_type if with_sum else None],
             properties={
                 "query_layout": layouts["q"],
@@ -133,6 +135,7 @@ class PartialOp(AttentionOp):
                 "splits": IntegerAttr(splits, i64),
                 "tile": IntegerAttr(tile, i64),
                 "schedule": schedule,
+                **bounds.properties(),
             },
             attributes=dict(attributes or {}),
             regions=[Region() if score is None else score],
@@ -207,7 +210,7 @@ class PartialOp(AttentionOp):
                 clauses.value.value,
                 clauses.kv_lens.value if clauses.kv_lens else None,
                 None,
-                clauses.scalar_operands(),
+                clauses.bounds().operands(),
             ],
             result_types=result_types,
             properties={

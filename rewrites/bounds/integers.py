@@ -52,12 +52,10 @@ class Integers:
         self._sizes = op.dim_sizes()
         self._block = op.score.block
         *batch, _, m, n = self._block.args[1:]
-        self._batch = {arg: position for position, arg in enumerate(batch)}
+        self._batch: dict[SSAValue, int] = {arg: position for position, arg in enumerate(batch)}
         self._known: dict[SSAValue, Linear | None] = {m: Linear.term("m"), n: Linear.term("n")}
         self.symbols: list[tuple[SSAValue, AffineMapAttr]] = []
-        queries, keys = (
-            LARGEST_SIZE if self._sizes[dim] == DYNAMIC_INDEX else self._sizes[dim] for dim in ("m", "n")
-        )
+        queries, keys = (LARGEST_SIZE if self._sizes[dim] == DYNAMIC_INDEX else self._sizes[dim] for dim in ("m", "n"))
         self.ranges: dict[LinearTerm, Range] = {
             "m": (0, max(queries - 1, 0)),
             "m0": (0, max(queries - 1, 0)),

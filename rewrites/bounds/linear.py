@@ -41,17 +41,17 @@ class Linear:
     constant: int
 
     @staticmethod
-    def of(terms: Mapping[Term, int] | Iterable[tuple[Term, int]], constant: int = 0) -> Linear:
+    def of(terms: Iterable[tuple[Term, int]], constant: int = 0) -> Linear:
         """Adds up equal terms and drops those with a factor of 0."""
         total: dict[Term, int] = {}
-        for term, factor in terms.items() if isinstance(terms, Mapping) else terms:
+        for term, factor in terms:
             total[term] = total.get(term, 0) + factor
         return Linear(tuple(sorted(((t, f) for t, f in total.items() if f), key=_order)), constant)
 
     @staticmethod
     def term(term: Term) -> Linear:
         """The term by itself."""
-        return Linear.of({term: 1})
+        return Linear(((term, 1),), 0)
 
     @staticmethod
     def number(value: int) -> Linear:
@@ -91,9 +91,7 @@ class Linear:
 
     def uses(self, name: Term) -> bool:
         """Whether a term occurs, also inside of quotients."""
-        return any(
-            term == name or (isinstance(term, FloorDiv) and term.dividend.uses(name)) for term, _ in self.terms
-        )
+        return any(term == name or (isinstance(term, FloorDiv) and term.dividend.uses(name)) for term, _ in self.terms)
 
     def symbols(self) -> set[int]:
         """The symbols that occur."""

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import AffineMapAttr
 from xdsl.ir import OpResult, SSAValue
 from xdsl.ir.affine import AffineExpr
 
 from flashlower.dialects.attention import AttentionOp, KeyIntervalAttr, YieldOp
+from flashlower.dialects.attention.bounds import Bounds
 from flashlower.dialects.attention.masks import float_constant, kept_operand, masks
 from flashlower.rewrites.bounds.conditions import Conditions
 from flashlower.rewrites.bounds.integers import Integers
 from flashlower.rewrites.bounds.interval import ALL, Interval, Keys, Order, Side, both, hull, narrowed, widened
 from flashlower.rewrites.bounds.linear import Linear, Symbol, Term
-
-
-@dataclass(frozen=True)
-class ScoreBounds:
-    """What is proved of a score region; `scalars` are what the symbols of the intervals read, with their layouts."""
-
-    reach: KeyIntervalAttr | None
-    unmasked: KeyIntervalAttr | None
-    scalars: list[tuple[SSAValue, AffineMapAttr]]
 
 
 class ScoreAnalysis:
@@ -37,7 +27,7 @@ class ScoreAnalysis:
         self._conditions = Conditions(self._integers)
         self._alive: dict[SSAValue, Keys] = {}
 
-    def bounds(self) -> ScoreBounds:
+    def bounds(self) -> Bounds:
         """The bounds; None where nothing is proved, or where every existing key is in."""
         reach = self.alive(self._yielded())
         unmasked: Keys = None
@@ -121,11 +111,9 @@ class ScoreAnalysis:
         """Numbers that all existing keys are below: that of all keys, and the length."""
         ends = [Linear.number(self._integers.ranges["n"][1] + 1)]
         lengths = (self._op.kv_lens, self._op.kv_lens_layout)
-        return ends + [
-            Linear.term(Symbol(i)) for i, symbol in enumerate(self._integers.symbols) if symbol == lengths
-        ]
+        return ends + [Linear.term(Symbol(i)) for i, symbol in enumerate(self._integers.symbols) if symbol == lengths]
 
-    def _written(self, reach: Interval | None, unmasked: Interval | None) -> ScoreBounds:
+    def _written(self, reach: Interval | None, unmasked: Interval | None) -> Bounds:
         """The intervals as attributes, with the symbols that they use."""
         intervals = [None if keys == ALL else keys for keys in (reach, unmasked)]
         used = {
@@ -151,4 +139,4 @@ class ScoreAnalysis:
             None if keys is None else KeyIntervalAttr.of(groups(keys.lower), groups(keys.upper)) for keys in intervals
         ]
         scalars = [self._integers.symbols[symbol] for symbol in sorted(used)]
-        return ScoreBounds(attributes[0], attributes[1], scalars)
+        return Bounds(attributes[0], attributes[1], scalars)
