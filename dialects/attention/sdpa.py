@@ -60,6 +60,11 @@ class SdpaOp(AttentionOp):
     - Keys from `len` on do not exist: K, V and captured tensors are not read there.
     - `scale` is a natural-units factor on the dot product, before the score region. An empty score region is the
       identity. In it, indices count from 0 in every dimension, and `hq` is the query head, h * G + g.
+    - `reach` and `unmasked` are intervals of keys for a block of queries m0 <= m < m1, and change nothing where they
+      are true: keys outside of `reach` have the logit -inf for every query of the block, and in `unmasked` every mask
+      of the score region keeps its logit. A mask is an `arith.select` with -inf, or a constant of at most -1e4, on one
+      side. Their symbols read `bound_scalars`, integers with layouts over b.... Whether a NaN or inf in the V of a
+      key of weight 0 reaches `out` is not defined.
     - `sinks` holds a logit per query head that takes part in the sum and has no value.
 
     Layouts of q may use b..., h, g, m, k; of k: b..., h, g, n, k; of v: b..., h, g, n, d; of kv_lens and sinks:

@@ -82,7 +82,7 @@ class KeyBounds:
             return None, None
         b = self._b
         number = partial(self._number, queries=queries)
-        lower = interval.evaluate_lower(number, b.maximum, b.minimum)
+        lower = None if _starts_at_zero(interval, queries) else interval.evaluate_lower(number, b.maximum, b.minimum)
         upper = interval.evaluate_upper(number, b.maximum, b.minimum)
         return self._clamped(lower, length), self._clamped(upper, length)
 
@@ -135,6 +135,17 @@ class KeyBounds:
                 value.name_hint = self._op.bound_scalars[position].name_hint
             self._loaded[position] = value
         return self._loaded[position]
+
+
+def _starts_at_zero(interval: KeyIntervalAttr, queries: Queries) -> bool:
+    """Whether the lower bound is known to exclude nothing: the block begins with the first query."""
+    exprs = [e for found in interval.lower for e in found.data.results]
+    if any(1 in e.used_dims() or any(isinstance(x, AffineSymExpr) for x in e.dfs()) for e in exprs):
+        return False
+    first = queries.first.owner
+    known = isinstance(first, ConstantOp) and first.python_value == 0
+    lower = interval.evaluate_lower(lambda e: e.eval([0, 0], []), max, min)
+    return known and (lower is None or lower <= 0)
 
 
 def _is_narrow(expr: AffineExpr) -> bool:
@@ -207,7 +218,10 @@ def _share_of_split(
     tile, splits = sizes.constexpr("TILE", tile_size), sizes.constexpr("SPLITS", op.num_splits)
     comment = "This split's share of the tiles: keys lo to hi"
     lower, upper = reach
-    length = length if upper is None else upper
+    if upper is not None:
+        length = upper
+        if not isinstance(upper.owner, ConstantOp):
+            upper.name_hint = "reach_end"
     skipped: SSAValue | None = None
     if lower is not None:
         skipped = b.floordiv(lower, tile, name="first_tile", comment="Tiles before this one are out of reach")
