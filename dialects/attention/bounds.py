@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import product
 from typing import TypeVar
 
 from xdsl.dialects.builtin import AffineMapAttr, ArrayAttr
@@ -139,6 +140,22 @@ class KeyIntervalAttr(ParametrizedAttribute):
         """The upper bound, which is not in the interval, in any arithmetic; None where there is none."""
         return _evaluate(self.upper, number, minimum, maximum)
 
+    def most_keys(self, queries: int, ends: Sequence[AffineExpr]) -> int | None:
+        """
+        A number of keys that a block of so many queries never exceeds; None if it is not known.
+
+        `ends` are numbers that all keys are below.
+        """
+        lower = [found.data.results for found in self.lower] or [(AffineExpr.constant(0),)]
+        upper = [*(found.data.results for found in self.upper), *((end,) for end in ends)]
+        widths: list[int] = []
+        for first, end in product(lower, upper):
+            differences = [_difference(x, y, queries) for x, y in product(first, end)]
+            known = [difference for difference in differences if difference is not None]
+            if len(known) == len(differences):
+                widths.append(max(*known, 0))
+        return min(widths, default=None)
+
     def print_interval(self, printer: Printer) -> None:
         """Prints `m0 - 3 <= n < m1`."""
         if self.lower:
@@ -191,6 +208,14 @@ def _evaluate(
 ) -> T | None:
     values = [reduce(inner, map(number, found.data.results)) for found in maps]
     return reduce(outer, values) if values else None
+
+
+def _difference(lower: AffineExpr, upper: AffineExpr, queries: int) -> int | None:
+    """upper - lower for a block of so many queries, if it is a constant."""
+    m0 = AffineExpr.dimension(0)
+    difference = upper.replace_dims_and_symbols((m0, m0 + queries), ()) + lower.replace_dims_and_symbols((m0,), ()) * -1
+    total = as_sum(difference)
+    return None if total.terms else total.constant
 
 
 def bound_to_str(expr: AffineExpr) -> str:

@@ -77,7 +77,7 @@ class PartialOp(AttentionOp):
     The keys 0..len are cut into T = ceil(len / tile) tiles; split i has the tiles from floor(T * i / splits) to
     floor(T * (i + 1) / splits), so that runs differ by one tile at most, whatever the length, and nothing is padded.
     Where there is a `reach`, its bounds for all queries (m0 = 0, m1 = M) narrow the keys to lo..hi within 0..len, and
-    the tiles that are shared out are those from floor(lo / tile) to ceil(hi / tile); keys from hi on belong to no split.
+    the tiles that are shared out are those from floor(lo / tile) to ceil(hi / tile); keys from hi on are in no split.
     For the keys n of split i, with s[n] as in `attention.sdpa` (n counts from the start of the sequence):
 
         lse[i]    = log(sum_n exp(s[n]))
