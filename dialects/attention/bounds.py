@@ -142,7 +142,7 @@ class KeyIntervalAttr(ParametrizedAttribute):
 
     def most_keys(self, queries: int, ends: Sequence[AffineExpr]) -> int | None:
         """
-        A number of keys that a block of so many queries never exceeds; None if it is not known.
+        A number of keys that the block of the first so many queries never exceeds; None if it is not known.
 
         `ends` are numbers that all keys are below.
         """
@@ -211,10 +211,9 @@ def _evaluate(
 
 
 def _difference(lower: AffineExpr, upper: AffineExpr, queries: int) -> int | None:
-    """upper - lower for a block of so many queries, if it is a constant."""
-    m0 = AffineExpr.dimension(0)
-    difference = upper.replace_dims_and_symbols((m0, m0 + queries), ()) + lower.replace_dims_and_symbols((m0,), ()) * -1
-    total = as_sum(difference)
+    """upper - lower for the block of the first so many queries, if it is a constant."""
+    block = [AffineExpr.constant(0), AffineExpr.constant(queries)]
+    total = as_sum(upper.replace_dims_and_symbols(block, ()) + lower.replace_dims_and_symbols(block, ()) * -1)
     return None if total.terms else total.constant
 
 
