@@ -1,5 +1,6 @@
 """
-Random score regions of integer comparisons, each as IR text and as a NumPy function of the same meaning.
+Random score regions of integer comparisons, each as IR text and as a NumPy function of the same meaning
+(in float32, so that what a finite mask rounds away is gone in both).
 
     region = RandomRegion(rng, queries=7, keys=33, batch=2, short=False)
     region.text                        # "score { ... }"
@@ -64,10 +65,10 @@ class RandomRegion:
         )
 
     def __call__(self, s: Any, batch: Any, hq: Any, m: Any, n: Any) -> Any:
-        return self._logit(s, (batch[0], m, n), True)
+        return self._logit(np.asarray(s, np.float32), (batch[0], m, n), True)
 
     def unmasked(self, s: Any, batch: Any, hq: Any, m: Any, n: Any) -> Any:
-        return self._logit(s, (batch[0], m, n), False)
+        return self._logit(np.asarray(s, np.float32), (batch[0], m, n), False)
 
     def _choose(self, *options: Any) -> Any:
         return options[self._rng.integers(len(options))]
@@ -123,7 +124,7 @@ class RandomRegion:
 
     def _key_side(self) -> Integer:
         x = self._offset(("%n", lambda indices: indices[2]))
-        match self._choose("plain", "plain", "divided", "scaled", "modulo"):
+        match self._choose("plain", "plain", "plain", "plain", "divided", "scaled", "modulo"):
             case "divided":
                 return self._offset(self._divided(x))
             case "scaled":
@@ -186,6 +187,17 @@ class RandomRegion:
             case _:
                 return self._compare()
 
+    def _window(self) -> Condition:
+        """From so many keys before a position of the query on, and maybe up to the position."""
+        position = self._query_side()
+        first = self._binary("subi", position, self._constant(int(self._rng.integers(0, 12))), np.subtract)
+        above = self._emit(f"arith.cmpi sge, %n, {first[0]} : index")
+        if self._rng.random() < 0.3:
+            return above, lambda indices: indices[2] >= first[1](indices)
+        below = self._emit(f"arith.cmpi sle, %n, {position[0]} : index")
+        name = self._emit(f"arith.andi {above}, {below} : i1")
+        return name, lambda indices: (indices[2] >= first[1](indices)) & (indices[2] <= position[1](indices))
+
     # Logits
 
     def _step(self, logit: Logit) -> Logit:
@@ -201,7 +213,7 @@ class RandomRegion:
             case "scaled":
                 half = self._emit("arith.constant 0.5 : f32")
                 product = self._emit(f"arith.mulf {name}, {half} : f32")
-                return product, lambda s, indices, masked: value(s, indices, masked) * 0.5
+                return product, lambda s, indices, masked: value(s, indices, masked) * np.float32(0.5)
             case "added":
                 condition = self._condition(2)
                 zero, lowest = self._emit("arith.constant 0.0 : f32"), self._emit("arith.constant 0xFF800000 : f32")
@@ -209,12 +221,16 @@ class RandomRegion:
                 added = self._emit(f"arith.addf {name}, {mask} : f32")
 
                 def add(s: Any, indices: Indices, masked: bool) -> Any:
-                    mask = np.where(condition[1](indices), 0.0, -np.inf) if masked else 0.0
+                    mask = (
+                        np.where(condition[1](indices), np.float32(0.0), np.float32(-np.inf))
+                        if masked
+                        else np.float32(0.0)
+                    )
                     return value(s, indices, masked) + mask
 
                 return added, add
             case kind:
-                condition = self._condition(2)
+                condition = self._window() if self._rng.random() < 0.3 else self._condition(2)
                 lowest, number = ("-1.0e9", -1.0e9) if kind == "finite" else ("0xFF800000", -np.inf)
                 constant = self._emit(f"arith.constant {lowest} : f32")
                 sides = (constant, name) if kind == "inverted" else (name, constant)
@@ -225,7 +241,7 @@ class RandomRegion:
                     if not masked:
                         return kept
                     keep = condition[1](indices)
-                    return np.where(np.logical_not(keep) if kind == "inverted" else keep, kept, number)
+                    return np.where(np.logical_not(keep) if kind == "inverted" else keep, kept, np.float32(number))
 
                 return selected, select
 

@@ -85,7 +85,7 @@ class AttentionKernel:
             self._accesses.get("kv_lens"),
             [b.arg(scalar) if isinstance(scalar, str) else scalar for scalar in self._scalars],
             self._block_n,
-            schedule.block_n.data,
+            schedule,
         )
 
     # Parameters.

@@ -1,8 +1,8 @@
 """
 Which keys a program walks over.
 
-All that exist and that its queries reach, or those of one split. They are cut into up to three runs of tiles: where
-`unmasked` of the operation holds, a run without masks, and before and after it runs with masks.
+All that exist and that its queries reach, or those of one split. Where it pays, they are cut into up to three runs of
+tiles: one without masks, in which `unmasked` of the operation holds, and runs with masks before and after it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from xdsl.ir import SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineSymExpr
 from xdsl.ir.affine.affine_expr import AffineBinaryOpExpr
 
-from flashlower.dialects.attention import AttentionOp, KeyIntervalAttr, PartialOp
+from flashlower.dialects.attention import AttentionOp, KeyIntervalAttr, PartialOp, ScheduleAttr
 from flashlower.dialects.attention.bounds import as_sum
 from flashlower.dialects.tl import ConstantOp
 from flashlower.dialects.tl.types import element_type
@@ -25,6 +25,12 @@ from flashlower.lowering.triton.parameters import Access
 from flashlower.lowering.triton.score import NARROW_INDEX_LIMIT
 
 INT32_MAX = (1 << 31) - 1
+
+PEEL_ROWS = 64
+"""
+From so many rows on, a run without masks is a loop of its own. With fewer a kernel waits for memory, masks cost
+nothing, and every further loop would fill the software pipeline again.
+"""
 
 
 @dataclass(frozen=True)
@@ -166,7 +172,7 @@ def key_range(
     lens: Access | None,
     scalars: list[Access | SSAValue],
     block_n: SSAValue,
-    tile: int,
+    schedule: ScheduleAttr,
 ) -> KeyRange:
     """
     The keys of a program, in tiles of `block_n`.
@@ -174,7 +180,7 @@ def key_range(
     `lens` is how the kernel reads the lengths, None if every sequence has all N keys; `scalars` are what bounds read.
     """
     keys = sizes.static["n"]
-    padded = lens is not None or keys == DYNAMIC_INDEX or keys % tile != 0
+    padded = lens is not None or keys == DYNAMIC_INDEX or keys % schedule.block_n.data != 0
     length = sizes.value("n")
     if lens is not None:
         # A length beyond N is N, a negative one is 0.
@@ -200,7 +206,7 @@ def key_range(
         if end is not None:
             hi = end if split is None else b.minimum(hi, end)
         lo.name_hint, hi.name_hint = "lo", "hi"
-    if op.unmasked is None:
+    if op.unmasked is None or schedule.block_m.data < PEEL_ROWS:
         return KeyRange((Run(lo, hi),), hi, padded, split)
     return KeyRange(_peel(b, bounds, op.unmasked, queries, lo, hi, block_n), hi, padded, split)
 
