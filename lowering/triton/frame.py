@@ -111,12 +111,12 @@ class Programs:
         if self.row_tile is None or "m" not in self.row_dims:
             return b.constant(0), queries
         first = b.mul(self.row_tile, self.block_m)
-        last = b.add(first, b.sub(self.block_m, 1))
+        end = b.add(first, self.block_m)
         if "g" in self.row_dims:
             group = self._sizes.value("g")
-            first, last = b.floordiv(first, group), b.floordiv(last, group)
+            first, end = b.floordiv(first, group), b.cdiv(end, group)
         first.name_hint = "first_m"
-        return first, b.minimum(b.add(last, 1), queries, name="end_m")
+        return first, b.minimum(end, queries, name="end_m")
 
     def _find_rows(self) -> dict[str, SSAValue]:
         b = self._b

@@ -17,7 +17,7 @@ from xdsl.ir.affine.affine_expr import AffineBinaryOpExpr
 
 from flashlower.dialects.attention import AttentionOp, KeyIntervalAttr, PartialOp, ScheduleAttr
 from flashlower.dialects.attention.bounds import as_sum
-from flashlower.dialects.tl import ConstantOp
+from flashlower.dialects.tl import ConstantOp, ConstexprOp
 from flashlower.dialects.tl.types import element_type
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes
@@ -203,9 +203,11 @@ def key_range(
         if first is not None:
             first = b.mul(b.floordiv(first, block_n), block_n)
             lo = first if split is None else b.maximum(lo, first)
+            lo.name_hint = "lo"
         if end is not None:
             hi = end if split is None else b.minimum(hi, end)
-        lo.name_hint, hi.name_hint = "lo", "hi"
+            if not isinstance(hi.owner, ConstantOp | ConstexprOp):
+                hi.name_hint = "hi"
     if op.unmasked is None or schedule.block_m.data < PEEL_ROWS:
         return KeyRange((Run(lo, hi),), hi, padded, split)
     return KeyRange(_peel(b, bounds, op.unmasked, queries, lo, hi, block_n), hi, padded, split)
