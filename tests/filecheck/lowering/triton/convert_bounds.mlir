@@ -22,9 +22,9 @@ func.func @window(%q: tensor<2x1000x64xf16>, %k: tensor<1000x64xf16>) -> tensor<
 // CHECK-NEXT:    end_m = tl.minimum(tl.cdiv(offs + BLOCK_M, G), M)
 // CHECK-NEXT:    hi = tl.minimum(tl.maximum(end_m, 0), N)
 // CHECK-NEXT:    lo = tl.minimum(tl.maximum(first_m - 299, 0), N) // BLOCK_N * BLOCK_N
-// CHECK-NEXT:    [[FIRST:.+]] = tl.cdiv(tl.minimum(tl.maximum(end_m - 300, 0), hi), BLOCK_N) * BLOCK_N
+// CHECK-NEXT:    [[FIRST:offs[_0-9]*]] = tl.cdiv(tl.minimum(tl.maximum(end_m - 300, 0), hi), BLOCK_N) * BLOCK_N
 // CHECK-NEXT:    lo_unmasked = tl.minimum(tl.maximum([[FIRST]], lo), hi)
-// CHECK-NEXT:    [[LAST:.+]] = tl.minimum(tl.maximum(first_m + 1, 0), hi) // BLOCK_N * BLOCK_N
+// CHECK-NEXT:    [[LAST:offs[_0-9]*]] = tl.minimum(tl.maximum(first_m + 1, 0), hi) // BLOCK_N * BLOCK_N
 // CHECK-NEXT:    hi_unmasked = tl.maximum([[LAST]], lo_unmasked)
 // CHECK:         # Tiles up to the first that needs no mask
 // CHECK-NEXT:    for start_n in tl.range(lo, lo_unmasked, BLOCK_N, num_stages=2):
@@ -108,6 +108,6 @@ func.func @chunks(%q: tensor<256x64xf16>) -> tensor<256x64xf16> {
 }
 
 // CHECK-LABEL: def chunks_kernel(
-// CHECK:         [[X:offs[_0-9]*]] = first_m.to(tl.int64) - 32
-// CHECK-NEXT:    [[Y:.+]] = tl.minimum(tl.maximum(([[X]] - ([[X]] % 32 + 32) % 32) // 32 * 32, 0), N)
-// CHECK-NEXT:    lo = [[Y]].to(tl.int32) // BLOCK_N * BLOCK_N
+// CHECK:         offs = first_m.to(tl.int64) - 32
+// CHECK-NEXT:    offs_1 = tl.minimum(tl.maximum((offs - (offs % 32 + 32) % 32) // 32 * 32, 0), N).to(tl.int32)
+// CHECK-NEXT:    lo = offs_1 // BLOCK_N * BLOCK_N
