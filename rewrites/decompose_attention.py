@@ -147,12 +147,12 @@ class _Attention:
         self.scores = self.builder.where(keys, self.scores, -math.inf)
         self.values = self.builder.where(keys, self.values, 0.0)
 
-    def _reach(self) -> tuple[Named | None, Named]:
-        """The first key that any query reaches, None for 0, and the end of these keys, among those that exist."""
+    def _reach(self) -> tuple[Named | None, Named | None]:
+        """The first key that any query reaches, None for 0, and the end of these keys, None for that of all keys."""
         builder, op = self.builder, self.op
-        length = builder.constant(self.keys, i64) if self.lengths is None else self.lengths
         if op.reach is None:
-            return None, length
+            return None, self.lengths
+        length = builder.constant(self.keys, i64) if self.lengths is None else self.lengths
         bounds = BlockBounds(builder, op)
         first, end = bounds.lower(op.reach), bounds.upper(op.reach)
 
@@ -163,14 +163,16 @@ class _Attention:
         return None if first is None else clamped(first), length if end is None else clamped(end)
 
     def separate_splits(self, splits: int, tile: int) -> None:
-        """Masks, for every split, the keys of the others: split i has tiles floor(T * i / splits) and on of those
-        that are reached."""
+        """Masks, for every split, the keys of the others: split i has tiles floor(T * i / splits) and on."""
         builder = self.builder
         keys, split = builder.iota("n"), builder.iota("split")
         tile_size, count = builder.constant(tile, i64), builder.constant(splits, i64)
         first, end = self._reach()
-        rounded = builder.elementwise(stablehlo.AddOp, end, builder.constant(tile - 1, i64))
-        tiles = builder.elementwise(stablehlo.DivOp, rounded, tile_size, hint="tiles")
+        if end is None:
+            tiles = builder.constant(-(-self.keys // tile), i64)
+        else:
+            rounded = builder.elementwise(stablehlo.AddOp, end, builder.constant(tile - 1, i64))
+            tiles = builder.elementwise(stablehlo.DivOp, rounded, tile_size, hint="tiles")
         skipped = None if first is None else builder.elementwise(stablehlo.DivOp, first, tile_size, hint="first_tile")
         if skipped is not None:
             tiles = builder.elementwise(stablehlo.SubtractOp, tiles, skipped)
@@ -184,10 +186,10 @@ class _Attention:
             return builder.elementwise(stablehlo.MulOp, first_tile, tile_size, hint=hint)
 
         following = builder.elementwise(stablehlo.AddOp, split, builder.constant(1, i64))
-        stop = start(following, "split_end")
-        if self.op.reach is not None:
-            stop = builder.elementwise(stablehlo.MinOp, stop, end, hint="split_end")
         above = builder.compare(keys, ComparisonDirection.GE, start(split, "split_start"))
+        stop = start(following, "split_end")
+        if self.op.reach is not None and end is not None:
+            stop = builder.elementwise(stablehlo.MinOp, stop, end, hint="split_end")
         below = builder.compare(keys, ComparisonDirection.LT, stop)
         self._keep(builder.elementwise(stablehlo.AndOp, above, below, hint="in_split"))
 
