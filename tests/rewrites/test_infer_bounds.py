@@ -3,7 +3,8 @@
 
 Random regions are evaluated at every query and key. Locked in, for every block of queries: a key outside of `reach`
 has the logit -inf whatever the dot product is, NaN too; in `unmasked` the logits are those of a region without masks;
-masks that the pass drops change no result. And it does find bounds in most of the regions.
+masks that the pass drops change no result. And it does find bounds in a share of the regions, which
+flash decoding then counts keys by.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from pipelines import transform
+from attention_cases import AttentionCase
+from pipelines import op_names, transform
 from score_regions import RandomRegion, attention_text
 from xdsl.context import Context
 from xdsl.ir.affine import AffineExpr
+from xdsl.utils.exceptions import DiagnosticException
 
 from flashlower.dialects.attention import KeyIntervalAttr, SdpaOp
 from flashlower.interpreters import run_module
@@ -89,3 +92,23 @@ def test_bounds_of_random_regions_hold(seed: int):
             np.testing.assert_array_equal(got, want)
     assert reaches >= REGIONS_A_TEST // 10
     assert unmasked >= REGIONS_A_TEST // 10
+
+
+def test_a_window_is_split_by_its_own_keys():
+    """24 of 20000 keys are not worth a split; without bounds all of them would be shared out."""
+    text = AttentionCase(keys=20000, kv_heads=1, steps=("window",)).module_text()
+    assert "attention.partial" in op_names(transform(text, "flash-decoding"))
+    assert "attention.partial" not in op_names(transform(text, "infer-attention-bounds,flash-decoding"))
+
+
+def test_bounds_without_tensors_have_no_form_in_stablehlo():
+    text = """
+    func.func @main(%q: tensor<4x8xf32>, %end: index) -> (tensor<1x1x2x4x8xf32>, tensor<1x1x2x4xf32>) {
+      %p, %l = attention.partial q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>)
+          v(%q[n, d] : tensor<4x8xf32>) splits(2) tile(16) scale(1.0) reach(n < s0) scalars(%end : index)
+          -> out : tensor<1x1x2x4x8xf32>, lse : tensor<1x1x2x4xf32>
+      func.return %p, %l : tensor<1x1x2x4x8xf32>, tensor<1x1x2x4xf32>
+    }
+    """
+    with pytest.raises(DiagnosticException, match="read a scalar of type index; pass it as a tensor"):
+        transform(text, "decompose-attention")
