@@ -23,6 +23,7 @@ from xdsl.interpreter import (
     register_impls,
 )
 from xdsl.ir import Attribute, SSAValue
+from xdsl.ir.affine import AffineExpr
 from xdsl.utils.exceptions import InterpretationError, VerifyException
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp, YieldOp
@@ -170,12 +171,34 @@ class _Problem:
             # Keys beyond a length do not exist: 0 * NaN must not bring them back.
             v = np.where(self.positions[:, None] < self.lengths, v, self.dtype.type(0))
         self.v = v
+        self.first, self.end = self._reach(op, values)
         self.sinks: Array | None = None
         if op.sinks is not None and op.sinks_layout is not None:
             sinks = to_axes(values[op.sinks], op.sinks_layout, self.sizes, ("h", "g"))
             self.sinks = sinks.astype(self.dtype)[..., None, None]
         s = np.matmul(q, np.swapaxes(k, -1, -2)) * self.dtype.type(op.scale.value.data)
         self.s = self._score(interpreter, op, s)
+
+    def _reach(self, op: AttentionOp, values: Mapping[SSAValue, Array]) -> tuple[Array, Array]:
+        """The keys that any query reaches, by the bounds of the operation, among those that exist."""
+        interval = op.reach
+        if interval is None:
+            return np.asarray(0), self.lengths
+        symbols = [
+            to_axes(values[value].astype(np.int64), layout, self.sizes, ("h", "g"))[..., None, None]
+            for value, layout in op.bounds.scalars
+        ]
+
+        def number(expr: AffineExpr) -> Array:
+            # xDSL evaluates with Python's operators, which arrays have as well.
+            return np.asarray(expr.eval([0, self.sizes["m"]], cast(Sequence[int], symbols)))
+
+        first = interval.evaluate_lower(number, np.maximum, np.minimum)
+        end = interval.evaluate_upper(number, np.maximum, np.minimum)
+        return (
+            np.asarray(0) if first is None else np.clip(first, 0, self.lengths),
+            self.lengths if end is None else np.clip(end, 0, self.lengths),
+        )
 
     def _operand(self, array: Array, layout: AffineMapAttr, dims: str) -> Array:
         return to_axes(array, layout, self.sizes, ("h", "g", *dims)).astype(self.dtype, copy=False)
@@ -239,9 +262,11 @@ class AttentionFunctions(InterpreterFunctions):
             out = np.zeros((splits, *s.shape[:-1], v.shape[-1]), problem.dtype)
             lse = np.full((splits, *s.shape[:-1]), -np.inf, problem.dtype)
             sums = np.zeros((splits, *s.shape[:-1]), problem.dtype)
-            tiles = -(-problem.lengths // tile)
+            skipped = problem.first // tile
+            tiles = np.maximum(-(-problem.end // tile) - skipped, 0)
             for i in range(splits):
-                first, last = tiles * i // splits * tile, tiles * (i + 1) // splits * tile
+                first = (skipped + tiles * i // splits) * tile
+                last = np.minimum((skipped + tiles * (i + 1) // splits) * tile, problem.end)
                 # Sequences have different lengths: look at what any of them has in this split.
                 start = int(np.min(first, initial=keys))
                 stop = min(int(np.max(last, initial=0)), keys)

@@ -23,6 +23,7 @@ from flashlower.lowering.triton.printer import print_module
 from flashlower.lowering.triton.workspace import workspace_size
 from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
+from flashlower.rewrites.infer_bounds import InferAttentionBoundsPass
 from flashlower.rewrites.outline_attention import OutlineAttentionPass
 from flashlower.rewrites.schedule import DEFAULT_TARGET, ScheduleAttentionPass
 
@@ -160,6 +161,7 @@ def compile(
         [
             FuseAttentionPass(),
             OutlineAttentionPass(),
+            InferAttentionBoundsPass(),
             ScheduleAttentionPass(target=hardware, **(schedule or {})),
             FlashDecodingPass(splits=splits, target=hardware),
             ConvertAttentionToTritonPass(target=hardware),

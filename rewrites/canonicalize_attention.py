@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, DenseIntOrFPElementsAttr
-from xdsl.ir import Attribute
+from xdsl.dialects.builtin import DYNAMIC_INDEX, DenseIntOrFPElementsAttr
+from xdsl.ir import Attribute, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 from xdsl.traits import ConstantLike
 from xdsl.utils.hints import isa
@@ -16,35 +16,41 @@ from flashlower.dialects.attention.layout import PAGE_INDICES, Term, layout_term
 from flashlower.dialects.numpy_values import dense_to_numpy
 
 
-def _rebuild(
+def rebuild(
     op: SdpaOp | PartialOp | CombineOp,
     rewriter: PatternRewriter,
     *,
     result_types: Sequence[Attribute | None] | None = None,
     without: str = "",
-    layouts: Mapping[str, AffineMapAttr] | None = None,
+    operands: Mapping[str, Sequence[SSAValue]] | None = None,
+    properties: Mapping[str, Attribute | None] | None = None,
 ) -> None:
     """
-    Replaces an operation by one of its kind with other layouts, or without the operand or result `without` and its
-    layout, or without its last result.
+    Replaces an operation by one of its kind with other properties and variadic operands, or without the operand or
+    result `without` and its layout, or without its last result.
     """
-    if result_types is None:
-        optional = op.lse if not isinstance(op, PartialOp) else op.sum
-        fixed = [op.output, op.lse] if isinstance(op, PartialOp) else [op.output]
-        result_types = [*(result.type for result in fixed), None if optional is None else optional.type]
     kept = {
         name: value for name, value in op.properties.items() if name not in (f"{without}_layout", "operandSegmentSizes")
     }
     new_op = type(op).build(
-        operands=[None if name == without else getattr(op, name) for name, _ in op.get_irdl_definition().operands],
-        result_types=result_types,
-        properties={**kept, **(layouts or {})},
+        operands=[
+            None if name == without else (operands or {}).get(name, getattr(op, name))
+            for name, _ in op.get_irdl_definition().operands
+        ],
+        result_types=optional_result_types(op) if result_types is None else result_types,
+        properties={**kept, **(properties or {})},
         attributes=op.attributes,
         regions=[op.detach_region(region) for region in op.regions],
     )
     # Only the last result is optional, so one that is not made any more is what is missing.
     missing = len(op.results) - len(new_op.results)
     rewriter.replace(op, new_op, [*new_op.results, *[None] * missing])
+
+
+def optional_result_types(op: SdpaOp | PartialOp | CombineOp) -> list[Attribute | None]:
+    """The types of the results, None for one that is not there."""
+    optional = [op.lse, op.sum] if isinstance(op, PartialOp) else [op.lse]
+    return [op.output.type, *(None if result is None else result.type for result in optional)]
 
 
 class DropUnusedLse(RewritePattern):
@@ -54,7 +60,7 @@ class DropUnusedLse(RewritePattern):
     def match_and_rewrite(self, op: SdpaOp | CombineOp, rewriter: PatternRewriter, /) -> None:
         if op.lse is None or op.lse.first_use is not None:
             return
-        _rebuild(op, rewriter, without="lse", result_types=[op.output.type, None])
+        rebuild(op, rewriter, without="lse", result_types=[op.output.type, None])
 
 
 class DropUnusedSum(RewritePattern):
@@ -64,7 +70,7 @@ class DropUnusedSum(RewritePattern):
     def match_and_rewrite(self, op: PartialOp, rewriter: PatternRewriter, /) -> None:
         if op.sum is None or op.sum.first_use is not None:
             return
-        _rebuild(op, rewriter, result_types=[op.output.type, op.lse.type, None])
+        rebuild(op, rewriter, result_types=[op.output.type, op.lse.type, None])
 
 
 class DropIdentityScore(RewritePattern):
@@ -95,7 +101,7 @@ class DropFullLengths(RewritePattern):
         literal = ConstantLike.get_constant_value(op.kv_lens)
         if not isa(literal, DenseIntOrFPElementsAttr) or np.any(dense_to_numpy(literal) < keys):
             return
-        _rebuild(op, rewriter, without="kv_lens")
+        rebuild(op, rewriter, without="kv_lens")
 
 
 class DropIdentityRows(RewritePattern):
@@ -121,7 +127,7 @@ class DropIdentityRows(RewritePattern):
         if any(term.dim == sequence.dim for terms in table for term in terms):
             return
         indices = [[Term(sequence.dim, t.stride) if t.dim == row else t for t in terms] for terms in table]
-        _rebuild(op, rewriter, without="rows", layouts={"block_table_layout": make_layout(num_dims, indices)})
+        rebuild(op, rewriter, without="rows", properties={"block_table_layout": make_layout(num_dims, indices)})
 
 
 class ConvertSingleSplit(RewritePattern):
@@ -151,6 +157,7 @@ class ConvertSingleSplit(RewritePattern):
             score=partial.detach_region(partial.score),
             lse_type=None if op.lse is None else op.lse.type,
             schedule=partial.schedule,
+            bounds=partial.bounds,
             attributes={**partial.attributes, **op.attributes},
         )
         rewriter.replace(op, new_op)

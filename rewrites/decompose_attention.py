@@ -32,6 +32,7 @@ from flashlower.dialects import stablehlo
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
 from flashlower.dialects.stablehlo import ComparisonDirection
 from flashlower.rewrites.decompose.axes import Named, TensorBuilder
+from flashlower.rewrites.decompose.bounds import BlockBounds
 from flashlower.rewrites.decompose.score import ScoreTensors
 
 
@@ -168,25 +169,50 @@ class _Attention:
         self.scores = self.builder.where(keys, self.scores, -math.inf)
         self.values = self.builder.where(keys, self.values, 0.0)
 
+    def _reach(self) -> tuple[Named | None, Named | None]:
+        """The first key that any query reaches, None for 0, and the end of these keys, None for that of all keys."""
+        builder, op = self.builder, self.op
+        if op.reach is None:
+            return None, self.lengths
+        length = builder.constant(self.keys, i64) if self.lengths is None else self.lengths
+        bounds = BlockBounds(builder, op)
+        first, end = bounds.lower(op.reach), bounds.upper(op.reach)
+
+        def clamped(x: Named) -> Named:
+            natural = builder.elementwise(stablehlo.MaxOp, x, builder.constant(0, i64))
+            return builder.elementwise(stablehlo.MinOp, natural, length)
+
+        return None if first is None else clamped(first), length if end is None else clamped(end)
+
     def separate_splits(self, splits: int, tile: int) -> None:
         """Masks, for every split, the keys of the others: split i has tiles floor(T * i / splits) and on."""
         builder = self.builder
         keys, split = builder.iota("n"), builder.iota("split")
         tile_size, count = builder.constant(tile, i64), builder.constant(splits, i64)
-        if self.lengths is None:
+        first, end = self._reach()
+        if end is None:
             tiles = builder.constant(-(-self.keys // tile), i64)
         else:
-            rounded = builder.elementwise(stablehlo.AddOp, self.lengths, builder.constant(tile - 1, i64))
+            rounded = builder.elementwise(stablehlo.AddOp, end, builder.constant(tile - 1, i64))
             tiles = builder.elementwise(stablehlo.DivOp, rounded, tile_size, hint="tiles")
+        skipped = None if first is None else builder.elementwise(stablehlo.DivOp, first, tile_size, hint="first_tile")
+        if skipped is not None:
+            tiles = builder.elementwise(stablehlo.SubtractOp, tiles, skipped)
+            tiles = builder.elementwise(stablehlo.MaxOp, tiles, builder.constant(0, i64), hint="tiles")
 
         def start(index: Named, hint: str) -> Named:
             share = builder.elementwise(stablehlo.MulOp, tiles, index)
             first_tile = builder.elementwise(stablehlo.DivOp, share, count)
+            if skipped is not None:
+                first_tile = builder.elementwise(stablehlo.AddOp, first_tile, skipped)
             return builder.elementwise(stablehlo.MulOp, first_tile, tile_size, hint=hint)
 
         following = builder.elementwise(stablehlo.AddOp, split, builder.constant(1, i64))
         above = builder.compare(keys, ComparisonDirection.GE, start(split, "split_start"))
-        below = builder.compare(keys, ComparisonDirection.LT, start(following, "split_end"))
+        stop = start(following, "split_end")
+        if self.op.reach is not None and end is not None:
+            stop = builder.elementwise(stablehlo.MinOp, stop, end, hint="split_end")
+        below = builder.compare(keys, ComparisonDirection.LT, stop)
         self._keep(builder.elementwise(stablehlo.AndOp, above, below, hint="in_split"))
 
     def run(self, sinks: Named | None = None) -> tuple[Named, _Softmax]:
@@ -227,7 +253,7 @@ class DecomposePartial(RewritePattern):
         sizes = _static_sizes(op)
         keys, splits, tile = sizes["n"], op.num_splits, op.tile.value.data
         chunk = keys // splits
-        even = op.kv_lens is None and keys == chunk * splits and (chunk % tile == 0 or splits == 1)
+        even = op.kv_lens is None and op.reach is None and keys == chunk * splits and (chunk % tile == 0 or splits == 1)
         sizes = _with_split(sizes, splits)
         if even:
             sizes["n"] = chunk

@@ -15,6 +15,7 @@ from xdsl.context import Context
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import DYNAMIC_INDEX, AnyFloat, FloatAttr, ModuleOp, TensorType
 from xdsl.ir import Attribute, SSAValue
+from xdsl.ir.affine import AffineExpr
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 from xdsl.utils.exceptions import PassFailedException
@@ -116,6 +117,7 @@ class SplitKeys(RewritePattern):
             with_sum=may_make_large_logits(op),
             score=op.detach_region(op.score),
             schedule=op.schedule,
+            bounds=op.bounds,
             attributes=op.attributes,
         )
         partial.output.name_hint = "partial"
@@ -149,6 +151,12 @@ class SplitKeys(RewritePattern):
         keys = sizes["n"]
         if keys == DYNAMIC_INDEX:
             keys = self.max_splits * max(self.min_chunk, tile, 8 * rows)
+        if op.reach is not None:
+            ends = [AffineExpr.constant(keys)]
+            lengths = (op.kv_lens, op.kv_lens_layout)
+            ends += [AffineExpr.symbol(i) for i, scalar in enumerate(op.bounds.scalars) if scalar == lengths]
+            reached = op.reach.most_keys(sizes["m"], ends)
+            keys = keys if reached is None else min(keys, reached)
         return choose_splits(
             batch_heads,
             rows,

@@ -10,9 +10,11 @@ from xdsl.dialects import tensor
 from xdsl.dialects.builtin import (
     AffineMapAttr,
     AnyFloat,
+    ArrayAttr,
     Float64Type,
     FloatAttr,
     IndexType,
+    IntegerType,
     TensorType,
     f32,
     f64,
@@ -29,6 +31,7 @@ from xdsl.irdl import (
     prop_def,
     region_def,
     traits_def,
+    var_operand_def,
 )
 from xdsl.parser import Parser
 from xdsl.pattern_rewriter import RewritePattern
@@ -41,10 +44,13 @@ from flashlower.dialects.attention.assembly import (
     new_line,
     parse_clause,
     parse_optional_clause,
+    parse_scalar,
     print_clause,
     print_extra_attributes,
+    print_scalar,
 )
 from flashlower.dialects.attention.attributes import ScheduleAttr
+from flashlower.dialects.attention.bounds import Bounds, KeyIntervalAttr, parse_interval
 from flashlower.dialects.attention.layout import (
     INNER_DIMS,
     PAGE_INDICES,
@@ -137,6 +143,7 @@ class AttentionOp(IRDLOperation, ABC):
     rows = opt_operand_def(TensorType)
     kv_lens = opt_operand_def(TensorType)
     sinks = opt_operand_def(TensorType)
+    bound_scalars = var_operand_def()
 
     query_layout = prop_def(AffineMapAttr)
     key_layout = prop_def(AffineMapAttr)
@@ -147,6 +154,9 @@ class AttentionOp(IRDLOperation, ABC):
     sinks_layout = opt_prop_def(AffineMapAttr)
     scale = prop_def(FloatAttr)
     schedule = opt_prop_def(ScheduleAttr)
+    reach = opt_prop_def(KeyIntervalAttr)
+    unmasked = opt_prop_def(KeyIntervalAttr)
+    bound_scalar_layouts = opt_prop_def(ArrayAttr[AffineMapAttr])
 
     score = region_def()
 
@@ -238,6 +248,33 @@ class AttentionOp(IRDLOperation, ABC):
         self._verify_pages()
         sizes.by_index()
         self._verify_score()
+        self._verify_bounds()
+
+    @property
+    def bounds(self) -> Bounds:
+        """What is known of the keys of a block of queries."""
+        layouts = () if self.bound_scalar_layouts is None else self.bound_scalar_layouts
+        return Bounds(self.reach, self.unmasked, list(zip(self.bound_scalars, layouts, strict=True)))
+
+    def _verify_bounds(self) -> None:
+        layouts = () if self.bound_scalar_layouts is None else self.bound_scalar_layouts.data
+        if len(layouts) != len(self.bound_scalars):
+            raise VerifyException(f"{len(self.bound_scalars)} scalars of bounds have {len(layouts)} layouts")
+        sizes = DimSizes.of(self.batch_rank)
+        for name, value, layout in self.layouts():
+            sizes.add(name, cast(TensorOf, value.type).get_shape(), layout.data)
+        for i, (value, layout) in enumerate(self.bounds.scalars):
+            is_tensor = isinstance(value.type, TensorType)
+            element_type = cast(TensorOf, value.type).element_type if is_tensor else value.type
+            if not isinstance(element_type, IntegerType | IndexType):
+                raise VerifyException(f"s{i} has type {value.type}, expected an integer or a tensor of integers")
+            sizes.add(f"s{i}", cast(TensorOf, value.type).get_shape() if is_tensor else (), layout.data)
+            self._verify_dims(f"s{i}", layout, "hgmnkd")
+        for name, interval in (("reach", self.reach), ("unmasked", self.unmasked)):
+            if interval is not None and interval.num_symbols > len(self.bound_scalars):
+                raise VerifyException(
+                    f"{name} reads s{interval.num_symbols - 1}, but has {len(self.bound_scalars)} scalars to read"
+                )
 
     def _verify_dims(self, name: str, layout: AffineMapAttr, allowed: str, *paged: str) -> None:
         """Raises `VerifyException` for a dimension that is none of `allowed` and no batch dimension."""
@@ -318,11 +355,25 @@ class AttentionOp(IRDLOperation, ABC):
                 printer.print_string(" ")
                 with printer.indented(2):
                     printer.print_region(self.score)
+        self._print_bounds(printer)
         if self.schedule is not None:
             new_line(printer)
             printer.print_string("schedule")
             self.schedule.print_parameters(printer)
         print_extra_attributes(printer, self)
+
+    def _print_bounds(self, printer: Printer) -> None:
+        for name, interval in (("reach", self.reach), ("unmasked", self.unmasked)):
+            if interval is not None:
+                new_line(printer)
+                printer.print_string(name)
+                with printer.in_parens():
+                    interval.print_interval(printer)
+        if self.bound_scalars:
+            new_line(printer)
+            printer.print_string("scalars")
+            with printer.in_parens():
+                printer.print_list(self.bounds.scalars, lambda scalar: print_scalar(printer, *scalar))
 
 
 class Clauses:
@@ -354,15 +405,29 @@ class Clauses:
                 parser.parse_punctuation(")")
             else:
                 self.score_region = parser.parse_region()
+        self._parse_bounds()
         self.schedule = None
         if parser.parse_optional_keyword("schedule") is not None:
             self.schedule = ScheduleAttr(*(a.data for a in ScheduleAttr.parse_parameters(parser)))
         attributes = parser.parse_optional_attr_dict_with_keyword()
         self.attributes = dict(attributes.data) if attributes is not None else {}
 
+    def _parse_bounds(self) -> None:
+        parser = self.parser
+        intervals: dict[str, KeyIntervalAttr | None] = {}
+        for name in ("reach", "unmasked"):
+            intervals[name] = None
+            if parser.parse_optional_keyword(name) is not None:
+                with parser.in_parens():
+                    intervals[name] = parse_interval(parser)
+        self.scalars: list[Clause] = []
+        if parser.parse_optional_keyword("scalars") is not None:
+            self.scalars = parser.parse_comma_separated_list(parser.Delimiter.PAREN, lambda: parse_scalar(parser))
+        self.intervals = intervals
+
     def finish(self, result_layouts: Sequence[NamedTerms] = ()) -> None:
         """Resolves what depends on the batch rank, which results may be the only ones to name."""
-        self.batch_rank = batch_rank_of([*(c.layout for c in self._clauses() if c), *result_layouts])
+        self.batch_rank = batch_rank_of([*(c.layout for c in (*self._clauses(), *self.scalars) if c), *result_layouts])
         if self.forms is not None:
             self.score_region = build_score_region(
                 self.forms, self.batch_rank, accumulator_type(self.query.value.type), YieldOp
@@ -371,9 +436,9 @@ class Clauses:
     def layout(self, layout: NamedTerms) -> AffineMapAttr:
         return resolve_layout(layout, self.batch_rank)
 
-    def operands(self) -> list[SSAValue | None]:
+    def operands(self) -> list[SSAValue | list[SSAValue] | None]:
         """The operands, in the order of their definition."""
-        return [clause.value if clause else None for clause in self._clauses()]
+        return [*(clause.value if clause else None for clause in self._clauses()), self.bounds().operands()]
 
     def properties(self) -> dict[str, Attribute | None]:
         return {
@@ -383,7 +448,12 @@ class Clauses:
             },
             "scale": self.scale,
             "schedule": self.schedule,
+            **self.bounds().properties(),
         }
+
+    def bounds(self) -> Bounds:
+        scalars = [(scalar.value, self.layout(scalar.layout)) for scalar in self.scalars]
+        return Bounds(self.intervals["reach"], self.intervals["unmasked"], scalars)
 
 
 def verify_lse_type(lse: SSAValue | None, expected: AnyFloat) -> None:

@@ -39,6 +39,7 @@ from flashlower.dialects.attention.base import (
     verify_lse_type,
     verify_sinks,
 )
+from flashlower.dialects.attention.bounds import NO_BOUNDS, Bounds
 
 
 @irdl_op_definition
@@ -67,6 +68,11 @@ class SdpaOp(AttentionOp):
       numbers of pages: those for p < ceil(len / S). All others, and `row` where len = 0, may be anything.
     - `scale` is a natural-units factor on the dot product, before the score region. An empty score region is the
       identity. In it, indices count from 0 in every dimension, and `hq` is the query head, h * G + g.
+    - `reach` and `unmasked` are intervals of keys for a block of queries m0 <= m < m1, and change nothing where they
+      are true: keys outside of `reach` have the logit -inf for every query of the block, and in `unmasked` every mask
+      of the score region keeps its logit. A mask is an `arith.select` with -inf, or a constant of at most -1e4, on one
+      side. Their symbols read `bound_scalars`, integers with layouts over b.... Whether a NaN or inf in the V of a
+      key of weight 0 reaches `out` is not defined.
     - `sinks` holds a logit per query head that takes part in the sum and has no value.
 
     Layouts of q may use b..., h, g, m, k; of k: b..., h, g, n (or page, slot), k; of v: b..., h, g, n (or page, slot),
@@ -100,11 +106,12 @@ class SdpaOp(AttentionOp):
         score: Region | None = None,
         lse_type: Attribute | None = None,
         schedule: ScheduleAttr | None = None,
+        bounds: Bounds = NO_BOUNDS,
         attributes: Mapping[str, Attribute] | None = None,
     ):
         """`layouts` has the keys q, k, v, out, and block_table, rows, kv_lens, sinks, lse where those are given."""
         super().__init__(
-            operands=[query, key, value, block_table, rows, kv_lens, sinks],
+            operands=[query, key, value, block_table, rows, kv_lens, sinks, bounds.operands()],
             result_types=[output_type, lse_type],
             properties={
                 "query_layout": layouts["q"],
@@ -118,6 +125,7 @@ class SdpaOp(AttentionOp):
                 "lse_layout": None if lse_type is None else layouts["lse"],
                 "scale": FloatAttr(scale, f64),
                 "schedule": schedule,
+                **bounds.properties(),
             },
             attributes=dict(attributes or {}),
             regions=[Region() if score is None else score],

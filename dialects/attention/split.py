@@ -53,6 +53,7 @@ from flashlower.dialects.attention.base import (
     verify_lse_type,
     verify_sinks,
 )
+from flashlower.dialects.attention.bounds import NO_BOUNDS, Bounds
 from flashlower.dialects.attention.layout import (
     INNER_DIMS,
     DimSizes,
@@ -76,6 +77,8 @@ class PartialOp(AttentionOp):
 
     The keys 0..len are cut into T = ceil(len / tile) tiles; split i has the tiles from floor(T * i / splits) to
     floor(T * (i + 1) / splits), so that runs differ by one tile at most, whatever the length, and nothing is padded.
+    Where there is a `reach`, its bounds for all queries (m0 = 0, m1 = M) narrow the keys to lo..hi within 0..len, and
+    the tiles that are shared out are those from floor(lo / tile) to ceil(hi / tile); keys from hi on are in no split.
     For the keys n of split i, with s[n] and pages as in `attention.sdpa` (n counts from the start of the sequence):
 
         lse[i]    = log(sum_n exp(s[n]))
@@ -118,6 +121,7 @@ class PartialOp(AttentionOp):
         score: Region | None = None,
         with_sum: bool = False,
         schedule: ScheduleAttr | None = None,
+        bounds: Bounds = NO_BOUNDS,
         attributes: Mapping[str, Attribute] | None = None,
     ):
         """
@@ -128,7 +132,7 @@ class PartialOp(AttentionOp):
         element_type = accumulator_type(query.type)
         lse_type = TensorType(element_type, lse_shape)
         super().__init__(
-            operands=[query, key, value, block_table, rows, kv_lens, None],
+            operands=[query, key, value, block_table, rows, kv_lens, None, bounds.operands()],
             result_types=[TensorType(element_type, output_shape), lse_type, lse_type if with_sum else None],
             properties={
                 "query_layout": layouts["q"],
@@ -141,6 +145,7 @@ class PartialOp(AttentionOp):
                 "splits": IntegerAttr(splits, i64),
                 "tile": IntegerAttr(tile, i64),
                 "schedule": schedule,
+                **bounds.properties(),
             },
             attributes=dict(attributes or {}),
             regions=[Region() if score is None else score],

@@ -70,7 +70,11 @@ class KeyTiles:
         self._sizes = sizes
         # One page a tile, or one page a key.
         self._one_page = self._page_size is not None and self._page_size % constant_size(block_n) == 0
+        self._page: SSAValue | None = None
+        """The page of every tile, where the table has one entry. Carried, it would be the same in all iterations, which
+        Triton's pipeliner cannot schedule."""
         if self._page_size is not None:
+            self._single_entry = op.index_sizes()["p"] == 1
             self._table = accesses["block_table"]
             indices = dict(programs.indices)
             if "rows" in accesses:
@@ -139,6 +143,9 @@ class KeyTiles:
         b = self._b
         self._last = b.sub(hi, 1, name="last")
         """The last key: entries of the table beyond its page are never read."""
+        if self._single_entry:
+            self._page = b.load(self._table_base, mask=b.lt(lo, hi), other=0, name="page")
+            return {}
         if self._one_page:
             return {"page": self._load_pages(lo, b.lt(lo, hi), "page")}
         first = b.add(lo, b.arange(0, self._block_n), name="first_n")
@@ -151,15 +158,22 @@ class KeyTiles:
         if self._page_size is None:
             return KeyTile(self, row, {}, {})
         name, first = ("page", start_n) if self._one_page else ("pages", offs_n)
+        slot = b.mod(first, self._sizes.constexpr("PAGE_SIZE", self._page_size))
+        if self._page is not None:
+            pages = self._page if self._one_page else whole(b, self._page, (self._block_n,))
+            return KeyTile(self, row, self._at(pages, slot), {})
         following = b.minimum(b.add(first, self._block_n), self._last)
         comment = "Loaded one iteration ahead, so that K and V need not wait for it"
         loaded = self._load_pages(following, None, f"next_{name}", comment)
-        slot = b.mod(first, self._sizes.constexpr("PAGE_SIZE", self._page_size))
+        return KeyTile(self, row, self._at(carried[name], slot), {name: loaded})
+
+    def _at(self, page: SSAValue, slot: SSAValue) -> dict[str, SSAValue]:
+        """Indices of a tile in i64: of its page, and of its slots where they do not follow from the pointers."""
         prefix = "off" if self._one_page else "offs"
-        at = {index: b.cast(x, i64, name=f"{prefix}_{index}") for index, x in (("page", carried[name]), ("slot", slot))}
+        at = {index: self._b.cast(x, i64, name=f"{prefix}_{index}") for index, x in (("page", page), ("slot", slot))}
         if self._page_size == (constant_size(self._block_n) if self._one_page else 1):
             del at["slot"]
-        return KeyTile(self, row, at, {name: loaded})
+        return at
 
     def move(self, name: Literal["k", "v"], tile: KeyTile) -> list[SSAValue]:
         """The pointers of an operand to a tile; see `KeyTile.pointers`."""
