@@ -24,6 +24,8 @@ def _check(tensor, name, dtype, shape):
     if found != dtype:
         raise TypeError(f"{name} has dtype {found}, but {dtype} is expected")
     sizes = tuple(tensor.shape)
+    if sizes == shape:
+        return
     if len(sizes) != len(shape) or any(n is not None and n != m for n, m in zip(shape, sizes)):
         raise ValueError(f"{name} has shape {sizes}, but {shape} is expected (None is any size)")'''
 

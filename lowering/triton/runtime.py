@@ -128,17 +128,10 @@ def call(
     does not have.
     """
     given: tuple[Any, ...] = tuple(out) if isinstance(out, tuple | list) else () if out is None else (out,)
-    everything = [*args, *given, workspace]
-    arrays = [arg for arg in everything if isinstance(arg, np.ndarray)]
-    tensors = [arg for arg in everything if _is_torch(arg)]
-    if arrays and tensors:
-        raise TypeError("all tensors are NumPy arrays, or all are torch tensors; these are mixed")
-    devices = sorted({str(tensor.device) for tensor in tensors})
-    if len(devices) > 1:
-        raise TypeError(f"all tensors are on one device; these are on {', '.join(devices)}")
-    kind = tensors[0].device.type if tensors else "cpu"
+    device = _device((*args, *given, workspace))
+    kind = "cpu" if device is None else device.type
     if kind not in ("cpu", "cuda"):
-        raise TypeError(f"kernels run on CUDA and ROCm GPUs, and on the CPU; these tensors are on {devices[0]}")
+        raise TypeError(f"kernels run on CUDA and ROCm GPUs, and on the CPU; these tensors are on {device}")
     launcher = _function(source, function, interpret=kind == "cpu")
     options = _results(launcher, function, given)
     if workspace is not None:
@@ -147,13 +140,32 @@ def call(
         if len(options) < len(_result_names(launcher)):
             raise ValueError("a workspace needs out for every result, else those would be allocated")
         options["empty"] = buffers_of(workspace, workspace_size)
-    if not tensors:
+    if device is None:
         return _call_numpy(launcher, args, options)
-    if kind == "cpu":
+    cuda = sys.modules["torch"].cuda
+    if kind == "cpu" or device.index == cuda.current_device():
         return launcher(*args, **options)
     # Triton launches on the current device.
-    with sys.modules["torch"].cuda.device(tensors[0].device):
+    with cuda.device(device):
         return launcher(*args, **options)
+
+
+def _device(values: Sequence[Any]) -> Any:
+    """The device of the torch tensors among values, None where there are none. Raises TypeError for a mixture."""
+    torch = sys.modules.get("torch")
+    device: Any = None
+    has_arrays = False
+    for value in values:
+        if torch is not None and isinstance(value, torch.Tensor):
+            if device is None:
+                device = value.device
+            elif value.device != device:
+                raise TypeError(f"all tensors are on one device; these are on {device} and {value.device}")
+        elif isinstance(value, np.ndarray):
+            has_arrays = True
+    if has_arrays and device is not None:
+        raise TypeError("all tensors are NumPy arrays, or all are torch tensors; these are mixed")
+    return device
 
 
 def _result_names(launcher: Any) -> list[str]:
