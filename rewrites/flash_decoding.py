@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects import arith
@@ -18,7 +19,6 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 from xdsl.utils.exceptions import PassFailedException
-from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes
@@ -53,7 +53,9 @@ def may_make_large_logits(op: AttentionOp) -> bool:
             if constant is not None and LARGE_LOGIT <= abs(constant) < math.inf:
                 return True
     for value in op.captures():
-        element_type = value.type.element_type if isa(value.type, TensorType[Attribute]) else value.type
+        # Not `isa`, whose check of the element type costs more than all else here.
+        type: Attribute = value.type
+        element_type = cast(TensorType[Attribute], type).element_type if isinstance(type, TensorType) else type
         if isinstance(element_type, AnyFloat) and _float_constant(value) is None:
             return True
     return False
@@ -68,8 +70,8 @@ def operand_sizes(op: AttentionOp) -> dict[str, int]:
     """Sizes of the iteration dimensions as the operands of an `attention.partial` would give them."""
     sizes = DimSizes.of(op.batch_rank)
     for name, value, layout in AttentionOp.layouts(op):
-        if name != "sinks" and isa(value.type, TensorType[Attribute]):
-            sizes.add(name, value.type.get_shape(), layout.data)
+        if name != "sinks":
+            sizes.add(name, cast(TensorType[Attribute], value.type).get_shape(), layout.data)
     return sizes.by_name()
 
 

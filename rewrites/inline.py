@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import builtin, func
-from xdsl.ir import Attribute, Block, Operation, ParametrizedAttribute, SSAValue
+from xdsl.ir import Attribute, Block, Operation, ParametrizedAttribute, SSAValue, TypeAttribute
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
@@ -118,6 +118,8 @@ def _delete_unreferenced(module: builtin.ModuleOp) -> None:
         and op.sym_visibility == builtin.StringAttr("private")
         and KERNEL_ATTRIBUTE not in op.attributes
     }
+    if not private:
+        return
     kept: set[str] = set()
     pending: list[Operation] = [op for op in module.ops if op not in private.values()]
     while pending:
@@ -144,6 +146,11 @@ def _symbols_of(attributes: Iterable[Attribute]) -> Iterator[str]:
                 yield from _symbols_of(attr.data)
             case builtin.DictionaryAttr():
                 yield from _symbols_of(attr.data.values())
+            # Most attributes are these, and refer to nothing.
+            case (
+                builtin.DenseArrayBase() | builtin.DenseIntOrFPElementsAttr() | builtin.IntegerAttr() | TypeAttribute()
+            ):
+                pass
             case ParametrizedAttribute():
                 yield from _symbols_of(attr.parameters)
             case _:

@@ -39,20 +39,24 @@ class FuseAttentionPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         InlineCallsPass().apply(ctx, op)
         folder = ConstantFolder(make_interpreter(op))
-        positions = {o: i for block in _blocks(op) for i, o in enumerate(block)}
-        for dot in [o for o in op.walk() if o.name == "stablehlo.dot_general"]:
+        positions = {
+            inner: i
+            for outer in op.walk()
+            for region in outer.regions
+            for block in region.blocks
+            for i, inner in enumerate(block.ops)
+        }
+        for dot in [o for o in positions if o.name == "stablehlo.dot_general"]:
             # What only an earlier group needed is gone.
             if dot.parent is not None:
                 fuse(dot, folder, positions)
 
 
-def _blocks(op: Operation) -> list[list[Operation]]:
-    return [list(block.ops) for o in op.walk() for region in o.regions for block in region.blocks]
-
-
 def fuse(dot: Operation, folder: ConstantFolder, positions: Mapping[Operation, int]) -> SdpaOp | None:
     """Replaces the group that ends in this second dot, if there is one."""
     for side in (0, 1):
+        if not _may_be_weights(dot.operands[side]):
+            continue
         try:
             group = Matcher(dot, side, folder, positions).match()
             result = result_of(group)
@@ -67,6 +71,13 @@ def fuse(dot: Operation, folder: ConstantFolder, positions: Mapping[Operation, i
         _erase_dead(last)
         return sdpa
     return None
+
+
+def _may_be_weights(value: SSAValue) -> bool:
+    """Whether more than views lies between a value and an argument or another dot: most dots end their match here."""
+    while (op := hlo.owner(value)) is not None and (op.name in hlo.VIEWS or op.name == "stablehlo.convert"):
+        value = op.operands[0]
+    return op is not None and op.name != "stablehlo.dot_general"
 
 
 def _build(group: Group, result: Read) -> SdpaOp:

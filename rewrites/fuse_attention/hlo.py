@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast, get_args
 
 from xdsl.dialects.builtin import (
     AnyFloat,
@@ -20,10 +20,14 @@ from xdsl.dialects.builtin import (
     Float8E8M0FNUType,
     IntegerAttr,
     IntegerType,
+    Signedness,
     TensorType,
     i1,
 )
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
+
+# `isinstance` of a union asks every member in turn, for every value that a pass looks at.
+_FLOATS = frozenset(type for type in (member() for member in get_args(AnyFloat)) if type.bitwidth in (8, 16, 32, 64))
 
 
 class NotAttention(Exception):
@@ -35,11 +39,15 @@ def owner(value: SSAValue) -> Operation | None:
     return value.op if isinstance(value, OpResult) else None
 
 
-def _type(value: SSAValue) -> TensorType[Attribute]:
+# An alias, as a subscript in a function is computed at every call.
+_Tensor: TypeAlias = TensorType[Attribute]
+
+
+def _type(value: SSAValue) -> _Tensor:
     type: Attribute = value.type
     if not isinstance(type, TensorType):
         raise NotAttention(f"{value.type} is no ranked tensor")
-    return cast(TensorType[Attribute], type)
+    return cast(_Tensor, type)
 
 
 def shape(value: SSAValue) -> tuple[int, ...]:
@@ -67,14 +75,13 @@ def is_bool(value: SSAValue) -> bool:
 
 def is_float(value: SSAValue) -> bool:
     """Whether a tensor holds floats of a type that machines store."""
-    type = element_type(value)
-    return isinstance(type, AnyFloat) and type.bitwidth in (8, 16, 32, 64)
+    return element_type(value) in _FLOATS
 
 
 def is_integer(value: SSAValue) -> bool:
     """Whether a tensor holds integers as StableHLO writes signed ones (`i32`), wider than one bit."""
     type = element_type(value)
-    return isinstance(type, IntegerType) and type == IntegerType(type.bitwidth) and type != i1
+    return isinstance(type, IntegerType) and type.signedness.data == Signedness.SIGNLESS and type != i1
 
 
 def attribute(op: Operation, name: str) -> Attribute:
