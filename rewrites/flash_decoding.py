@@ -14,7 +14,7 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import DYNAMIC_INDEX, AnyFloat, FloatAttr, ModuleOp, TensorType
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, AnyFloat, FloatAttr, ModuleOp, TensorType
 from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
@@ -66,13 +66,23 @@ def _float_constant(value: SSAValue) -> float | None:
     return op.value.value.data if isinstance(op, arith.ConstantOp) and isinstance(op.value, FloatAttr) else None
 
 
-def operand_sizes(op: AttentionOp) -> dict[str, int]:
-    """Sizes of the iteration dimensions as the operands of an `attention.partial` would give them."""
+def operand_sizes(op: SdpaOp) -> dict[str, int] | None:
+    """
+    Sizes of the iteration dimensions as the operands of an `attention.partial` would give them.
+
+    None where only the results or the sinks have a dimension: a partial could not have it.
+    """
     sizes = DimSizes.of(op.batch_rank)
-    for name, value, layout in AttentionOp.layouts(op):
-        if name != "sinks":
+    others: list[tuple[str, SSAValue, AffineMapAttr]] = []
+    for name, value, layout in op.layouts():
+        if name in ("q", "k", "v", "kv_lens"):
             sizes.add(name, cast(TensorType[Attribute], value.type).get_shape(), layout.data)
-    return sizes.by_name()
+        else:
+            others.append((name, value, layout))
+    found = sizes.by_name()
+    for name, value, layout in others:
+        sizes.add(name, cast(TensorType[Attribute], value.type).get_shape(), layout.data)
+    return found if all(size in (found[name], DYNAMIC_INDEX) for name, size in sizes.by_name().items()) else None
 
 
 @dataclass
@@ -94,8 +104,7 @@ class SplitKeys(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: SdpaOp, rewriter: PatternRewriter, /) -> None:
         sizes = operand_sizes(op)
-        if any(size not in (sizes[name], DYNAMIC_INDEX) for name, size in op.dim_sizes().items()):
-            # A dimension that only results or sinks have; a partial could not have it.
+        if sizes is None:
             return
         schedule = op.schedule or choose_schedule(op, self.target)
         tile = schedule.block_n.data

@@ -74,9 +74,9 @@ class ConstantFolder:
             value = op.operands[0]
         if not self.is_constant(value) or (array := self.evaluate(value)) is None or not array.size:
             return None
-        if not (array == array.flat[0]).all():
-            return None
         element = array.reshape(-1)[:1].reshape(())
+        if element != element or (array.size > 1 and not (array == element).all()):
+            return None
         for convert in reversed(converts):
             if (converted := self._run(convert, (element,))) is None:
                 return None
