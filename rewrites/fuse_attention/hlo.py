@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeAlias, cast, get_args
 
 from xdsl.dialects.builtin import (
@@ -20,7 +21,6 @@ from xdsl.dialects.builtin import (
     Float8E8M0FNUType,
     IntegerAttr,
     IntegerType,
-    Signedness,
     TensorType,
     i1,
 )
@@ -28,6 +28,7 @@ from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 
 # `isinstance` of a union asks every member in turn, for every value that a pass looks at.
 _FLOATS = frozenset(type for type in (member() for member in get_args(AnyFloat)) if type.bitwidth in (8, 16, 32, 64))
+_INTEGERS = frozenset(IntegerType(width) for width in (2, 4, 8, 16, 32, 64))
 
 
 class NotAttention(Exception):
@@ -80,8 +81,7 @@ def is_float(value: SSAValue) -> bool:
 
 def is_integer(value: SSAValue) -> bool:
     """Whether a tensor holds integers as StableHLO writes signed ones (`i32`), wider than one bit."""
-    type = element_type(value)
-    return isinstance(type, IntegerType) and type.signedness.data == Signedness.SIGNLESS and type != i1
+    return element_type(value) in _INTEGERS
 
 
 def attribute(op: Operation, name: str) -> Attribute:
@@ -156,7 +156,11 @@ class DotDimensions:
 
 def dot_dimensions(op: Operation) -> DotDimensions:
     """The dimension numbers of stablehlo.dot_general."""
-    numbers = cast(Any, attribute(op, "dot_dimension_numbers"))
+    return _dot_dimensions(attribute(op, "dot_dimension_numbers"))
+
+
+@lru_cache(1024)
+def _dot_dimensions(numbers: Attribute) -> DotDimensions:
 
     def get(name: str) -> tuple[int, ...]:
         return integers(getattr(numbers, name, numbers))
