@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import Float64Type, ModuleOp, f32, f64
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 from xdsl.traits import is_side_effect_free
 
 from flashlower.dialects.attention import SdpaOp
+from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.interpreters import make_interpreter
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.access import Read
+from flashlower.rewrites.fuse_attention.composites import CompositeInliner
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
 from flashlower.rewrites.fuse_attention.emit import Emitter
+from flashlower.rewrites.fuse_attention.explain import Explainer, Remark
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.lengths import logit_factor, split_kv_lens
 from flashlower.rewrites.fuse_attention.match import Group, Matcher
@@ -31,43 +36,84 @@ class FuseAttentionPass(ModulePass):
     """
     Replaces every dot -> elementwise -> softmax -> dot group of StableHLO by one `attention.sdpa`.
 
-    Calls are inlined first, as JAX hides masks in private functions. What is no attention stays as it is.
+    Calls are inlined first, as JAX hides masks in private functions, and composites that are named attention, where
+    their decomposition holds attention. What is no attention stays as it is.
     """
 
     name = "fuse-attention"
 
+    explain: bool = False
+    """Say on stderr, for every softmax that was met, what was found or why it was left alone."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        InlineCallsPass().apply(ctx, op)
-        folder = ConstantFolder(make_interpreter(op))
-        positions = {
-            inner: i
-            for outer in op.walk()
-            for region in outer.regions
-            for block in region.blocks
-            for i, inner in enumerate(block.ops)
-        }
-        for dot in [o for o in positions if o.name == "stablehlo.dot_general"]:
-            # What only an earlier group needed is gone.
-            if dot.parent is not None:
-                fuse(dot, folder, positions)
+        for remark in fuse_attention(op, ctx, explain=self.explain):
+            print(remark, file=sys.stderr)
 
 
-def fuse(dot: Operation, folder: ConstantFolder, positions: Mapping[Operation, int]) -> SdpaOp | None:
+def fuse_attention(module: ModuleOp, ctx: Context, *, explain: bool = False) -> list[Remark]:
+    """Does what the pass does. Returns its remarks if it is to explain itself."""
+    InlineCallsPass().apply(ctx, module)
+    CompositeInliner(_holds_attention).run(module)
+    return _fuse_all(module, explain)
+
+
+def explain(module: ModuleOp | str) -> list[Remark]:
+    """
+    What `fuse-attention` would say of a module, which stays as it is: a remark for every softmax in it.
+
+    Raises `ModuleTextError` for text that cannot be read.
+    """
+    ctx = make_context()
+    copy = parse_module(module, ctx) if isinstance(module, str) else module.clone()
+    return fuse_attention(copy, ctx, explain=True)
+
+
+def _holds_attention(function: FuncOp) -> bool:
+    module = ModuleOp([function.clone()])
+    _fuse_all(module, explain=False)
+    return any(isinstance(op, SdpaOp) for op in module.walk())
+
+
+def _fuse_all(module: ModuleOp, explain: bool) -> list[Remark]:
+    folder = ConstantFolder(make_interpreter(module))
+    positions = {
+        inner: i
+        for outer in module.walk()
+        for region in outer.regions
+        for block in region.blocks
+        for i, inner in enumerate(block.ops)
+    }
+    explainer = Explainer(module, folder) if explain else None
+    for dot in [o for o in positions if o.name == "stablehlo.dot_general"]:
+        # What only an earlier group needed is gone.
+        if dot.parent is not None:
+            fuse(dot, folder, positions, explainer)
+    return [] if explainer is None else explainer.remarks()
+
+
+def fuse(
+    dot: Operation, folder: ConstantFolder, positions: Mapping[Operation, int], explainer: Explainer | None = None
+) -> SdpaOp | None:
     """Replaces the group that ends in this second dot, if there is one."""
     for side in (0, 1):
         if not _may_be_weights(dot.operands[side]):
             continue
         try:
-            group = Matcher(dot, side, folder, positions).match()
+            matcher = Matcher(dot, side, folder, positions)
+            group = matcher.match()
             result = result_of(group)
             sdpa = _build(group, result)
-        except NotAttention:
+        except NotAttention as reason:
+            if explainer is not None:
+                explainer.failed(dot, side, str(reason))
             continue
         last = hlo.owner(result.value)
         assert last is not None
         Rewriter.insert_op(sdpa, InsertPoint.before(last))
         sdpa.output.name_hint = result.value.name_hint
         result.value.replace_all_uses_with(sdpa.output)
+        if explainer is not None:
+            explainer.fused(matcher.tracer.visited, sdpa)
         _erase_dead(last)
         return sdpa
     return None

@@ -19,6 +19,7 @@ from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
     FixedBitwidthType,
     Float8E8M0FNUType,
+    Float64Type,
     IntegerAttr,
     IntegerType,
     TensorType,
@@ -169,6 +170,11 @@ def _dot_dimensions(numbers: Attribute) -> DotDimensions:
         (get("lhs_batching_dimensions"), get("rhs_batching_dimensions")),
         (get("lhs_contracting_dimensions"), get("rhs_contracting_dimensions")),
     )
+
+
+def accumulates_in_f64(op: Operation) -> bool:
+    """Whether stablehlo.dot_general names an algorithm that sums in f64."""
+    return isinstance(getattr(op.properties.get("algorithm"), "accumulation_type", None), Float64Type)
 
 
 def reduce_kind(op: Operation) -> str | None:

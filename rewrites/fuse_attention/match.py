@@ -108,6 +108,7 @@ class Matcher:
         dot_result = Read(self.dot.results[0], self.dot_indices)
         root = dot_result if softmax.probabilities else self._late_division(dot_result, softmax)
         logit, first_dot = self._find_logit(softmax.scores)
+        self._check_accumulators(first_dot, root)
         computed = self._computed_from(logit.value, root)
         if self.value.value in computed:
             raise NotAttention("the value is computed from the weights")
@@ -156,23 +157,37 @@ class Matcher:
     def _find_logit(self, scores: Read) -> tuple[Read, Operation]:
         """The dot below the score one of whose operands varies with the key and not with the rows."""
         seen: set[SSAValue] = set()
+        sources: list[str] = []
         queue = deque([scores])
         while queue:
             read = self.tracer.source(queue.popleft())
             op = hlo.owner(read.value)
-            if op is None or read.value in seen:
+            if read.value in seen:
                 continue
             seen.add(read.value)
-            if op.name == "stablehlo.dot_general" and op.parent is self.dot.parent and hlo.is_float(read.value):
+            if op is None:
+                sources.append("an argument")
+            elif op.name == "stablehlo.dot_general" and op.parent is self.dot.parent and hlo.is_float(read.value):
                 if self._key_side(op, read.indices) is not None:
                     return read, op
+                sources.append("a dot of other dimensions")
             elif is_elementwise(read.value):
                 queue += [
                     Read(operand, read.indices)
                     for operand in op.operands
                     if hlo.shape(operand) == hlo.shape(read.value)
                 ]
-        raise NotAttention("no dot product of queries and keys was found below the softmax")
+            else:
+                sources.append(op.name if op.parent is self.dot.parent else f"{op.name} in another block")
+        found = " and ".join(dict.fromkeys(sources))
+        raise NotAttention(f"no dot of queries and keys was found below the softmax, whose scores come from {found}")
+
+    def _check_accumulators(self, first_dot: Operation, root: Read) -> None:
+        if isinstance(hlo.element_type(root.value), Float64Type):
+            return
+        for dot in (first_dot, self.dot):
+            if hlo.accumulates_in_f64(dot):
+                raise NotAttention("a dot asks for sums in f64, which attention has only for operands in f64")
 
     def _key_side(self, dot: Operation, indices: Indices) -> int | None:
         dims = hlo.dot_dimensions(dot)
