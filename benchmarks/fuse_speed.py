@@ -4,7 +4,8 @@ How long `fuse-attention` and `flash-decoding` take, beside what xDSL takes to p
     python benchmarks/fuse_speed.py --groups 1000 4000
 
 One function holds all groups, of about 20 operations each: with and without masks of every kind, in two layouts, with
-heads grouped and not. Times are medians, in one process, of modules parsed anew; verifying is timed before the passes.
+heads grouped and not. Times are medians of CPU seconds, of modules parsed anew in one process; verifying is timed
+before the passes.
 """
 
 from __future__ import annotations

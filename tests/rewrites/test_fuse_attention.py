@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 import sys
 import time
 from collections.abc import Callable
@@ -15,7 +16,6 @@ from pathlib import Path
 from random import Random
 from types import FrameType
 
-import fuse_speed
 import numpy as np
 import pytest
 from attention_graphs.builder import Builder, Value, single
@@ -31,6 +31,7 @@ from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
 
 CORPUS = Path(__file__).parents[1] / "corpus"
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "fuse_speed.py"
 
 
 def fuse(text: str) -> tuple[ModuleOp, list[SdpaOp]]:
@@ -235,10 +236,11 @@ def calls_of(run: Callable[[], None]) -> int:
 
 def test_work_is_linear_and_below_that_of_two_verifications() -> None:
     """The graphs of benchmarks/fuse_speed.py: four times as many groups make four times the work."""
+    build = runpy.run_path(str(BENCHMARK))["build"]
     works: list[int] = []
     for groups in (8, 32):
         ctx = make_context()
-        module = parse_module(fuse_speed.build(groups), ctx)
+        module = parse_module(build(groups), ctx)
         verification = calls_of(module.verify)
 
         def passes(module: ModuleOp = module, ctx: Context = ctx) -> None:
