@@ -11,7 +11,7 @@ from attention_graphs.generate import MUTANTS, generate
 
 
 def fuzz(seconds: float, seed: int) -> tuple[Counter[str], list[str]]:
-    """Runs for so long. Prints and returns what failed, by seed; and returns how many cases of each kind there were and were fused."""
+    """Runs for so long, and prints failures by seed. Returns the numbers of cases of each kind, and the failures."""
     end = time.monotonic() + seconds
     seed *= 1_000_000
     counts: Counter[str] = Counter()
