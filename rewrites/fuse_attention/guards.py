@@ -50,11 +50,12 @@ class GuardChecker:
     def check(self) -> Float:
         """The score. Raises `NotAttention` where weights are replaced by 0 that would not have been 0 or NaN."""
         softmax = self.softmax
-        if softmax.sink is None and any(map(self._covers_finite_masks, softmax.guards)):
+        has_column = softmax.sink is not None and not softmax.sink.is_added
+        if not has_column and any(map(self._covers_finite_masks, softmax.guards)):
             self.score = with_infinite_masks(self.score)
         for guard in (*softmax.guards, *softmax.sum_guards):
             is_masked = self._implies_masked(guard.condition, guard.zero_when) or self.score == NEGATIVE_INFINITY
-            if softmax.sink is not None or not is_masked:
+            if has_column or not is_masked:
                 raise NotAttention("weights are masked after the softmax by something else than an empty row")
         return self.score
 

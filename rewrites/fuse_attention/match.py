@@ -29,7 +29,7 @@ from flashlower.rewrites.fuse_attention.expression import Const, Float, Logit, T
 from flashlower.rewrites.fuse_attention.forward import forward_step, single_user
 from flashlower.rewrites.fuse_attention.guards import GuardChecker
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
-from flashlower.rewrites.fuse_attention.row_uses import RowUse, RowUseFinder
+from flashlower.rewrites.fuse_attention.row_uses import RowUse, RowUseFinder, is_small
 from flashlower.rewrites.fuse_attention.score import ScoreReader, is_elementwise
 from flashlower.rewrites.fuse_attention.simplify import multiply
 from flashlower.rewrites.fuse_attention.softmax import Softmax, SoftmaxFinder
@@ -124,6 +124,9 @@ class Matcher:
         product = key_operand.scale(q.scale(Logit(q.factor * key_operand.factor)))
         reader = ScoreReader(self.n, self.tracer, self.folder, logit, product, computed)
         score = multiply(reader.float_expr(softmax.scores), Const(self._factor(softmax)))
+        exponent = softmax.exponent
+        if exponent.logarithms and not (exponent.is_stepwise and exponent.is_bounded) and not is_small(score):
+            raise NotAttention("the LSE is subtracted from scores that may be large, where its rounding loses the sum")
         checked = GuardChecker(softmax, self.finder.rows, reader, score).check()
         sink = self._sink(softmax, reader)
         outside = RowUseFinder(self.finder, softmax, checked, checked != score, self.dot, root.value, logit)

@@ -16,7 +16,15 @@ from xdsl.traits import is_side_effect_free
 
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.access import Index, Indices, Read
-from flashlower.rewrites.fuse_attention.expression import Const, Float, FromInt, TensorRead, children
+from flashlower.rewrites.fuse_attention.expression import (
+    Const,
+    Float,
+    FloatOp,
+    FromInt,
+    TensorRead,
+    children,
+    has_logit,
+)
 from flashlower.rewrites.fuse_attention.forward import forward_step
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.rows import Exponent, RowSum, Terms, difference
@@ -212,7 +220,7 @@ class RowUseFinder:
         found = self._own_sum(read)
         if found is None or found[0].extra is not None:
             return None
-        if not _is_small(self.score) or min(map(hlo.bit_width, (value, self.logit.value))) < 32:
+        if not is_small(self.score) or min(map(hlo.bit_width, (value, self.logit.value))) < 32:
             raise NotAttention("the row sum is used outside, where the LSE does not give it exactly")
         return RowUse(read, shifts=found[1].shifts)
 
@@ -227,14 +235,17 @@ def _with_ones(op: Operation, indices: Indices) -> Indices | None:
     return tuple(indices[dims.index(i)] if i in dims else Index() for i in range(len(shape)))
 
 
-def _is_small(score: Float) -> bool:
+def is_small(score: Float) -> bool:
     """Whether a score is no larger than logits and small numbers, or is -inf."""
     match score:
         case Const(number):
             return abs(number) <= MAX_SCORE or number == -math.inf
         case FromInt(integer):
             return integer.fits(MAX_SCORE)
+        case FloatOp("multiply" | "divide", (scores, TensorRead())) if has_logit(scores):
+            # A scale that is known at run time.
+            return is_small(scores)
         case TensorRead():
             return False
         case _:
-            return all(map(_is_small, children(score)))
+            return all(map(is_small, children(score)))

@@ -51,6 +51,8 @@ class Exponent:
     """Row values below which maxima were not left."""
     is_bounded: bool = False
     """Whether the largest exponent of every row that has a key is 0."""
+    is_stepwise: bool = True
+    """Whether maxima and logarithms are subtracted one after the other, and not their sum."""
 
     @property
     def shifts(self) -> Terms:
@@ -184,6 +186,7 @@ class RowReader:
                 break
             self.tracer.visited.add(op)
             result.is_bounded |= any(bounds)
+            result.is_stepwise &= not (maxima and logarithms)
             result.maxima += maxima
             result.logarithms += logarithms
             result.scores = minuend
@@ -330,7 +333,7 @@ class RowReader:
         largest = 1.0 if op.name == "stablehlo.maximum" else half_ulp
         if total is not None:
             total.is_clamped = True
-        return total if 0 < bound <= largest else None
+        return total if 0 <= bound <= largest else None
 
     def _where_nonzero(self, op: Operation, read: Read) -> RowSum | None:
         """`select(sum == 0, c, sum)` for a constant c."""
