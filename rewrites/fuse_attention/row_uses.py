@@ -27,7 +27,8 @@ from flashlower.rewrites.fuse_attention.expression import (
 )
 from flashlower.rewrites.fuse_attention.forward import forward_step
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
-from flashlower.rewrites.fuse_attention.rows import Exponent, RowSum, Terms, difference
+from flashlower.rewrites.fuse_attention.reductions import Terms, difference
+from flashlower.rewrites.fuse_attention.rows import Exponent, RowSum
 from flashlower.rewrites.fuse_attention.score import is_elementwise
 from flashlower.rewrites.fuse_attention.softmax import Softmax, SoftmaxFinder
 

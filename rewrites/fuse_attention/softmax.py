@@ -18,7 +18,8 @@ from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.access import Index, Read, Tracer, Var
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
-from flashlower.rewrites.fuse_attention.rows import Exponent, Guard, RowReader, RowSum, difference, same_terms
+from flashlower.rewrites.fuse_attention.reductions import difference, same_terms
+from flashlower.rewrites.fuse_attention.rows import Exponent, Guard, RowReader, RowSum
 
 
 @dataclass(frozen=True)
