@@ -34,8 +34,9 @@ from flashlower.rewrites.fuse_attention.score import ScoreReader
 from flashlower.rewrites.fuse_attention.simplify import negate, select
 from flashlower.rewrites.fuse_attention.softmax import Softmax
 
-# From this value on, the exponential of a finite mask is 0 in every row that has a key: logits are far above.
-FINITE_MASK = -1e4
+# From this value on, the exponential of a finite mask is 0 in every row that has a key: logits are far above. That is
+# -1e4, as bf16 holds it.
+FINITE_MASK = -9984.0
 
 
 @dataclass

@@ -130,6 +130,8 @@ class RowReader(Reductions):
             maxima = [t for t in terms if t not in logarithms]
             bounds = [self._bounds(read, minuend, result.raised) if c == 1.0 else None for c, read in maxima]
             if None in bounds:
+                if not (result.maxima or result.logarithms):
+                    raise NotAttention("what is subtracted from the scores is no maximum of them")
                 # Any other number that a row has is a part of the score.
                 break
             self.tracer.visited.add(op)

@@ -41,13 +41,13 @@ class Form:
         self.is_clamped = mutant == "clamped to 2" or (mutant is None and not self.sink and random.random() < 0.1)
         # Without a maximum, exponentials overflow in narrow types, and all are 0 in rows that finite masks empty.
         needs_max = score.finite_masks or is_narrow or dtype in ("f16", "bf16") or self.sink or self.is_clamped
-        self.has_max = needs_max or random.random() < 0.7
+        # Without one, a row bias that is subtracted would look like the maximum of another tensor.
+        self.has_max = needs_max or not score.is_small or random.random() < 0.7
         self.normalisation = "early" if mutant else random.choice(["early"] * 6 + ["late"] * 2)
         if mutant == "half of the LSE" or (mutant is None and not is_narrow and random.random() < 0.1):
             # The logarithm of a clamped sum is that of another one.
             self.normalisation = "logarithm"
             self.is_clamped = self.sink = False
-            self.has_max |= not score.is_small
         self.base_two = not self.sink and self.normalisation != "logarithm" and random.random() < 0.2
         self.returns_lse = mutant == "foreign LSE" or (mutant is None and not self.base_two and random.random() < 0.2)
 
@@ -183,7 +183,7 @@ class AttentionGraph:
             weights = self._divide(weights, b.keep_dims(total, axis, weights))
         if self.mutant == "divided twice":
             weights = b.binary("divide", weights, b.keep_dims(total, axis, weights))
-        if random.random() < 0.1:
+        if self.mutant is None and random.random() < 0.1:
             weights = b.binary("multiply", weights, b.full(1.25, weights))
         elif form.normalisation == "early" and not form.sink and again is None:
             weights = self._guarded(weights, score, top, axis)
@@ -202,14 +202,15 @@ class AttentionGraph:
         """Masks with a finite number, once in a while; weights are to be masked by the condition again."""
         b, random, s = self.b, self.random, score.value
         is_mutant = self.mutant == "guard of half the mask"
-        if s.dtype in ("f16", "bf16") or score.finite_masks or not (is_mutant or random.random() < 0.1):
+        is_narrow = s.dtype in ("f16", "bf16")
+        if not is_mutant and (self.mutant or is_narrow or score.finite_masks or random.random() > 0.1):
             return None
         keep = b.argument(s.dims, "i1", np.random.default_rng(random.getrandbits(32)).random(s.shape) < 0.5)
-        score.value = b.select(keep, s, b.full(random.choice([-1e4, -1e9, -1e30, -3e38]), s))
+        score.value = b.select(keep, s, b.full(-1e4 if is_narrow else random.choice([-1e4, -1e9, -1e30, -3e38]), s))
         score.finite_masks, score.is_small = True, False
         if is_mutant:
             other = b.argument(s.dims, "i1", np.random.default_rng(random.getrandbits(32)).random(s.shape) < 0.5)
-            score.value = b.select(other, score.value, b.full(-1e9, s))
+            score.value = b.select(other, score.value, b.full(-2e4, s))
         return keep
 
     def _masked(self, weights: Value, keep: Value) -> Value:

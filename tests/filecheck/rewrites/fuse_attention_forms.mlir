@@ -1306,6 +1306,29 @@ func.func @maximum_times_another_scale(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
 
+// Numbers of another tensor in the place of the maximum.
+func.func @row_values_for_maximum(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %rows: tensor<4x8xf32>) -> tensor<2x4x8x32xf32> {
+  %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
+  %r = "stablehlo.broadcast_in_dim"(%rows) <{broadcast_dimensions = array<i64: 1, 2>}> : (tensor<4x8xf32>) -> tensor<2x4x8xf32>
+  %r_keys = "stablehlo.broadcast_in_dim"(%r) <{broadcast_dimensions = array<i64: 0, 1, 2>}> : (tensor<2x4x8xf32>) -> tensor<2x4x8x16xf32>
+  %e_x = "stablehlo.subtract"(%s, %r_keys) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %e = "stablehlo.exponential"(%e_x) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %sum_start = "stablehlo.constant"() <{value = dense<0.0> : tensor<f32>}> : () -> tensor<f32>
+  %sum = "stablehlo.reduce"(%e, %sum_start) <{dimensions = array<i64: 3>}> ({
+  ^bb0(%sum_a: tensor<f32>, %sum_b: tensor<f32>):
+    %sum_c = "stablehlo.add"(%sum_a, %sum_b) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    "stablehlo.return"(%sum_c) : (tensor<f32>) -> ()
+  }) : (tensor<2x4x8x16xf32>, tensor<f32>) -> tensor<2x4x8xf32>
+  %sum_keys = "stablehlo.broadcast_in_dim"(%sum) <{broadcast_dimensions = array<i64: 0, 1, 2>}> : (tensor<2x4x8xf32>) -> tensor<2x4x8x16xf32>
+  %p = "stablehlo.divide"(%e, %sum_keys) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %o = func.call @pv(%p, %v) : (tensor<2x4x8x16xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32>
+  func.return %o : tensor<2x4x8x32xf32>
+}
+
+// CHECK-LABEL: func.func @row_values_for_maximum
+// CHECK-NOT: attention.sdpa
+// CHECK: func.return
+
 // One softmax, two second dots: two operations would compute it twice.
 func.func @two_values(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> (tensor<2x4x8x32xf32>, tensor<2x4x8x32xf32>) {
   %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
