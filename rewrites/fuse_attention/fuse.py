@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import Float64Type, ModuleOp, f32, f64
+from xdsl.dialects.builtin import Float64Type, ModuleOp, TensorType, f32, f64
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.rewriter import Rewriter
 from xdsl.traits import is_side_effect_free
 
 from flashlower.dialects.attention import SdpaOp
@@ -28,6 +28,7 @@ from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.lengths import logit_factor, split_kv_lens
 from flashlower.rewrites.fuse_attention.match import Group, Matcher
 from flashlower.rewrites.fuse_attention.operands import Dimensions, result_of
+from flashlower.rewrites.fuse_attention.place import insert, insertion_point, lse_of, sink_of
 from flashlower.rewrites.inline import InlineCallsPass
 
 
@@ -101,20 +102,22 @@ def fuse(
         try:
             matcher = Matcher(dot, side, folder, positions)
             group = matcher.match()
-            result = result_of(group)
-            sdpa = _build(group, result)
+            result, lse = result_of(group), lse_of(group)
+            dims = Dimensions(group, result)
+            place = insertion_point(group, result, positions)
+            sdpa = _build(group, dims, result, lse)
         except NotAttention as reason:
             if explainer is not None:
                 explainer.failed(dot, side, str(reason))
             continue
         last = hlo.owner(result.value)
         assert last is not None
-        Rewriter.insert_op(sdpa, InsertPoint.before(last))
-        sdpa.output.name_hint = result.value.name_hint
-        result.value.replace_all_uses_with(sdpa.output)
+        insert(sdpa, group, dims, result, place)
         if explainer is not None:
             explainer.fused(matcher.tracer.visited, sdpa)
-        _erase_dead(last)
+        for op in (*group.unused, *(hlo.owner(use.read.value) for use in group.row_uses), last):
+            if op is not None:
+                _erase_dead(op)
         return sdpa
     return None
 
@@ -126,13 +129,14 @@ def _may_be_weights(value: SSAValue) -> bool:
     return op is not None and op.name != "stablehlo.dot_general"
 
 
-def _build(group: Group, result: Read) -> SdpaOp:
-    dims = Dimensions(group, result)
+def _build(group: Group, dims: Dimensions, result: Read, lse: Read | None) -> SdpaOp:
     query, key, value = group.query.read, group.key.read, group.value.read
     score, lens = split_kv_lens(group.score, dims)
     scale = logit_factor(score) or 1.0
     type = f64 if isinstance(hlo.element_type(query.value), Float64Type) else f32
-    sink = None if group.sink is None else Read(group.sink.value, group.sink.indices)
+    sink = sink_of(group)
+    if lse is not None and not dims.has_all_rows(lse):
+        raise NotAttention("the LSE is the same for several rows of the result")
     layouts = {
         name: dims.layout(read, allowed)
         for name, read, allowed in (
@@ -140,6 +144,7 @@ def _build(group: Group, result: Read) -> SdpaOp:
             ("k", key, "hgnk"),
             ("v", value, "hgnd"),
             ("out", result, "hgmd"),
+            ("lse", lse, "hgm"),
             ("kv_lens", lens, "hg"),
             ("sinks", sink, "hg"),
         )
@@ -158,6 +163,7 @@ def _build(group: Group, result: Read) -> SdpaOp:
         kv_lens=None if lens is None else lens.value,
         sinks=None if sink is None else sink.value,
         score=Emitter(dims, type, scale).region(score),
+        lse_type=None if lse is None else TensorType(type, hlo.shape(lse.value)),
     )
 
 

@@ -114,7 +114,7 @@ func.func @two_masks(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tenso
 // CHECK-LABEL: func.func @two_masks
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
-// REMARK: @two_masks: {{.*}}remark: not fused: the denominator is taken of other values
+// REMARK: @two_masks: {{.*}}remark: not fused: weights are masked after the softmax by something else than an empty row
 
 // The weights are divided by their maximum: they do not sum to 1.
 func.func @divided_by_maximum(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
