@@ -45,13 +45,14 @@ class Explainer:
 
     module: ModuleOp
     folder: ConstantFolder
+    _exponentials: list[Operation] = field(init=False)
     _where: dict[Operation, str] = field(init=False)
     _groups: dict[Operation, str] = field(default_factory=dict[Operation, str])
     _reasons: dict[tuple[Operation, int], str] = field(default_factory=dict[tuple[Operation, int], str])
 
     def __post_init__(self) -> None:
-        exponentials = [op for op in self.module.walk() if self._is_exponential(op)]
-        self._where = {op: where(op) for op in exponentials if _is_softmax(op.results[0])}
+        self._exponentials = [op for op in self.module.walk() if self._is_exponential(op)]
+        self._where = {op: where(op) for op in self._exponentials if _is_softmax(op.results[0])}
 
     def _is_exponential(self, op: Operation) -> bool:
         if op.name == "stablehlo.power":
@@ -60,8 +61,12 @@ class Explainer:
 
     def fused(self, visited: set[object], group: SdpaOp) -> None:
         """A group was found; `visited` are the operations that it went through."""
-        text = describe(group)
-        self._groups.update({op: text for op in self._where if op in visited})
+        met = [op for op in self._exponentials if op in visited and op not in self._groups]
+        # A softmax in a form that only the matcher knows is one, too.
+        softmax = next((op for op in met if op in self._where), met[0] if met else None)
+        if softmax is not None:
+            self._where.setdefault(softmax, where(softmax))
+            self._groups[softmax] = describe(group)
 
     def failed(self, dot: Operation, side: int, reason: str) -> None:
         """A dot does not take weights of attention on this side."""
