@@ -8,6 +8,7 @@ flashlower lowers attention, as compilers write it, to kernels that people can r
     out = flashlower.attention(q, k, v, score=flashlower.causal(), kv_lens=lens)
     module = flashlower.from_jax(fn, *args)      # what JAX makes of a function, or any exported StableHLO
     out = flashlower.interpret(module, *arrays)  # a whole model, on NumPy arrays
+    flashlower.explain(module)                   # of every softmax: is it attention, and if not, why
 """
 
 from importlib import import_module
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from flashlower.lowering.functional import attention, workspace_size
     from flashlower.lowering.interpret import interpret
     from flashlower.lowering.kernel import Kernel, compile
+    from flashlower.rewrites.fuse_attention.fuse import explain
 
 __all__ = [
     "Kernel",
@@ -43,6 +45,7 @@ __all__ = [
     "chain",
     "compile",
     "exp",
+    "explain",
     "from_jax",
     "from_torch",
     "interpret",
@@ -58,6 +61,7 @@ _MODULES = {
     "Kernel": "lowering.kernel",
     "attention": "lowering.functional",
     "compile": "lowering.kernel",
+    "explain": "rewrites.fuse_attention.fuse",
     "from_jax": "frontends.from_jax",
     "from_torch": "frontends.from_torch",
     "interpret": "lowering.interpret",
