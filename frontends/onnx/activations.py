@@ -6,37 +6,39 @@ import math
 
 from flashlower.dialects import chlo, stablehlo
 from flashlower.frontends.onnx.builder import Builder
-from flashlower.frontends.onnx.node import Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
 
+table = Table()
 
-@lowers("Relu")
+
+@table.lowers("Relu")
 def relu(node: Node) -> Value:
     x = node.input(0)
     return node.b.binary(stablehlo.MaxOp, x, node.b.like(0, x))
 
 
-@lowers("LeakyRelu")
+@table.lowers("LeakyRelu")
 def leaky_relu(node: Node) -> Value:
     b, x = node.b, node.input(0)
     scaled = b.multiply(x, b.like(node.attribute("alpha", 0.01), x))
     return b.select(b.compare(x, b.like(0, x), "LT"), scaled, x)
 
 
-@lowers("PRelu")
+@table.lowers("PRelu")
 def prelu(node: Node) -> Value:
     b, x = node.b, node.input(0)
     return b.select(b.compare(x, b.like(0, x), "LT"), b.multiply(x, node.input(1)), x)
 
 
-@lowers("Elu")
+@table.lowers("Elu")
 def elu(node: Node) -> Value:
     b, x = node.b, node.input(0)
     below = b.multiply(b.unary(stablehlo.Expm1Op, x), b.like(node.attribute("alpha", 1.0), x))
     return b.select(b.compare(x, b.like(0, x), "LT"), below, x)
 
 
-@lowers("HardSigmoid")
+@table.lowers("HardSigmoid")
 def hard_sigmoid(node: Node) -> Value:
     b, x = node.b, node.input(0)
     line = b.add(
@@ -46,7 +48,7 @@ def hard_sigmoid(node: Node) -> Value:
     return b.binary(stablehlo.MinOp, b.binary(stablehlo.MaxOp, line, b.like(0, x)), b.like(1, x))
 
 
-@lowers("Softplus")
+@table.lowers("Softplus")
 def softplus(node: Node) -> Value:
     """log(1 + exp(x)), as max(x, 0) + log(1 + exp(-|x|))."""
     b, x = node.b, node.input(0)
@@ -54,7 +56,7 @@ def softplus(node: Node) -> Value:
     return b.add(b.binary(stablehlo.MaxOp, x, b.like(0, x)), tail)
 
 
-@lowers("Swish")
+@table.lowers("Swish")
 def swish(node: Node) -> Value:
     b, x = node.b, node.input(0)
     alpha = node.attribute("alpha", 1.0)
@@ -62,8 +64,8 @@ def swish(node: Node) -> Value:
     return b.multiply(x, b.unary(stablehlo.LogisticOp, inner))
 
 
-@lowers("Gelu")
-@lowers("Gelu", domain="com.microsoft")
+@table.lowers("Gelu")
+@table.lowers("Gelu", domain="com.microsoft")
 def gelu(node: Node) -> Value:
     b, x = node.b, node.input(0)
     approximate = node.attribute("approximate", "none")
@@ -72,7 +74,7 @@ def gelu(node: Node) -> Value:
     return tanh_gelu(b, x) if approximate == "tanh" else erf_gelu(b, x)
 
 
-@lowers("FastGelu", domain="com.microsoft")
+@table.lowers("FastGelu", domain="com.microsoft")
 def fast_gelu(node: Node) -> Value:
     bias = node.optional(1)
     return tanh_gelu(node.b, node.input(0) if bias is None else node.b.add(node.input(0), bias))

@@ -10,8 +10,10 @@ from xdsl.dialects.builtin import f32
 
 from flashlower.dialects import chlo, stablehlo
 from flashlower.frontends.onnx.builder import Builder
-from flashlower.frontends.onnx.node import LOWERINGS, Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
+
+table = Table()
 
 UNARY: dict[str, type[Any]] = {
     "Abs": stablehlo.AbsOp,
@@ -68,30 +70,30 @@ def _comparison(direction: str) -> Callable[[Node], Value]:
     return lambda node: node.b.compare(node.input(0), node.input(1), direction)
 
 
-LOWERINGS.update({("", name): _unary(op) for name, op in UNARY.items()})
-LOWERINGS.update({("", name): _binary(op) for name, op in BINARY.items()})
-LOWERINGS.update({("", name): _comparison(direction) for name, direction in COMPARISONS.items()})
+table.update({("", name): _unary(op) for name, op in UNARY.items()})
+table.update({("", name): _binary(op) for name, op in BINARY.items()})
+table.update({("", name): _comparison(direction) for name, direction in COMPARISONS.items()})
 
 
-@lowers("Atan")
+@table.lowers("Atan")
 def atan(node: Node) -> Value:
     x = node.input(0)
     return node.b.binary(stablehlo.Atan2Op, x, node.b.like(1, x))
 
 
-@lowers("Reciprocal")
+@table.lowers("Reciprocal")
 def reciprocal(node: Node) -> Value:
     x = node.input(0)
     return node.b.divide(node.b.like(1, x), x)
 
 
-@lowers("IsNaN")
+@table.lowers("IsNaN")
 def is_nan(node: Node) -> Value:
     x = node.input(0)
     return node.b.compare(x, x, "NE")
 
 
-@lowers("IsInf")
+@table.lowers("IsInf")
 def is_inf(node: Node) -> Value:
     b, x = node.b, node.input(0)
     signs = [
@@ -105,7 +107,7 @@ def is_inf(node: Node) -> Value:
     return reduce(lambda p, q: b.binary(stablehlo.OrOp, p, q), found)
 
 
-@lowers("Max", "Min", "Sum", "Mean")
+@table.lowers("Max", "Min", "Sum", "Mean")
 def variadic(node: Node) -> Value:
     b = node.b
     op = {"Max": stablehlo.MaxOp, "Min": stablehlo.MinOp}.get(node.op_type, stablehlo.AddOp)
@@ -114,7 +116,7 @@ def variadic(node: Node) -> Value:
     return b.divide(result, b.like(len(values), result)) if node.op_type == "Mean" else result
 
 
-@lowers("Pow")
+@table.lowers("Pow")
 def power(node: Node) -> Value:
     """The result has the type of the base."""
     b, base, exponent = node.b, node.input(0), node.input(1)
@@ -131,7 +133,7 @@ def power(node: Node) -> Value:
     return b.binary(stablehlo.PowOp, base, b.cast(exponent, base.element_type))
 
 
-@lowers("Mod")
+@table.lowers("Mod")
 def modulo(node: Node) -> Value:
     """With `fmod`, the sign of the dividend, as in C; else that of the divisor, as in Python."""
     b, x, y = node.b, node.input(0), node.input(1)
@@ -146,19 +148,19 @@ def modulo(node: Node) -> Value:
     return b.select(wrong, b.add(remainder, y), remainder)
 
 
-@lowers("BitShift")
+@table.lowers("BitShift")
 def bit_shift(node: Node) -> Value:
     left = node.attribute("direction") == "LEFT"
     op = stablehlo.ShiftLeftOp if left else stablehlo.ShiftRightLogicalOp
     return node.b.binary(op, node.input(0), node.input(1))
 
 
-@lowers("Where")
+@table.lowers("Where")
 def where(node: Node) -> Value:
     return node.b.select(node.input(0), node.input(1), node.input(2))
 
 
-@lowers("Clip")
+@table.lowers("Clip")
 def clip(node: Node) -> Value:
     """min(max(x, low), high), either bound left out; attributes before opset 11."""
     b, x = node.b, node.input(0)

@@ -2,8 +2,8 @@
 The operator `Attention` (opsets 23 to 25) as `attention.sdpa`.
 
 Heads in three dimensions, groups of query heads and the offsets of causal masks become layouts and a score region, so
-nothing is transposed, repeated or masked in memory. Where the logits or the probabilities are an output too, the node is
-imported as the operator's function body.
+nothing is transposed, repeated or masked in memory. Where the logits or the probabilities are an output too, the node
+is imported as the operator's function body.
 
 Source: https://onnx.ai/onnx/operators/onnx__Attention.html
 """
@@ -43,8 +43,10 @@ from flashlower.dialects.attention.score import (
     score_arg_names,
     score_block,
 )
-from flashlower.frontends.onnx.node import Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
+
+table = Table()
 
 B, H, G, M, N, K, D = range(1 + len(INNER_DIMS))
 
@@ -67,7 +69,7 @@ class Shape:
         return self.query_heads // self.kv_heads
 
 
-@lowers("Attention")
+@table.lowers("Attention")
 def attention(node: Node) -> list[Value | None] | None:
     if node.has_output(3):
         return None
@@ -221,12 +223,12 @@ def _window_at_end(
     """Keys from p + first to p + last, where the last query's p is the last key of its sequence."""
     length = arith.IndexCastOp(extract(lens, [args["b"]], s.type), IndexType()).result
     position = arith.AddiOp(args["m"], _plus(length, -queries)).result
-    conditions = [
+    conditions: list[SSAValue] = [
         arith.CmpiOp(args["n"], _plus(position, bound), predicate).result
         for bound, predicate in ((first, "sge"), (last, "sle"))
         if bound is not None
     ]
-    return keep(conditions[0] if len(conditions) == 1 else arith.AndIOp(*conditions).result, s)
+    return keep(conditions[0] if len(conditions) == 1 else arith.AndIOp(conditions[0], conditions[1]).result, s)
 
 
 def _plus(value: SSAValue, constant: int) -> SSAValue:

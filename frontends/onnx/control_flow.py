@@ -8,11 +8,13 @@ from xdsl.dialects.builtin import i1
 from xdsl.ir import Block, Region
 
 from flashlower.dialects import stablehlo
-from flashlower.frontends.onnx.node import Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
 
+table = Table()
 
-@lowers("If")
+
+@table.lowers("If")
 def if_(node: Node) -> list[Value | None]:
     """The branch that is taken, where that is known; else both branches in `stablehlo.if`."""
     condition = node.input(0)

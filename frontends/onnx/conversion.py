@@ -8,12 +8,14 @@ import numpy as np
 from xdsl.dialects.builtin import AnyFloat, f32
 
 from flashlower.dialects.numpy_values import numpy_dtype
-from flashlower.frontends.onnx.node import Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.package import constant_array
 from flashlower.frontends.onnx.values import Value
 
+table = Table()
 
-@lowers("Constant")
+
+@table.lowers("Constant")
 def constant(node: Node) -> Value:
     dtypes: dict[str, Any] = {
         "value_float": np.float32,
@@ -31,12 +33,12 @@ def constant(node: Node) -> Value:
     return Value(array=constant_array(node.attribute("value"), node.where))
 
 
-@lowers("Identity")
+@table.lowers("Identity")
 def identity(node: Node) -> Value:
     return node.input(0)
 
 
-@lowers("Dropout")
+@table.lowers("Dropout")
 def dropout(node: Node) -> list[Value | None]:
     """At inference, the identity."""
     x = node.input(0)
@@ -47,17 +49,17 @@ def dropout(node: Node) -> list[Value | None]:
     return [x, mask]
 
 
-@lowers("Cast")
+@table.lowers("Cast")
 def cast(node: Node) -> Value:
     return node.b.cast(node.input(0), node.element_type(node.attribute("to")))
 
 
-@lowers("CastLike")
+@table.lowers("CastLike")
 def cast_like(node: Node) -> Value:
     return node.b.cast(node.input(0), node.input(1).element_type)
 
 
-@lowers("DequantizeLinear")
+@table.lowers("DequantizeLinear")
 def dequantize_linear(node: Node) -> Value:
     """(x - zero_point) * scale, per tensor or along an axis; the result has the type of the scale."""
     b, x, scale = node.b, node.input(0), node.input(1)
@@ -76,7 +78,7 @@ def dequantize_linear(node: Node) -> Value:
     return b.cast(scaled, scale.element_type)
 
 
-@lowers("ConstantOfShape")
+@table.lowers("ConstantOfShape")
 def constant_of_shape(node: Node) -> Value:
     """A view of one element: nothing of the size of the shape is stored."""
     shape = node.integers(0, "the shape")
@@ -85,7 +87,7 @@ def constant_of_shape(node: Node) -> Value:
     return Value(array=np.broadcast_to(value.reshape(()), shape))
 
 
-@lowers("EyeLike")
+@table.lowers("EyeLike")
 def eye_like(node: Node) -> Value:
     x = node.input(0)
     if x.rank != 2:
@@ -97,7 +99,7 @@ def eye_like(node: Node) -> Value:
     return b.cast(b.compare(rows, b.iota(x.shape, 1), "EQ"), element_type)
 
 
-@lowers("Range")
+@table.lowers("Range")
 def range_(node: Node) -> Value:
     """start, start + delta, ... up to, not including, the limit."""
     b = node.b

@@ -6,6 +6,7 @@ Exporters spell shapes as graphs (`Shape`, `Gather`, `Concat`, then `Reshape`); 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,10 +40,8 @@ def makes_literal(op_type: str, inputs: Sequence[Value | None]) -> bool:
     if op_type in GROWING or any(value.formula for value in values):
         return False
     sizes = [sum(value.size for value in values)]
-    try:
+    with contextlib.suppress(ValueError):
         sizes.append(math.prod(np.broadcast_shapes(*(value.shape for value in values))))
-    except ValueError:
-        pass
     return max(sizes) <= LITERAL_LIMIT
 
 

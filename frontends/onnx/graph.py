@@ -11,7 +11,8 @@ from xdsl.utils.exceptions import DiagnosticException, VerifyException
 from flashlower.dialects.numpy_values import numpy_dtype
 from flashlower.frontends.onnx import folding
 from flashlower.frontends.onnx.builder import Builder
-from flashlower.frontends.onnx.node import LOWERINGS, Node, Results, describe, normal_domain
+from flashlower.frontends.onnx.lowerings import LOWERINGS
+from flashlower.frontends.onnx.node import Node, Results, describe, normal_domain
 from flashlower.frontends.onnx.package import OnnxModelError, constant_array, onnx_package
 from flashlower.frontends.onnx.values import Array, Value
 
@@ -172,8 +173,9 @@ class Scope:
             return
         arrays = self._fold(node)
         for value, array in zip(results, arrays or ()):
-            fits = value is not None and array is not None and array.shape == value.shape
-            if value is not None and fits and array.dtype == numpy_dtype(value.element_type):
+            if value is None or array is None or array.shape != value.shape:
+                continue
+            if array.dtype == numpy_dtype(value.element_type):
                 value.array = array
                 value.formula = True
 

@@ -8,8 +8,10 @@ from xdsl.dialects.builtin import i64
 from flashlower.dialects import stablehlo
 from flashlower.dialects.stablehlo import GatherDimensionNumbersAttr
 from flashlower.frontends.onnx.builder import Builder
-from flashlower.frontends.onnx.node import Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
+
+table = Table()
 
 
 def from_start(b: Builder, indices: Value, size: int) -> Value:
@@ -49,7 +51,7 @@ def gather_axis(b: Builder, x: Value, indices: Value, axis: int) -> Value:
     return gather(b, x, wrapped, sizes, numbers)
 
 
-@lowers("Gather")
+@table.lowers("Gather")
 def gather_(node: Node) -> Value:
     x, indices = node.input(0), node.input(1)
     axis = node.axis(node.attribute("axis", 0))
@@ -69,7 +71,7 @@ def element_indices(b: Builder, x: Value, indices: Value, axis: int) -> Value:
     return b.concatenate([b.reshape(part, (*indices.shape, 1)) for part in parts], indices.rank)
 
 
-@lowers("GatherElements")
+@table.lowers("GatherElements")
 def gather_elements(node: Node) -> Value:
     b, x, indices = node.b, node.input(0), node.input(1)
     axis = node.axis(node.attribute("axis", 0))
@@ -89,7 +91,7 @@ def wrapped_vectors(b: Builder, indices: Value, sizes: tuple[int, ...]) -> Value
     return b.select(b.compare(indices, b.like(0, indices), "LT"), b.add(indices, limits), indices)
 
 
-@lowers("GatherND")
+@table.lowers("GatherND")
 def gather_nd(node: Node) -> Value:
     b, x, indices = node.b, node.input(0), node.input(1)
     batch = int(node.attribute("batch_dims", 0))
@@ -110,7 +112,7 @@ def gather_nd(node: Node) -> Value:
     return gather(b, x, wrapped_vectors(b, indices, x.shape[batch : batch + depth]), sizes, numbers)
 
 
-@lowers("OneHot")
+@table.lowers("OneHot")
 def one_hot(node: Node) -> Value:
     """Values [off, on]; the new dimension is at `axis`. Indices out of range give no `on`."""
     b, indices, values = node.b, node.input(0), node.input(2)

@@ -6,11 +6,13 @@ import numpy as np
 from xdsl.dialects.builtin import i32
 
 from flashlower.frontends.onnx.builder import Builder
-from flashlower.frontends.onnx.node import Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
 
+table = Table()
 
-@lowers("MatMul")
+
+@table.lowers("MatMul")
 def matmul(node: Node) -> Value:
     return matrix_product(node.b, node.input(0), node.input(1))
 
@@ -32,7 +34,7 @@ def matrix_product(b: Builder, lhs: Value, rhs: Value) -> Value:
     return b.dot(left, right, range(n), range(n), (n + 1,), (n,))
 
 
-@lowers("MatMulInteger")
+@table.lowers("MatMulInteger")
 def matmul_integer(node: Node) -> Value:
     """The product of integers less their zero points, in i32."""
     b = node.b
@@ -45,7 +47,7 @@ def matmul_integer(node: Node) -> Value:
     return matrix_product(b, *values)
 
 
-@lowers("Gemm")
+@table.lowers("Gemm")
 def gemm(node: Node) -> Value:
     """alpha * A' * B' + beta * C."""
     b, x, y = node.b, node.input(0), node.input(1)
@@ -63,7 +65,7 @@ def gemm(node: Node) -> Value:
     return b.add(result, bias)
 
 
-@lowers("Einsum")
+@table.lowers("Einsum")
 def einsum(node: Node) -> Value:
     """Sums of products; an index may not stand twice in one term."""
     equation = node.attribute("equation", "").replace(" ", "")
@@ -123,7 +125,7 @@ def _contract(b: Builder, lhs: str, left: Value, rhs: str, right: Value, needed:
     return "".join([*batch, *(c for c in lhs + rhs if c not in shared)]), result
 
 
-@lowers("Conv")
+@table.lowers("Conv")
 def conv(node: Node) -> Value:
     """A sum over the places of the kernel: strided slices of the padded input, each times its weights."""
     b, x, weights = node.b, node.input(0), node.input(1)

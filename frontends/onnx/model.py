@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from xdsl.dialects.builtin import FunctionType, ModuleOp, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
@@ -71,7 +71,7 @@ def _load(path_or_model: Any) -> Any:
         return path_or_model
     if not isinstance(path_or_model, str | os.PathLike):
         raise TypeError(f"from_onnx takes a path or an onnx.ModelProto, got {type(path_or_model).__name__}")
-    path = os.fspath(path_or_model)
+    path: str = os.fspath(cast(str, path_or_model))
     try:
         return onnx.load(path)
     except OSError:

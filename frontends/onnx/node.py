@@ -1,4 +1,4 @@
-"""A node of an ONNX graph as a lowering function sees it, and the table of those functions."""
+"""A node of an ONNX graph as a lowering function sees it, and tables of those functions."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ if TYPE_CHECKING:
 Results: TypeAlias = Value | Sequence[Value | None]
 Lowering: TypeAlias = "Callable[[Node], Results | None]"
 
-LOWERINGS: dict[tuple[str, str], Lowering] = {}
-"""By domain and op type; the domain of ONNX's own operators is ''."""
 
+class Table(dict[tuple[str, str], Lowering]):
+    """Lowering functions by domain and op type; the domain of ONNX's own operators is ''."""
 
-def lowers(*op_types: str, domain: str = "") -> Callable[[Lowering], Lowering]:
-    """
-    Registers a function that lowers nodes of these op types.
+    def lowers(self, *op_types: str, domain: str = "") -> Callable[[Lowering], Lowering]:
+        """
+        Enters a function that lowers nodes of these op types.
 
-    It returns the node's results (one value, or one for each output), or None where the node is better imported as
-    the body of the operator's function.
-    """
+        It returns the node's results (one value, or one for each output), or None where the node is better imported
+        as the body of the operator's function.
+        """
 
-    def register(function: Lowering) -> Lowering:
-        for op_type in op_types:
-            LOWERINGS[domain, op_type] = function
-        return function
+        def enter(function: Lowering) -> Lowering:
+            self.update({(domain, op_type): function for op_type in op_types})
+            return function
 
-    return register
+        return enter
 
 
 class Node:

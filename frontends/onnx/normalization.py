@@ -5,11 +5,13 @@ from __future__ import annotations
 from flashlower.dialects import stablehlo
 from flashlower.frontends.onnx.builder import Builder
 from flashlower.frontends.onnx.indexing import gather_rows
-from flashlower.frontends.onnx.node import Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
 
+table = Table()
 
-@lowers("Softmax", "LogSoftmax")
+
+@table.lowers("Softmax", "LogSoftmax")
 def softmax(node: Node) -> Value:
     """Along an axis; before opset 13, over all dimensions from `axis` on."""
     b, x = node.b, node.input(0)
@@ -37,8 +39,8 @@ def _normalized(b: Builder, x: Value, axes: list[int], epsilon: float, centred: 
     return b.multiply(centre, inverse), mean, inverse
 
 
-@lowers("LayerNormalization")
-@lowers("LayerNormalization", domain="com.microsoft")
+@table.lowers("LayerNormalization")
+@table.lowers("LayerNormalization", domain="com.microsoft")
 def layer_normalization(node: Node) -> list[Value | None]:
     """Over the dimensions from `axis` on, in the type `stash_type`; then scale and bias."""
     b, x = node.b, node.input(0)
@@ -50,9 +52,9 @@ def layer_normalization(node: Node) -> list[Value | None]:
     return [result if bias is None else b.add(result, bias), mean, inverse]
 
 
-@lowers("RMSNormalization")
-@lowers("SimplifiedLayerNormalization")
-@lowers("SimplifiedLayerNormalization", domain="com.microsoft")
+@table.lowers("RMSNormalization")
+@table.lowers("SimplifiedLayerNormalization")
+@table.lowers("SimplifiedLayerNormalization", domain="com.microsoft")
 def rms_normalization(node: Node) -> list[Value | None]:
     """Over the dimensions from `axis` on: x / sqrt(mean(x * x) + epsilon) * scale."""
     b, x, scale = node.b, node.input(0), node.input(1)
@@ -60,10 +62,10 @@ def rms_normalization(node: Node) -> list[Value | None]:
     wide = b.cast(x, node.element_type(node.attribute("stash_type", 1)))
     result, _, inverse = _normalized(b, wide, axes, node.attribute("epsilon", 1e-5), False)
     result = b.cast(b.cast(result, x.element_type), scale.element_type)
-    return [b.multiply(result, scale), inverse][: max(len(node.outputs), 1)]
+    return [b.multiply(result, scale), inverse]
 
 
-@lowers("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain="com.microsoft")
+@table.lowers("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain="com.microsoft")
 def skip_layer_normalization(node: Node) -> list[Value | None]:
     """The norm of input + skip (+ bias), and that sum."""
     b = node.b
@@ -78,7 +80,7 @@ def skip_layer_normalization(node: Node) -> list[Value | None]:
     return [result if beta is None else b.add(result, beta), mean, inverse, x]
 
 
-@lowers("BatchNormalization")
+@table.lowers("BatchNormalization")
 def batch_normalization(node: Node) -> Value:
     """At inference: (x - mean) / sqrt(variance + epsilon) * scale + bias, per channel."""
     b, x = node.b, node.input(0)
@@ -92,7 +94,7 @@ def batch_normalization(node: Node) -> Value:
     return b.add(b.multiply(b.subtract(x, mean), b.multiply(inverse, scale)), bias)
 
 
-@lowers("InstanceNormalization")
+@table.lowers("InstanceNormalization")
 def instance_normalization(node: Node) -> Value:
     b, x = node.b, node.input(0)
     axes = list(range(2, x.rank))
@@ -101,7 +103,7 @@ def instance_normalization(node: Node) -> Value:
     return b.add(b.multiply(b.cast(result, x.element_type), scale), bias)
 
 
-@lowers("GroupNormalization")
+@table.lowers("GroupNormalization")
 def group_normalization(node: Node) -> Value:
     """Over the channels of a group and space; scale and bias are per channel, per group before opset 21."""
     b, x, groups = node.b, node.input(0), int(node.attribute("num_groups"))
@@ -121,7 +123,7 @@ def group_normalization(node: Node) -> Value:
     return b.reshape(b.add(b.multiply(result, scale), bias), x.shape)
 
 
-@lowers("LpNormalization")
+@table.lowers("LpNormalization")
 def lp_normalization(node: Node) -> Value:
     """x over its L1 or L2 norm along an axis; 0 where that is 0."""
     b, x = node.b, node.input(0)
@@ -134,7 +136,7 @@ def lp_normalization(node: Node) -> Value:
     return b.divide(x, b.select(zero, b.like(1, x), norm))
 
 
-@lowers("GlobalAveragePool", "GlobalMaxPool")
+@table.lowers("GlobalAveragePool", "GlobalMaxPool")
 def global_pool(node: Node) -> Value:
     b, x = node.b, node.input(0)
     axes = list(range(2, x.rank))
@@ -143,7 +145,7 @@ def global_pool(node: Node) -> Value:
     return b.cast(b.mean(b.widen(x), axes, True), x.element_type)
 
 
-@lowers("RotaryEmbedding")
+@table.lowers("RotaryEmbedding")
 def rotary_embedding(node: Node) -> Value:
     """
     Rotates pairs of elements of each head by angles that depend on the position (Su et al., "RoFormer", 2021).

@@ -10,8 +10,10 @@ from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, TensorType, i1, i64
 from flashlower.dialects import chlo, stablehlo
 from flashlower.dialects.stablehlo.base import dense_i64
 from flashlower.frontends.onnx.builder import Builder
-from flashlower.frontends.onnx.node import LOWERINGS, Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
+
+table = Table()
 
 
 def _sum(b: Builder, x: Value, axes: list[int], keep: bool) -> Value:
@@ -64,10 +66,10 @@ def _reduction(node: Node) -> Value:
     return b.cast(REDUCTIONS[node.op_type](b, b.widen(x), places, keep), x.element_type)
 
 
-LOWERINGS.update({("", name): _reduction for name in (*REDUCTIONS, "ReduceMax", "ReduceMin")})
+table.update({("", name): _reduction for name in (*REDUCTIONS, "ReduceMax", "ReduceMin")})
 
 
-@lowers("CumSum")
+@table.lowers("CumSum")
 def cumulative_sum(node: Node) -> Value:
     """As windows that end at each element; `exclusive` leaves the element out, `reverse` sums from the end."""
     b, x = node.b, node.input(0)
@@ -97,7 +99,7 @@ def cumulative_sum(node: Node) -> Value:
     return b.cast(Value(result.results[0]), x.element_type)
 
 
-@lowers("ArgMax", "ArgMin")
+@table.lowers("ArgMax", "ArgMin")
 def arg_extreme(node: Node) -> Value:
     """The first (or last) index at which the extreme of an axis is; NaN counts as the extreme."""
     b, x = node.b, node.input(0)
@@ -114,7 +116,7 @@ def arg_extreme(node: Node) -> Value:
     return b.reduce(places, "maximum" if last else "minimum", [axis], bool(node.attribute("keepdims", 1)))
 
 
-@lowers("TopK")
+@table.lowers("TopK")
 def top_k(node: Node) -> list[Value | None]:
     b, x = node.b, node.input(0)
     axis = node.axis(node.attribute("axis", -1))

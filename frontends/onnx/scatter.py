@@ -12,8 +12,10 @@ from flashlower.dialects import stablehlo
 from flashlower.dialects.stablehlo import ReductionKind, ScatterDimensionNumbersAttr
 from flashlower.dialects.stablehlo.attributes import integer_list
 from flashlower.frontends.onnx.indexing import element_indices, wrapped_vectors
-from flashlower.frontends.onnx.node import Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
+
+table = Table()
 
 KINDS: dict[str, ReductionKind] = {"add": "add", "mul": "multiply", "max": "maximum", "min": "minimum"}
 
@@ -59,7 +61,7 @@ def scatter(
     )
 
 
-@lowers("ScatterElements", "Scatter")
+@table.lowers("ScatterElements", "Scatter")
 def scatter_elements(node: Node) -> Value:
     x, indices, updates = node.input(0), node.input(1), node.input(2)
     axis = node.axis(node.attribute("axis", 0))
@@ -70,7 +72,7 @@ def scatter_elements(node: Node) -> Value:
     return scatter(node, x, element_indices(node.b, x, indices, axis), updates, (), range(x.rank))
 
 
-@lowers("ScatterND")
+@table.lowers("ScatterND")
 def scatter_nd(node: Node) -> Value:
     x, indices, updates = node.input(0), node.input(1), node.input(2)
     depth = indices.shape[-1]
@@ -84,7 +86,7 @@ def scatter_nd(node: Node) -> Value:
     return scatter(node, x, places, updates, range(indices.rank - 1, updates.rank), range(depth))
 
 
-@lowers("TensorScatter")
+@table.lowers("TensorScatter")
 def tensor_scatter(node: Node) -> Value:
     """A cache [batch, ..., length, ...] with an update written at each sequence's position, or around its end."""
     b, cache, update = node.b, node.input(0), node.input(1)

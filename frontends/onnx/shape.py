@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from xdsl.dialects.builtin import i1
 
 from flashlower.dialects import stablehlo
-from flashlower.frontends.onnx.node import Node, lowers
+from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
 
+table = Table()
 
-@lowers("Shape")
+
+@table.lowers("Shape")
 def shape(node: Node) -> Value:
     x = node.input(0)
     return Value(array=np.asarray(x.shape[slice(node.attribute("start", 0), node.attribute("end"))], np.int64))
 
 
-@lowers("Size")
+@table.lowers("Size")
 def size(node: Node) -> Value:
     return Value(array=np.asarray(node.input(0).size, np.int64))
 
 
-@lowers("Reshape")
+@table.lowers("Reshape")
 def reshape(node: Node) -> Value:
     """-1 is what is left, 0 (without `allowzero`) the size of the input's dimension; an attribute before opset 5."""
     x = node.input(0)
@@ -45,7 +48,7 @@ def reshape(node: Node) -> Value:
     return node.b.reshape(x, target)
 
 
-@lowers("Flatten")
+@table.lowers("Flatten")
 def flatten(node: Node) -> Value:
     x, axis = node.input(0), node.attribute("axis", 1)
     if not -x.rank <= axis <= x.rank:
@@ -54,13 +57,13 @@ def flatten(node: Node) -> Value:
     return node.b.reshape(x, [math.prod(x.shape[:axis]), math.prod(x.shape[axis:])])
 
 
-@lowers("Transpose")
+@table.lowers("Transpose")
 def transpose(node: Node) -> Value:
     x = node.input(0)
     return node.b.transpose(x, [int(i) for i in node.attribute("perm", range(x.rank)[::-1])])
 
 
-@lowers("Unsqueeze")
+@table.lowers("Unsqueeze")
 def unsqueeze(node: Node) -> Value:
     x = node.input(0)
     given = node.attribute("axes")
@@ -72,7 +75,7 @@ def unsqueeze(node: Node) -> Value:
     return node.b.reshape(x, [1 if i in axes else next(sizes) for i in range(x.rank + count)])
 
 
-@lowers("Squeeze")
+@table.lowers("Squeeze")
 def squeeze(node: Node) -> Value:
     x = node.input(0)
     axes = node.axes(1)
@@ -83,7 +86,7 @@ def squeeze(node: Node) -> Value:
     return node.b.reshape(x, [n for i, n in enumerate(x.shape) if i not in axes])
 
 
-@lowers("Expand")
+@table.lowers("Expand")
 def expand(node: Node) -> Value:
     """Broadcasts in both directions: a size of 1 in the given shape keeps the input's."""
     x = node.input(0)
@@ -93,7 +96,7 @@ def expand(node: Node) -> Value:
     return node.b.broadcast(x, target)
 
 
-@lowers("Tile")
+@table.lowers("Tile")
 def tile(node: Node) -> Value:
     x, repeats = node.input(0), node.integers(1, "repeats")
     if len(repeats) != x.rank:
@@ -105,14 +108,14 @@ def tile(node: Node) -> Value:
     return node.b.reshape(result, [n * size for n, size in zip(repeats, x.shape)])
 
 
-@lowers("Concat")
+@table.lowers("Concat")
 def concat(node: Node) -> Value:
     values = node.present()
     axis = node.axis(node.attribute("axis", 1))
     return node.b.concatenate(values, axis)
 
 
-@lowers("Split")
+@table.lowers("Split")
 def split(node: Node) -> list[Value | None]:
     x = node.input(0)
     axis = node.axis(node.attribute("axis", 0))
@@ -130,7 +133,7 @@ def split(node: Node) -> list[Value | None]:
     return [node.b.slice_axis(x, axis, end - n, end) for n, end in zip(given, ends)]
 
 
-@lowers("Slice")
+@table.lowers("Slice")
 def slice_(node: Node) -> Value:
     """Inputs starts, ends, axes, steps; attributes before opset 10."""
     x = node.input(0)
@@ -173,7 +176,7 @@ def _backwards(size: int, start: int, end: int, step: int) -> range:
     return range(start, max(end, -1), step) if start >= 0 else range(0)
 
 
-@lowers("Pad")
+@table.lowers("Pad")
 def pad(node: Node) -> Value:
     """Constant, edge, reflect and wrap; `pads` is an attribute before opset 11."""
     b, x = node.b, node.input(0)
@@ -196,12 +199,12 @@ def pad(node: Node) -> Value:
     for axis in axes:
         before, after, size = low[axis], high[axis], x.shape[axis]
         places = np.arange(size)[max(-before, 0) : size - max(-after, 0)]
-        places = np.pad(places, (max(before, 0), max(after, 0)), mode=modes[mode])  # pyright: ignore
+        wide: Any = np.pad(places, (max(before, 0), max(after, 0)), mode=modes[mode])  # pyright: ignore[reportCallIssue, reportArgumentType]
         parts = [
             b.slice_axis(x, axis, run[0], run[-1] + 1)
             if up
             else b.reverse(b.slice_axis(x, axis, run[-1], run[0] + 1), [axis])
-            for up, run in _runs(places.tolist())
+            for up, run in _runs([int(place) for place in wide])
         ]
         x = b.concatenate(parts, axis) if parts else b.slice_axis(x, axis, 0, 0)
     return x
@@ -223,7 +226,7 @@ def _runs(places: list[int]) -> list[tuple[bool, list[int]]]:
     return runs
 
 
-@lowers("Trilu")
+@table.lowers("Trilu")
 def trilu(node: Node) -> Value:
     """Keeps the elements above (`upper`) or below the diagonal k, and 0 elsewhere."""
     b, x = node.b, node.input(0)
@@ -238,7 +241,7 @@ def trilu(node: Node) -> Value:
     return b.select(keep, x, b.like(0, x))
 
 
-@lowers("DepthToSpace", "SpaceToDepth")
+@table.lowers("DepthToSpace", "SpaceToDepth")
 def rearrange(node: Node) -> Value:
     b, x, block = node.b, node.input(0), int(node.attribute("blocksize"))
     n, c, h, w = x.shape

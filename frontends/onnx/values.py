@@ -7,10 +7,10 @@ from typing import Any, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.dialects.builtin import AnyFloat, IntegerType, Signedness, TensorType, i1
+from xdsl.dialects.builtin import AnyFloat, TensorType, i1
 from xdsl.ir import Attribute, SSAValue
 
-from flashlower.dialects.numpy_values import element_type_of
+from flashlower.dialects.numpy_values import element_type_of, numpy_dtype
 
 Array: TypeAlias = npt.NDArray[Any]
 TensorOf: TypeAlias = TensorType[Attribute]
@@ -34,7 +34,7 @@ class Value:
             self.type = cast(TensorOf, ssa.type)
         else:
             known = cast(Array, array)
-            self.type = cast(TensorOf, TensorType(element_type_of(known.dtype), known.shape))
+            self.type = TensorType(element_type_of(known.dtype), known.shape)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,7 +63,7 @@ class Value:
 
     @property
     def is_unsigned(self) -> bool:
-        return isinstance(self.element_type, IntegerType) and self.element_type.signedness.data == Signedness.UNSIGNED
+        return np.issubdtype(numpy_dtype(self.element_type), np.unsignedinteger)
 
     @property
     def uniform(self) -> bool:
