@@ -65,19 +65,12 @@ def swish(node: Node) -> Value:
 
 
 @table.lowers("Gelu")
-@table.lowers("Gelu", domain="com.microsoft")
 def gelu(node: Node) -> Value:
     b, x = node.b, node.input(0)
     approximate = node.attribute("approximate", "none")
     if approximate not in ("none", "tanh"):
         raise node.error(f"approximate is {approximate!r}, expected 'none' or 'tanh'")
     return tanh_gelu(b, x) if approximate == "tanh" else erf_gelu(b, x)
-
-
-@table.lowers("FastGelu", domain="com.microsoft")
-def fast_gelu(node: Node) -> Value:
-    bias = node.optional(1)
-    return tanh_gelu(node.b, node.input(0) if bias is None else node.b.add(node.input(0), bias))
 
 
 def erf_gelu(b: Builder, x: Value) -> Value:

@@ -140,8 +140,6 @@ def modulo(node: Node) -> Value:
     remainder = b.binary(stablehlo.RemOp, x, y)
     if node.attribute("fmod", 0) or x.is_unsigned:
         return remainder
-    if x.is_float:
-        raise node.error("operands are floats, which needs fmod=1")
     zero = b.like(0, x)
     differ = b.compare(b.compare(remainder, zero, "LT"), b.compare(y, zero, "LT"), "NE")
     wrong = b.binary(stablehlo.AndOp, differ, b.compare(remainder, zero, "NE"))
@@ -150,9 +148,12 @@ def modulo(node: Node) -> Value:
 
 @table.lowers("BitShift")
 def bit_shift(node: Node) -> Value:
-    left = node.attribute("direction") == "LEFT"
-    op = stablehlo.ShiftLeftOp if left else stablehlo.ShiftRightLogicalOp
-    return node.b.binary(op, node.input(0), node.input(1))
+    x = node.input(0)
+    if node.attribute("direction") == "LEFT":
+        op = stablehlo.ShiftLeftOp
+    else:
+        op = stablehlo.ShiftRightLogicalOp if x.is_unsigned else stablehlo.ShiftRightArithmeticOp
+    return node.b.binary(op, x, node.input(1))
 
 
 @table.lowers("Where")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import ml_dtypes
 import numpy as np
-from xdsl.dialects.builtin import AnyFloat, f32
+from xdsl.dialects.builtin import AnyFloat, Float8E8M0FNUType, f32, i32
+from xdsl.ir import Attribute
 
+from flashlower.dialects import stablehlo
 from flashlower.dialects.numpy_values import numpy_dtype
 from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.package import constant_array
@@ -50,13 +53,31 @@ def dropout(node: Node) -> list[Value | None]:
 
 
 @table.lowers("Cast")
-def cast(node: Node) -> Value:
-    return node.b.cast(node.input(0), node.element_type(node.attribute("to")))
+def cast_(node: Node) -> Value:
+    return _cast(node, node.element_type(node.attribute("to")))
 
 
 @table.lowers("CastLike")
 def cast_like(node: Node) -> Value:
-    return node.b.cast(node.input(0), node.input(1).element_type)
+    return _cast(node, node.input(1).element_type)
+
+
+def _cast(node: Node, element_type: Attribute) -> Value:
+    """Floats beyond an 8-bit float become its largest, unless `saturate=0`; integers of few bits wrap around."""
+    b, x = node.b, node.input(0)
+    if x.element_type == element_type:
+        return x
+    dtype = numpy_dtype(element_type)
+    if isinstance(element_type, Float8E8M0FNUType):
+        raise node.error("casts to FLOAT8E8M0 are not supported; they round in ways of their own")
+    if isinstance(element_type, AnyFloat) and element_type.bitwidth == 8 and node.attribute("saturate", 1):
+        largest = float(cast(Any, ml_dtypes.finfo(dtype)).max)
+        wide = b.cast(x, f32)
+        wide = b.binary(stablehlo.MaxOp, wide, b.like(-largest, wide))
+        x = b.binary(stablehlo.MinOp, wide, b.like(largest, wide))
+    if x.is_float and dtype.name in ("int2", "int4", "uint2", "uint4"):
+        x = b.cast(x, i32)
+    return b.cast(x, element_type)
 
 
 @table.lowers("DequantizeLinear")

@@ -40,7 +40,6 @@ def _normalized(b: Builder, x: Value, axes: list[int], epsilon: float, centred: 
 
 
 @table.lowers("LayerNormalization")
-@table.lowers("LayerNormalization", domain="com.microsoft")
 def layer_normalization(node: Node) -> list[Value | None]:
     """Over the dimensions from `axis` on, in the type `stash_type`; then scale and bias."""
     b, x = node.b, node.input(0)
@@ -63,21 +62,6 @@ def rms_normalization(node: Node) -> list[Value | None]:
     result, _, inverse = _normalized(b, wide, axes, node.attribute("epsilon", 1e-5), False)
     result = b.cast(b.cast(result, x.element_type), scale.element_type)
     return [b.multiply(result, scale), inverse]
-
-
-@table.lowers("SkipLayerNormalization", "SkipSimplifiedLayerNormalization", domain="com.microsoft")
-def skip_layer_normalization(node: Node) -> list[Value | None]:
-    """The norm of input + skip (+ bias), and that sum."""
-    b = node.b
-    simplified = node.op_type == "SkipSimplifiedLayerNormalization"
-    x = b.add(node.input(0), node.input(1))
-    offset = node.optional(3 if simplified else 4)
-    x = x if offset is None else b.add(x, offset)
-    wide = b.widen(x)
-    result, mean, inverse = _normalized(b, wide, [x.rank - 1], node.attribute("epsilon", 1e-12), not simplified)
-    result = b.multiply(b.cast(result, x.element_type), node.input(2))
-    beta = None if simplified else node.optional(3)
-    return [result if beta is None else b.add(result, beta), mean, inverse, x]
 
 
 @table.lowers("BatchNormalization")

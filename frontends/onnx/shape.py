@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from xdsl.dialects.builtin import i1
@@ -193,18 +193,17 @@ def pad(node: Node) -> Value:
         value = node.optional(2)
         fill = b.like(node.attribute("value", 0.0), x) if value is None else b.reshape(value, ())
         return b.pad(x, fill, low, high)
-    modes = {"edge": "edge", "reflect": "reflect", "wrap": "wrap"}
-    if mode not in modes:
+    if mode not in ("edge", "reflect", "wrap"):
         raise node.error(f"mode {mode!r} is not supported; use constant, edge, reflect or wrap")
     for axis in axes:
         before, after, size = low[axis], high[axis], x.shape[axis]
         places = np.arange(size)[max(-before, 0) : size - max(-after, 0)]
-        wide: Any = np.pad(places, (max(before, 0), max(after, 0)), mode=modes[mode])  # pyright: ignore[reportCallIssue, reportArgumentType]
+        wide = np.pad(places, (max(before, 0), max(after, 0)), mode=cast(Any, mode))
         parts = [
             b.slice_axis(x, axis, run[0], run[-1] + 1)
             if up
             else b.reverse(b.slice_axis(x, axis, run[-1], run[0] + 1), [axis])
-            for up, run in _runs([int(place) for place in wide])
+            for up, run in _runs(cast(list[int], wide.tolist()))
         ]
         x = b.concatenate(parts, axis) if parts else b.slice_axis(x, axis, 0, 0)
     return x
@@ -247,7 +246,7 @@ def rearrange(node: Node) -> Value:
     n, c, h, w = x.shape
     if node.op_type == "SpaceToDepth":
         parts = b.reshape(x, [n, c, h // block, block, w // block, block])
-        moved = b.transpose(parts, [0, 3, 5, 1, 2, 4])
+        moved = b.transpose(parts, [0, 1, 3, 5, 2, 4] if node.attribute("mode", "DCR") == "CRD" else [0, 3, 5, 1, 2, 4])
         return b.reshape(moved, [n, c * block * block, h // block, w // block])
     if node.attribute("mode", "DCR") == "DCR":
         moved = b.transpose(b.reshape(x, [n, block, block, c // block**2, h, w]), [0, 3, 4, 1, 5, 2])
