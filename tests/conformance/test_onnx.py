@@ -65,7 +65,9 @@ def check(case, results):
         a, b = found.astype(np.float64), expected.astype(np.float64)
         finite = np.isfinite(b)
         np.testing.assert_array_equal(a[~finite], b[~finite])
-        assert np.linalg.norm(a[finite] - b[finite]) <= BOUNDS[str(expected.dtype)] * np.linalg.norm(b[finite]), name.name
+        assert np.linalg.norm(a[finite] - b[finite]) <= BOUNDS[str(expected.dtype)] * np.linalg.norm(b[finite]), (
+            name.name
+        )
 
 
 def test_all_cases_are_here():
