@@ -71,10 +71,16 @@ class Shape:
 
 @table.lowers("Attention")
 def attention(node: Node) -> list[Value | None] | None:
-    if node.has_output(3):
-        return None
     if node.opset < 23:
         raise node.error("this operator is new in opset 23")
+    if node.attribute("is_causal", 0) not in (0, 1):
+        raise node.error(f"is_causal is {node.attribute('is_causal')}, expected 0 or 1")
+    if not 0 <= node.attribute("softcap", 0.0) < math.inf:
+        raise node.error(f"softcap is {node.attribute('softcap')}, expected 0 (none) or a positive number")
+    if node.attribute("qk_matmul_output_mode", 0) not in range(4):
+        raise node.error(f"qk_matmul_output_mode is {node.attribute('qk_matmul_output_mode')}, expected 0 to 3")
+    if node.has_output(3):
+        return None
     b = node.b
     q, k, v = (node.input(i) for i in range(3))
     past_k, past_v, lens = (node.optional(i) for i in (4, 5, 6))
@@ -91,8 +97,9 @@ def attention(node: Node) -> list[Value | None] | None:
         ("kv_num_heads", kv_heads, k),
         ("kv_num_heads", kv_heads, v),
     ):
-        if heads <= 0 or (x.rank == 3 and x.shape[2] % heads):
-            raise node.error(f"{name} is {heads}, which does not fit an input of shape {list(x.shape)}")
+        given = node.attribute(name, heads)
+        if heads <= 0 or given != heads or (x.rank == 3 and x.shape[2] % heads):
+            raise node.error(f"{name} is {given}, which does not fit an input of shape {list(x.shape)}")
     if query_heads % kv_heads:
         raise node.error(f"{query_heads} query heads are no multiple of {kv_heads} KV heads")
     if past_k is not None and past_v is not None:

@@ -14,6 +14,7 @@ from flashlower.frontends.onnx.builder import Builder
 from flashlower.frontends.onnx.lowerings import LOWERINGS
 from flashlower.frontends.onnx.node import Node, Results, describe, normal_domain
 from flashlower.frontends.onnx.package import OnnxModelError, constant_array, onnx_package
+from flashlower.frontends.onnx.schema import fault_of, schema_of
 from flashlower.frontends.onnx.values import Array, Value
 
 MAX_DEPTH = 64
@@ -127,6 +128,10 @@ class Scope:
 
     def _run_node(self, proto: Any, inputs: list[Value | None]) -> list[Value | None]:
         node = Node(proto, self, inputs, self._attributes_of(proto))
+        if (node.domain, node.op_type) not in self.functions:
+            fault = fault_of(proto, node.opset, node.domain)
+            if fault is not None:
+                raise node.error(fault)
         try:
             return self._results_of(node)
         except OnnxModelError:
@@ -237,10 +242,9 @@ class Scope:
         unsupported = node.error(
             "this operator is not supported; rewrite it with other operators, or as a function of the model"
         )
-        try:
-            schema = onnx.defs.get_schema(node.op_type, node.opset, node.domain)
-        except onnx.defs.SchemaError as e:
-            raise unsupported from e
+        schema = schema_of(node.op_type, node.opset, node.domain)
+        if schema is None:
+            raise unsupported
         defaults = {name: a.default_value for name, a in schema.attributes.items() if a.default_value.name}
         proto = type(node.proto)()
         proto.CopyFrom(node.proto)

@@ -16,6 +16,7 @@ from flashlower.frontends.onnx.builder import Builder
 from flashlower.frontends.onnx.graph import Scope, readable
 from flashlower.frontends.onnx.node import normal_domain
 from flashlower.frontends.onnx.package import OnnxModelError, element_dtype, onnx_package
+from flashlower.frontends.onnx.schema import OLDEST_OPSET, check_opset
 from flashlower.frontends.onnx.values import TensorOf, Value
 
 
@@ -39,12 +40,14 @@ def from_onnx(
     model = _load(path_or_model)
     if not model.HasField("graph") or not model.opset_import:
         raise OnnxModelError("the model has no graph or no opset_import: is this an ONNX model?")
+    opsets = {normal_domain(opset.domain): int(opset.version) for opset in model.opset_import}
+    check_opset(opsets.get("", OLDEST_OPSET))
     graph = model.graph
     block = Block()
     builder = Builder(block)
     scope = Scope(
         builder,
-        {normal_domain(opset.domain): int(opset.version) for opset in model.opset_import},
+        opsets,
         {(normal_domain(f.domain), str(f.name)): f for f in model.functions},
     )
     initialized = {tensor.name for tensor in graph.initializer}

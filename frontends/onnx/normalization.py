@@ -70,6 +70,8 @@ def batch_normalization(node: Node) -> Value:
     b, x = node.b, node.input(0)
     if node.attribute("training_mode", 0) or any(node.has_output(i) for i in range(1, 5)):
         raise node.error("training_mode is set; export the model for inference")
+    if not node.attribute("spatial", 1):
+        raise node.error("spatial=0 is not supported")
     scale, bias, mean, variance = (
         b.cast(b.reshape(node.input(i), (node.input(i).size, *(1,) * (x.rank - 2))), x.element_type)
         for i in range(1, 5)

@@ -325,6 +325,18 @@ def wrong(graph, message, opset=23, **options):
         wrong("g (float[2] x) => (float[2] y) { y = Softmax<axis = 1>(x) }", "axis 1 is out of range for rank 1"),
         wrong("g (float[2,3] x) => (float[3,2] y) { y = Transpose<perm = [0, 0]>(x) }", r"permutation \[0, 0\]"),
         wrong("g (float[2] x) => (float[2] y) { y = Add(x) }", r"input 1 is missing"),
+        wrong("g (float[2] x) => (float[2] y) { y = Neg(x, x) }", "has 2 inputs, but the operator at most 1"),
+        wrong(
+            "g (float[2] x) => (float[2] y) { y = Softmax<axes = 0>(x) }",
+            "has the attribute 'axes', which the operator has not in this opset",
+        ),
+        wrong("g (float[2] x) => (float[2] y) { y = Softmax<axis = 0.0>(x) }", "has a FLOAT as 'axis', expected INT"),
+        wrong(
+            "g (float[2] x) => (float[2] y) { y = Neg(x) }",
+            "the model needs opset 999 of ai.onnx, but the installed onnx package knows .*: update it",
+            999,
+        ),
+        wrong("g (float[2] x) => (float[2] y) { y = Neg(x) }", "opset 6 of ai.onnx, but 7 is the oldest", 6),
         wrong(
             "g (float[2] x) => (float[1] y) { y = Cast<to = 99>(x) }", "unknown element type 99|has the unknown element"
         ),

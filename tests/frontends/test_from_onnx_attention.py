@@ -187,6 +187,12 @@ Q4, K3 = zeros(1, 6, 3, 4), zeros(1, 3, 8)
         ({"Q": Q4, "K": K3, "V": K3}, {}, 23, "Q, K and V have ranks 4, 3 and 3, expected 3 or 4 for all"),
         ({"Q": Q4, "K": Q4[:, :4], "V": Q4[:, :4]}, {}, 23, "6 query heads are no multiple of 4 KV heads"),
         ({"Q": K3, "K": K3, "V": K3}, {}, 23, r"q_num_heads is 0, which does not fit an input of shape \[1, 3, 8\]"),
+        (
+            {"Q": Q4, "K": Q4, "V": Q4},
+            {"q_num_heads": 5},
+            23,
+            r"q_num_heads is 5, which does not fit an input of shape \[1, 6, 3, 4\]",
+        ),
         ({"Q": Q4, "K": Q4, "V": Q4, "past_key": Q4}, {}, 23, "past_key and past_value must be given together"),
         (
             {"Q": Q4, "K": Q4, "V": Q4, "past_key": Q4, "past_value": Q4, "nonpad_kv_seqlen": np.array([3])},
@@ -203,6 +209,9 @@ Q4, K3 = zeros(1, 6, 3, 4), zeros(1, 3, 8)
         ({"Q": Q4, "K": Q4, "V": Q4}, {"left_window_size": -2}, 25, r"the window is \(-2, -1\)"),
         ({"Q": Q4, "K": Q4, "V": Q4[:, :, :2]}, {}, 23, "size of n is 3 by .* but 2 by"),
         ({"Q": Q4, "K": Q4, "V": Q4}, {"softmax_precision": 7}, 23, "softmax_precision is i64, expected a float type"),
+        ({"Q": Q4, "K": Q4, "V": Q4}, {"is_causal": 2}, 23, "is_causal is 2, expected 0 or 1"),
+        ({"Q": Q4, "K": Q4, "V": Q4}, {"softcap": -1.0}, 23, "softcap is -1.0, expected 0"),
+        ({"Q": Q4, "K": Q4, "V": Q4}, {"qk_matmul_output_mode": 4}, 23, "mode is 4, expected 0 to 3"),
         ({"Q": Q4, "K": Q4, "V": Q4}, {}, 22, "new in opset 23"),
     ],
 )

@@ -118,7 +118,7 @@ CASES = [
     case("Where", bools(3, 1), f32(1, 4), f32(2, 1, 1)),
     case("Clip", f32(3, 4), np.float32(-0.5), np.float32(0.5)),
     case("Clip", f32(3, 4), None, np.float32(0.5)),
-    case("Clip", f32(3, 4), opset=6, min=-0.5, max=0.25),
+    case("Clip", f32(3, 4), opset=10, min=-0.5, max=0.25),
     case("LeakyRelu", f32(3, 4), alpha=0.2),
     case("PRelu", f32(3, 4), f32(4)),
     case("HardSigmoid", f32(3, 4), alpha=0.3, beta=0.4),
