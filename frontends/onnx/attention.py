@@ -23,7 +23,6 @@ from xdsl.dialects.builtin import (
     IndexType,
     TensorType,
     f64,
-    i1,
 )
 from xdsl.ir import Region, SSAValue
 
@@ -204,7 +203,7 @@ def _score(node: Node, shape: Shape, accumulator: AnyFloat, offset: int, lens: V
         if cap > 0:
             s = SoftCap(FloatAttr(cap, accumulator)).build(s, args)
         if mask is not None:
-            s = (Mask if mask.source.type.element_type == i1 else Bias)(mask).build(s, args)  # pyright: ignore
+            s = mask.build(s, args)
         if captured_lens is not None:
             s = _window_at_end(s, args, captured_lens, shape.queries, first, last)
         else:
@@ -242,7 +241,7 @@ def _plus(value: SSAValue, constant: int) -> SSAValue:
     return arith.AddiOp(value, constant_index(constant)).result if constant else value
 
 
-def _mask(node: Node, shape: Shape, accumulator: AnyFloat) -> Access | None:
+def _mask(node: Node, shape: Shape, accumulator: AnyFloat) -> Mask | Bias | None:
     """A mask or bias that broadcasts to [batch, query heads, queries, keys]."""
     mask = node.optional(3)
     if mask is None:
@@ -261,4 +260,5 @@ def _mask(node: Node, shape: Shape, accumulator: AnyFloat) -> Access | None:
         raise node.error(f"attn_mask has shape {list(mask.shape)}, which does not broadcast to {list(full)}")
     first = 4 - mask.rank
     indices = tuple(None if n == 1 else name for n, name in zip(mask.shape, names[first:]))
-    return Access(b.ssa(mask), indices)
+    access = Access(b.ssa(mask), indices)
+    return Mask(access) if mask.is_bool else Bias(access)

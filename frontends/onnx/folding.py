@@ -16,11 +16,17 @@ import numpy as np
 from flashlower.frontends.onnx.package import onnx_package
 from flashlower.frontends.onnx.values import Array, Value
 
-RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
-"""What gives something else every time."""
-
-GROWING = ("ConstantOfShape", "Expand", "EyeLike", "OneHot", "Pad", "Range", "Resize", "Tile")
+GROWING = frozenset({"Expand", "OneHot", "Pad", "Range", "Tile"})
 """What makes large tensors from small ones; these become operations."""
+
+FOLDABLE = GROWING | {
+    *("Abs", "Add", "And", "Cast", "CastLike", "Ceil", "Clip", "Concat", "CumSum", "Div", "Equal", "Exp", "Flatten"),
+    *("Floor", "Gather", "GatherElements", "GatherND", "Greater", "GreaterOrEqual", "Identity", "Less", "LessOrEqual"),
+    *("Log", "Max", "Min", "Mod", "Mul", "Neg", "NonZero", "Not", "Or", "Pow", "Reciprocal", "ReduceMax", "ReduceMin"),
+    *("ReduceProd", "ReduceSum", "Reshape", "Round", "ScatterElements", "ScatterND", "Sign", "Slice", "Split", "Sqrt"),
+    *("Squeeze", "Sub", "Transpose", "Trilu", "Unsqueeze", "Where", "Xor"),
+}
+"""What shapes and masks are computed with, in ONNX's own domain. The evaluator is not right for all others."""
 
 LITERAL_LIMIT = 4096
 """Up to this many elements, a known result becomes a literal; beyond, the operations that compute it stay."""
@@ -29,9 +35,11 @@ KNOWN_LIMIT = 1 << 16
 """Up to this many elements, the result of operations on known values is computed as well."""
 
 
-def is_known(inputs: Sequence[Value | None]) -> bool:
-    """Whether a node has inputs, and all of them are known."""
-    return any(value is not None for value in inputs) and all(v is None or v.array is not None for v in inputs)
+def can_fold(domain: str, op_type: str, inputs: Sequence[Value | None]) -> bool:
+    """Whether a node can be computed while importing: its inputs, of which there are some, are known."""
+    if domain or op_type not in FOLDABLE or not any(inputs):
+        return False
+    return all(value is None or value.array is not None for value in inputs)
 
 
 def makes_literal(op_type: str, inputs: Sequence[Value | None]) -> bool:

@@ -28,13 +28,16 @@ class Scope:
         self,
         builder: Builder,
         opsets: Mapping[str, int],
-        functions: Mapping[tuple[str, str], Any],
+        functions: Mapping[tuple[str, str, str], Any],
         *,
         attributes: Mapping[str, Any] | None = None,
         parent: Scope | None = None,
         depth: int = 0,
     ):
-        """`attributes` are those of the call, for a function's body; `parent` is the graph around a subgraph."""
+        """
+        `functions` are the model's, by domain, name and overload; `attributes` are those of the call, for a function's
+        body; `parent` is the graph around a subgraph.
+        """
         self.builder = builder
         self.opsets = opsets
         self.functions = functions
@@ -128,10 +131,11 @@ class Scope:
 
     def _run_node(self, proto: Any, inputs: list[Value | None]) -> list[Value | None]:
         node = Node(proto, self, inputs, self._attributes_of(proto))
-        if (node.domain, node.op_type) not in self.functions:
-            fault = fault_of(proto, node.opset, node.domain)
-            if fault is not None:
-                raise node.error(fault)
+        function = self.functions.get((node.domain, node.op_type, str(proto.overload)))
+        if function is not None:
+            return self._call(function, node, {a.name: a for a in function.attribute_proto})
+        if (fault := fault_of(proto, node.opset, node.domain)) is not None:
+            raise node.error(fault)
         try:
             return self._results_of(node)
         except OnnxModelError:
@@ -141,15 +145,12 @@ class Scope:
             raise node.error(f"{e}; the inputs are ({shapes})") from e
 
     def _results_of(self, node: Node) -> list[Value | None]:
-        key = node.domain, node.op_type
-        if (function := self.functions.get(key)) is not None:
-            return self._call(function, node, {a.name: a for a in function.attribute_proto})
-        foldable = folding.is_known(node.inputs) and self._can_fold(node)
+        foldable = folding.can_fold(node.domain, node.op_type, node.inputs)
         if foldable and folding.makes_literal(node.op_type, node.inputs):
             arrays = self._fold(node)
             if arrays is not None:
                 return [None if array is None else Value(array=array) for array in arrays]
-        lowering = LOWERINGS.get(key)
+        lowering = LOWERINGS.get((node.domain, node.op_type))
         results = None if lowering is None else lowering(node)
         if results is None:
             return self._expand(node)
@@ -157,10 +158,6 @@ class Scope:
         if foldable and all(value is None or value.size <= folding.KNOWN_LIMIT for value in found):
             self._add_arrays(node, found)
         return found
-
-    def _can_fold(self, node: Node) -> bool:
-        graphs = any(attribute.HasField("g") for attribute in node.proto.attribute)
-        return node.domain == "" and node.op_type not in folding.RANDOM and not graphs
 
     def _fold(self, node: Node) -> list[Array | None] | None:
         proto = node.proto

@@ -48,7 +48,7 @@ def from_onnx(
     scope = Scope(
         builder,
         opsets,
-        {(normal_domain(f.domain), str(f.name)): f for f in model.functions},
+        {(normal_domain(f.domain), str(f.name), str(f.overload)): f for f in model.functions},
     )
     initialized = {tensor.name for tensor in graph.initializer}
     inputs = [value for value in graph.input if value.name not in initialized]
