@@ -7,6 +7,7 @@ flashlower lowers attention, as compilers write it, to kernels that people can r
 
     out = flashlower.attention(q, k, v, score=flashlower.causal(), kv_lens=lens)
     module = flashlower.from_jax(fn, *args)      # what JAX makes of a function, or any exported StableHLO
+    module = flashlower.from_onnx("model.onnx")  # an ONNX model, its Attention nodes included
     out = flashlower.interpret(module, *arrays)  # a whole model, on NumPy arrays
     flashlower.explain(module)                   # of every softmax: is it attention, and if not, why
 """
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flashlower.frontends.from_jax import from_jax
     from flashlower.frontends.from_torch import from_torch
+    from flashlower.frontends.onnx import from_onnx
     from flashlower.frontends.score import (
         alibi,
         bias,
@@ -47,6 +49,7 @@ __all__ = [
     "exp",
     "explain",
     "from_jax",
+    "from_onnx",
     "from_torch",
     "interpret",
     "mask",
@@ -63,6 +66,7 @@ _MODULES = {
     "compile": "lowering.kernel",
     "explain": "rewrites.fuse_attention.fuse",
     "from_jax": "frontends.from_jax",
+    "from_onnx": "frontends.onnx",
     "from_torch": "frontends.from_torch",
     "interpret": "lowering.interpret",
     "workspace_size": "lowering.functional",
