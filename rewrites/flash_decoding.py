@@ -76,7 +76,7 @@ def operand_sizes(op: SdpaOp) -> dict[str, int] | None:
     sizes = DimSizes.of(op.batch_rank)
     others: list[tuple[str, SSAValue, AffineMapAttr]] = []
     for name, value, layout in op.layouts():
-        if name in ("q", "k", "v", "kv_lens"):
+        if name not in ("sinks", "out", "lse"):
             sizes.add(name, cast(TensorType[Attribute], value.type).get_shape(), layout.data)
         else:
             others.append((name, value, layout))
