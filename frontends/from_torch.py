@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -39,7 +40,7 @@ def from_torch(module_or_function: Callable[..., Any], *args: Any, **kwargs: Any
     with torch.no_grad():
         program: Any = _export(torch, module_or_function, args, kwargs)
         try:
-            program = program.run_decompositions(fx.get_decomposition_table())
+            program = program.run_decompositions({**fx.get_decomposition_table(), **_views(torch)})
         except Exception as e:
             raise ValueError(f"torch.export cannot decompose the program: {type(e).__name__}: {_summary(e)}") from e
         _refuse_effects(program)
@@ -54,11 +55,11 @@ def _export(torch: Any, module_or_function: Any, args: tuple[Any, ...], kwargs: 
         if args or kwargs:
             raise TypeError("from_torch: an ExportedProgram has its arguments already; pass it alone")
         return module_or_function
-    _register_caches()
+    _register_caches(torch)
     # Tensors in and tensors out: PyTorch's own way through a result that holds a cache would trace how it is rebuilt.
-    flat, structure = torch.utils._pytree.tree_flatten((args, kwargs))
-    _refuse_objects(torch, "an argument", "convert arrays with torch.as_tensor", flat)
-    places = [i for i, leaf in enumerate(flat) if isinstance(leaf, torch.Tensor)]
+    leaves = torch.utils._pytree.tree_leaves((args, kwargs))
+    _refuse_objects(torch, "an argument", "convert arrays with torch.as_tensor", leaves)
+    tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
 
     class Flat(torch.nn.Module):  # pyright: ignore[reportUntypedBaseClass]
         """The module as a function of the tensors in its arguments; all else in them is part of it."""
@@ -68,16 +69,13 @@ def _export(torch: Any, module_or_function: Any, args: tuple[Any, ...], kwargs: 
             self.callee: Any = module_or_function
 
         def forward(self, *argument: Any) -> tuple[Any, ...]:
-            leaves = [*flat]
-            for place, tensor in zip(places, argument, strict=True):
-                leaves[place] = tensor
-            positional, named = torch.utils._pytree.tree_unflatten(leaves, structure)
+            positional, named = _replaced(torch, (args, kwargs), tensors, argument)
             results = torch.utils._pytree.tree_leaves(self.callee(*positional, **named))
             _refuse_objects(torch, "the result", "return its tensors", results)
             return tuple(leaf for leaf in results if isinstance(leaf, torch.Tensor))
 
     try:
-        return torch.export.export(Flat(), tuple(flat[place] for place in places), strict=False)
+        return torch.export.export(Flat(), tuple(tensors), strict=False)
     except Exception as e:
         # What torch.export raises has no common type, and may be the module's own error for wrong arguments.
         raise ValueError(
@@ -85,11 +83,41 @@ def _export(torch: Any, module_or_function: Any, args: tuple[Any, ...], kwargs: 
         ) from e
 
 
-def _register_caches() -> None:
+def _replaced(torch: Any, value: Any, tensors: Sequence[Any], others: Sequence[Any]) -> Any:
+    """
+    A copy of a structure with other tensors in place of some, and all else that objects in it know.
+
+    Flattening forgets some of that, for instance how many tokens a cache with a window has seen.
+    """
+
+    class ShareTensors(torch.overrides.TorchFunctionMode):  # pyright: ignore[reportUntypedBaseClass]
+        """Tensors that no one flattens are not copied either, which torch.export could not."""
+
+        def __torch_function__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            return args[0] if func is torch.Tensor.__deepcopy__ else func(*args, **(kwargs or {}))
+
+    with ShareTensors():
+        return copy.deepcopy(value, {id(tensor): other for tensor, other in zip(tensors, others, strict=True)})
+
+
+def _register_caches(torch: Any) -> None:
     """Lets PyTorch flatten the key-value caches of transformers, where that is in use."""
-    if "transformers" in sys.modules:
-        executorch: Any = import_module("transformers.integrations.executorch")
-        executorch.register_dynamic_cache_export_support()
+    if "transformers" not in sys.modules:
+        return
+    executorch: Any = import_module("transformers.integrations.executorch")
+    executorch.register_dynamic_cache_export_support()
+    pair: Any = import_module("transformers.cache_utils").EncoderDecoderCache
+    if pair not in torch.utils._pytree.SUPPORTED_NODES:
+
+        def flatten(cache: Any) -> tuple[list[Any], None]:
+            return [cache.self_attention_cache, cache.cross_attention_cache], None
+
+        def unflatten(caches: Any, _: None) -> Any:
+            return pair(*caches)
+
+        torch.utils._pytree.register_pytree_node(pair, flatten, unflatten)
 
 
 def _refuse_objects(torch: Any, what: str, advice: str, leaves: list[Any]) -> None:
@@ -106,6 +134,22 @@ def _refuse_objects(torch: Any, what: str, advice: str, leaves: list[Any]) -> No
 def _summary(error: BaseException) -> str:
     """The first paragraph of a message; torch's go on for pages."""
     return re.split(r"\n\s*\n", str(error).strip(), maxsplit=1)[0]
+
+
+def _views(torch: Any) -> dict[Any, Callable[..., Any]]:
+    """
+    Decompositions of views that hold whatever the strides are.
+
+    A program has views that fit the strides of one implementation of scaled_dot_product_attention, and is decomposed
+    with another. Nothing is changed in place any more at that point, so a copy is as good as a view.
+    """
+    view: Any = torch.ops.aten.view.default
+
+    def view_of_any(x: Any, size: Any) -> Any:
+        # NotImplemented leaves the operation as it is.
+        return NotImplemented if x.is_contiguous() else view(x.contiguous(), size)
+
+    return {view: view_of_any}
 
 
 def _refuse_effects(program: Any) -> None:
