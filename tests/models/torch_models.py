@@ -76,11 +76,11 @@ def model_of(name: str, implementation: str) -> torch.nn.Module:
     return transformers.AutoModelForCausalLM.from_config(config).eval()
 
 
-def prefill(name: str, implementation: str, use_cache: bool = True) -> Call:
+def prefill(name: str, implementation: str, use_cache: bool = True, mask: torch.Tensor = MASK) -> Call:
     """All tokens of two sequences; the result holds the key-value cache too if `use_cache`."""
     model = model_of(name, implementation)
-    tokens = torch.randint(0, 64, MASK.shape)
-    kwargs = {"input_ids": tokens, "attention_mask": MASK, "use_cache": use_cache}
+    tokens = torch.randint(0, 64, mask.shape)
+    kwargs = {"input_ids": tokens, "attention_mask": mask, "use_cache": use_cache}
     if name != "T5":
         return Call(model, kwargs, LAYERS)
     # The encoder's own attention, the decoder's, and the decoder's across.
