@@ -37,8 +37,8 @@ def from_jax(function: Callable[..., Any], *args: Any, **kwargs: Any) -> ModuleO
     traced, kept = len(jax.tree.leaves(lowered.in_avals)), len(find_main(module).function_type.inputs)
     if kept != traced:
         raise ValueError(
-            f"the jitted function uses {kept} of {traced} arguments, and JAX drops the others: pass the function that is "
-            "not jitted, or jit it with keep_unused=True"
+            f"the jitted function uses {kept} of {traced} arguments, and JAX drops the others: pass the function "
+            "without jit, or jit it with keep_unused=True"
         )
     return module
 

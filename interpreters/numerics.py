@@ -154,7 +154,7 @@ def reduce_precision(value: Array, exponent_bits: int, mantissa_bits: int) -> Ar
     What is too large becomes infinite, what is smaller than the smallest normal number becomes 0. Raises `ValueError`
     for a dtype without infinities.
     """
-    info = ml_dtypes.finfo(value.dtype)
+    info: Any = ml_dtypes.finfo(value.dtype)
     infinity: Array = np.asarray(np.inf).astype(value.dtype)
     if not np.isinf(infinity):
         raise ValueError(f"reduce_precision of {value.dtype}, which has no infinity")

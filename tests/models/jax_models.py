@@ -30,7 +30,7 @@ class Weights:
     stack: tuple[int, ...] = ()
     rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
-    def __call__(self, *shape: int, scale: float = 0.3) -> Any:
+    def __call__(self, *shape: int, scale: float = 0.15) -> Any:
         return jnp.asarray(scale * self.rng.standard_normal((*self.stack, *shape)), self.dtype)
 
     def layer(self, kv: int = KV, **more: tuple[int, ...]) -> dict[str, Any]:
