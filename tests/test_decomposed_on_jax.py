@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from attention_graphs.check import TOLERANCE, difference
 from attention_graphs.generate import generate
-from xdsl.dialects.builtin import ModuleOp, StringAttr, UnregisteredOp
-from xdsl.dialects.func import FuncOp
+from xdsl.dialects.builtin import ModuleOp, TensorType, UnregisteredOp
+from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.utils.exceptions import DiagnosticException
 
 from flashlower.dialects.numpy_values import element_type_of
@@ -23,6 +23,7 @@ from flashlower.interpreters import argument_types, run_module
 from flashlower.rewrites.decompose_attention import DecomposeAttentionPass
 from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
+from flashlower.rewrites.inline import InlineCallsPass
 
 pytest.importorskip("jax", reason="the extra jax is not installed")
 
@@ -57,15 +58,17 @@ def decomposed(module: ModuleOp) -> ModuleOp | None:
 
 
 def functions_of(path: Path) -> list[tuple[str, ModuleOp]]:
-    """Every module of a file, once for each function in it that can be run by itself."""
+    """Every function of a file that takes tensors, alone in a module, with what it calls inlined."""
     found: list[tuple[str, ModuleOp]] = []
     for part in path.read_text().split("// -----"):
         module = parse_module(part)
-        if any(isinstance(op, UnregisteredOp) for op in module.walk()):
-            continue
+        InlineCallsPass().apply(make_context(), module)
         for function in module.ops:
-            if isinstance(function, FuncOp) and not function.is_declaration:
-                found.append((function.sym_name.data, module))
+            if not isinstance(function, FuncOp) or function.is_declaration:
+                continue
+            unknown = any(isinstance(op, UnregisteredOp | CallOp) for op in function.walk())
+            if not unknown and all(isinstance(type, TensorType) for type in function.function_type.inputs):
+                found.append((function.sym_name.data, ModuleOp([function.clone()])))
     return found
 
 
@@ -80,21 +83,11 @@ def test_filecheck_inputs(path: Path) -> None:
         except (DiagnosticException, ValueError):
             # Dynamic sizes, types that NumPy has not, custom calls: what nothing runs.
             continue
-        entry = only(module, name)
-        if (after := decomposed(entry)) is None:
+        if (after := decomposed(module)) is None:
             continue
         compare(f"{path.name} @{name}", expected, run_module_on_jax(after, inputs, name))
         count += 1
     assert count or path.stem in ("fuse_attention_negative",)
-
-
-def only(module: ModuleOp, name: str) -> ModuleOp:
-    """The module with the other functions private."""
-    result = module.clone()
-    for op in result.ops:
-        if isinstance(op, FuncOp) and op.sym_name.data != name:
-            op.sym_visibility = StringAttr("private")
-    return result
 
 
 @pytest.mark.parametrize("seed", range(40))

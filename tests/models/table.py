@@ -1,9 +1,9 @@
 """
 The table of docs/detection-models.md: what is found in each whole model, and how far its numbers are from its own.
 
-    python -W ignore tests/models/table.py
+    python -W ignore tests/models/table.py [PATH]
 
-It runs what the tests of this directory run, and needs the extra `test`.
+A path (`torch-mlir`, `ONNX`, `JAX`) gives the rows of that path alone. It runs what the tests of this directory run, and needs the extra `test`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ def exports() -> Iterator[tuple[str, str, Callable[[], Export]]]:
 def main() -> None:
     print("| model | path | groups found / expected | " + " | ".join(RUNS) + " |")
     print("|---|---|---|" + "---|" * len(RUNS))
+    wanted = sys.argv[1] if sys.argv[1:] else ""
     for model, path, export in exports():
+        if not path.startswith(wanted):
+            continue
         case = export()
         errors = " | ".join(f"{error(run(case), case.expected):.1e}" for run in RUNS.values())
         print(f"| {model} | {path} | {groups_found(case.module)} / {case.groups} | {errors} |", flush=True)
