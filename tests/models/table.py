@@ -3,7 +3,8 @@ The table of docs/detection-models.md: what is found in each whole model, and ho
 
     python -W ignore tests/models/table.py [PATH]
 
-A path (`torch-mlir`, `ONNX`, `JAX`) gives the rows of that path alone. It runs what the tests of this directory run, and needs the extra `test`.
+A path (`torch-mlir`, `ONNX`, `JAX`) gives the rows of that path alone. This runs what the tests of this directory
+run, and needs the extra `test`.
 """
 
 from __future__ import annotations
