@@ -8,7 +8,7 @@ runs on arrays of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import ml_dtypes
 import numpy as np
@@ -154,7 +154,7 @@ def reduce_precision(value: Array, exponent_bits: int, mantissa_bits: int) -> Ar
     What is too large becomes infinite, what is smaller than the smallest normal number becomes 0. Raises `ValueError`
     for a dtype without infinities.
     """
-    info: Any = ml_dtypes.finfo(value.dtype)
+    info = cast(Any, ml_dtypes.finfo(value.dtype))
     infinity: Array = np.asarray(np.inf).astype(value.dtype)
     if not np.isinf(infinity):
         raise ValueError(f"reduce_precision of {value.dtype}, which has no infinity")
@@ -162,15 +162,17 @@ def reduce_precision(value: Array, exponent_bits: int, mantissa_bits: int) -> Ar
     magnitude: Array = np.abs(value).view(unsigned)
     inf: Array = infinity.view(unsigned)
     finite: Array = magnitude < inf
-    one: Array = np.ones((), unsigned)
-    if (dropped := info.nmant - mantissa_bits) > 0:
+    one: Any = unsigned.type(1)
+    dropped: int = info.nmant - mantissa_bits
+    if dropped > 0:
         half: Array = (one << (dropped - 1)) - one
         odd: Array = (magnitude >> dropped) & one
         # A carry out of the mantissa is a carry into the exponent, as it should be.
         magnitude = np.where(finite, (magnitude + half + odd) >> dropped << dropped, magnitude)
     if exponent_bits < info.nexp:
-        bias, reduced = (1 << (info.nexp - 1)) - 1, (1 << (exponent_bits - 1)) - 1
-        exponent: Array = (magnitude >> info.nmant).astype(np.int64)
+        bias: int = (1 << (info.nexp - 1)) - 1
+        reduced: int = (1 << (exponent_bits - 1)) - 1
+        exponent: Array = (magnitude >> int(info.nmant)).astype(np.int64)
         magnitude = np.where(finite & (exponent > bias + reduced), inf, magnitude)
         magnitude = np.where(exponent <= bias - reduced, np.zeros((), unsigned), magnitude)
     rounded: Array = magnitude.astype(unsigned).view(value.dtype)
