@@ -23,6 +23,7 @@ from flashlower.interpreters.numerics import Array
 from flashlower.interpreters.stablehlo import StableHLOElementwiseFunctions, StableHLOShapeFunctions
 from flashlower.interpreters.stablehlo_indexing import StableHLOIndexingFunctions
 from flashlower.interpreters.stablehlo_regions import StableHLORegionFunctions
+from flashlower.interpreters.stablehlo_windows import StableHLOWindowFunctions
 from flashlower.interpreters.tensor import TensorFunctions
 from flashlower.interpreters.values import dtype_of, set_context
 
@@ -37,6 +38,7 @@ FUNCTIONS: tuple[type[InterpreterFunctions], ...] = (
     StableHLOIndexingFunctions,
     StableHLORegionFunctions,
     StableHLOShapeFunctions,
+    StableHLOWindowFunctions,
     TensorFunctions,
 )
 """What an interpreter knows to run."""

@@ -8,7 +8,7 @@ runs on arrays of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import ml_dtypes
 import numpy as np
@@ -145,6 +145,38 @@ def _float_to_integer(value: Array, dtype: np.dtype) -> Array:
     high, low = whole >= float(limits.max), whole <= float(limits.min)
     exact = np.where(high | low, 0, whole).astype(np.uint64 if limits.min == 0 else np.int64)
     return np.where(high, limits.max, np.where(low, limits.min, exact)).astype(dtype)
+
+
+def reduce_precision(value: Array, exponent_bits: int, mantissa_bits: int) -> Array:
+    """
+    Floats rounded as a type with so many bits would, ties to even, in their own dtype.
+
+    What is too large becomes infinite, what is smaller than the smallest normal number becomes 0. Raises `ValueError`
+    for a dtype without infinities.
+    """
+    info = cast(Any, ml_dtypes.finfo(value.dtype))
+    infinity: Array = np.asarray(np.inf).astype(value.dtype)
+    if not np.isinf(infinity):
+        raise ValueError(f"reduce_precision of {value.dtype}, which has no infinity")
+    unsigned = np.dtype(f"u{value.dtype.itemsize}")
+    magnitude: Array = np.abs(value).view(unsigned)
+    inf: Array = infinity.view(unsigned)
+    finite: Array = magnitude < inf
+    one: Any = unsigned.type(1)
+    dropped: int = info.nmant - mantissa_bits
+    if dropped > 0:
+        half: Array = (one << (dropped - 1)) - one
+        odd: Array = (magnitude >> dropped) & one
+        # A carry out of the mantissa is a carry into the exponent, as it should be.
+        magnitude = np.where(finite, (magnitude + half + odd) >> dropped << dropped, magnitude)
+    if exponent_bits < info.nexp:
+        bias: int = (1 << (info.nexp - 1)) - 1
+        reduced: int = (1 << (exponent_bits - 1)) - 1
+        exponent: Array = (magnitude >> int(info.nmant)).astype(np.int64)
+        magnitude = np.where(finite & (exponent > bias + reduced), inf, magnitude)
+        magnitude = np.where(exponent <= bias - reduced, np.zeros((), unsigned), magnitude)
+    rounded: Array = magnitude.astype(unsigned).view(value.dtype)
+    return np.where(np.isnan(value), value, np.copysign(rounded, value))
 
 
 def total_order(value: Array) -> Array:

@@ -16,7 +16,7 @@ from xdsl.utils.exceptions import InterpretationError
 
 from flashlower.dialects import stablehlo
 from flashlower.dialects.stablehlo.attributes import ComparisonType, integers
-from flashlower.dialects.stablehlo.base import i64_values
+from flashlower.dialects.stablehlo.base import bits_of, i64_values, type_of
 from flashlower.interpreters import numerics
 from flashlower.interpreters.arith import elementwise
 from flashlower.interpreters.numerics import Array
@@ -94,6 +94,19 @@ class StableHLOElementwiseFunctions(InterpreterFunctions):
         if op.compare_type is not None and op.compare_type.data == ComparisonType.TOTALORDER:
             lhs, rhs = numerics.total_order(lhs), numerics.total_order(rhs)
         return (np.asarray(numerics.COMPARISONS[op.comparison_direction.data](lhs, rhs)),)
+
+    @impl(stablehlo.PopcntOp)
+    def run_popcnt(self, interpreter: Interpreter, op: stablehlo.PopcntOp, args: PythonValues) -> PythonValues:
+        bits = bits_of(type_of(op.operand).element_type) or 64
+        # Integers of 2 and 4 bits are stored in 8.
+        unsigned = args[0].astype(np.int64).view(np.uint64) & np.uint64(2**bits - 1)
+        return (np.bitwise_count(unsigned).astype(args[0].dtype),)
+
+    @impl(stablehlo.ReducePrecisionOp)
+    def run_reduce_precision(
+        self, interpreter: Interpreter, op: stablehlo.ReducePrecisionOp, args: PythonValues
+    ) -> PythonValues:
+        return (numerics.reduce_precision(args[0], op.exponent_bits.value.data, op.mantissa_bits.value.data),)
 
     @impl(stablehlo.SelectOp)
     def run_select(self, interpreter: Interpreter, op: stablehlo.SelectOp, args: PythonValues) -> PythonValues:

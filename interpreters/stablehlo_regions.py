@@ -23,7 +23,7 @@ from xdsl.ir import Region
 from flashlower.dialects import stablehlo
 from flashlower.dialects.stablehlo.base import i64_values
 from flashlower.interpreters.numerics import Array, Kernel, compute, convert
-from flashlower.interpreters.stablehlo import pad
+from flashlower.interpreters.stablehlo_windows import windows
 from flashlower.interpreters.values import dtype_of
 
 _UFUNCS: dict[str, np.ufunc] = {
@@ -111,31 +111,7 @@ class StableHLORegionFunctions(InterpreterFunctions):
     ) -> PythonValues:
         count, window = len(op.inputs), op.window
         rank = len(window)
-        views: list[Array] = []
-        for value, init in zip(args[:count], args[count:], strict=True):
-            padded = pad(
-                value,
-                init,
-                [dim.low for dim in window],
-                [dim.high for dim in window],
-                [dim.base_dilation - 1 for dim in window],
-            )
-            reach = [(dim.size - 1) * dim.dilation + 1 for dim in window]
-            # A dimension shorter than its window has no place for it.
-            places = [max(0, size - length + 1) for size, length in zip(padded.shape, reach, strict=True)]
-            view = (
-                np.empty((*places, *reach), padded.dtype)
-                if 0 in places
-                else np.lib.stride_tricks.sliding_window_view(padded, reach)
-            )
-            views.append(
-                view[
-                    (
-                        *(slice(None, None, dim.stride) for dim in window),
-                        *(slice(None, None, dim.dilation) for dim in window),
-                    )
-                ]
-            )
+        views = [windows(value, init, window) for value, init in zip(args[:count], args[count:], strict=True)]
         return fold(interpreter, op.body, views, args[count:], range(rank, 2 * rank))
 
     @impl(stablehlo.SortOp)

@@ -1,11 +1,32 @@
-"""Runs the text of a StableHLO module on JAX's CPU client, the reference implementation of what we print."""
+"""Runs StableHLO modules on JAX's CPU client, the reference implementation of what we print."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from io import StringIO
 from typing import Any
 
 import numpy as np
+from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr
+from xdsl.dialects.func import CallOp
+from xdsl.printer import Printer
+
+from flashlower.interpreters import find_function
+
+
+def run_module_on_jax(module: ModuleOp, args: Sequence[Any], function: str | None = None) -> list[np.ndarray[Any, Any]]:
+    """The results of a function of a module of StableHLO: by default `main`, or else the only public one."""
+    module = module.clone()
+    # JAX's client runs the function main.
+    entry = find_function(module, function)
+    for op in module.walk():
+        if isinstance(op, CallOp) and op.callee.string_value() == entry.sym_name.data:
+            op.callee = SymbolRefAttr("main")
+    entry.sym_name = StringAttr("main")
+    entry.sym_visibility = None
+    printed = StringIO()
+    Printer(printed, print_generic_format=True).print_op(module)
+    return run_on_jax(printed.getvalue(), args)
 
 
 def run_on_jax(text: str, args: Sequence[Any]) -> list[np.ndarray[Any, Any]]:

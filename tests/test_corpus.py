@@ -12,20 +12,17 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr
-from xdsl.dialects.func import CallOp, FuncOp
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
-from xdsl.printer import Printer
 
 import flashlower as fl
 from flashlower.dialects.parsing import make_context, parse_module
-from flashlower.interpreters import argument_types, find_function, run_module
+from flashlower.interpreters import argument_types, run_module
 from flashlower.lowering.triton.compile import TARGETS, compile_module_kernels
 from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
 from flashlower.rewrites.decompose_attention import DecomposeAttentionPass
@@ -126,24 +123,12 @@ def test_fused_split_and_decomposed(case: str, splits: int) -> None:
 @pytest.mark.parametrize("case", GROUPS)
 def test_decomposed_on_jax(case: str) -> None:
     pytest.importorskip("jax", reason="the extra jax is not installed")
-    from jax_client import run_on_jax
+    from jax_client import run_module_on_jax
 
     module = parse_module(text_of(case))
     inputs, expected = data_of(case, module)
     run_passes(module, FuseAttentionPass(), FlashDecodingPass(splits=3), DecomposeAttentionPass())
-    rename_to_main(module)
-    printed = StringIO()
-    Printer(printed, print_generic_format=True).print_op(module)
-    check(run_on_jax(printed.getvalue(), inputs), expected)
-
-
-def rename_to_main(module: ModuleOp) -> None:
-    """JAX's client runs the function main."""
-    entry: FuncOp = find_function(module)
-    calls = [op for op in module.walk() if isinstance(op, CallOp) and op.callee.string_value() == entry.sym_name.data]
-    for call in calls:
-        call.callee = SymbolRefAttr("main")
-    entry.sym_name = StringAttr("main")
+    check(run_module_on_jax(module, inputs), expected)
 
 
 @pytest.mark.parametrize("case", GROUPS)

@@ -59,6 +59,11 @@ from flashlower.dialects.stablehlo.control_flow import (
     ReturnOp,
     WhileOp,
 )
+from flashlower.dialects.stablehlo.convolution import (
+    CONVOLUTION_OPS,
+    ConvDimensionNumbersAttr,
+    ConvolutionOp,
+)
 from flashlower.dialects.stablehlo.dot import (
     DOT_OPS,
     DotGeneralOp,
@@ -120,6 +125,8 @@ from flashlower.dialects.stablehlo.unary import (
     LogOp,
     NegOp,
     NotOp,
+    PopcntOp,
+    ReducePrecisionOp,
     RoundNearestAfzOp,
     RoundNearestEvenOp,
     RsqrtOp,
@@ -137,10 +144,21 @@ dense_literals.install()
 
 StableHLO = Dialect(
     "stablehlo",
-    [*BINARY_OPS, *CONTROL_FLOW_OPS, *DOT_OPS, *ELEMENTWISE_OPS, *INDEXING_OPS, *REDUCTION_OPS, *SHAPE_OPS, *UNARY_OPS],
+    [
+        *BINARY_OPS,
+        *CONTROL_FLOW_OPS,
+        *CONVOLUTION_OPS,
+        *DOT_OPS,
+        *ELEMENTWISE_OPS,
+        *INDEXING_OPS,
+        *REDUCTION_OPS,
+        *SHAPE_OPS,
+        *UNARY_OPS,
+    ],
     [
         ComparisonDirectionAttr,
         ComparisonTypeAttr,
+        ConvDimensionNumbersAttr,
         DotAlgorithmAttr,
         DotDimensionNumbersAttr,
         GatherDimensionNumbersAttr,
@@ -171,7 +189,9 @@ __all__ = [
     "CompositeOp",
     "ConcatenateOp",
     "ConstantOp",
+    "ConvDimensionNumbersAttr",
     "ConvertOp",
+    "ConvolutionOp",
     "CosineOp",
     "CustomCallOp",
     "DivOp",
@@ -206,10 +226,12 @@ __all__ = [
     "OptimizationBarrierOp",
     "OrOp",
     "PadOp",
+    "PopcntOp",
     "PowOp",
     "Precision",
     "PrecisionAttr",
     "ReduceOp",
+    "ReducePrecisionOp",
     "ReduceWindowOp",
     "ReductionKind",
     "RemOp",

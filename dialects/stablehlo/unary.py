@@ -9,6 +9,7 @@ import abc
 from typing import ClassVar
 
 from xdsl.dialects.builtin import (
+    IntegerAttr,
     TensorType,
     i1,
 )
@@ -16,10 +17,12 @@ from xdsl.irdl import (
     irdl_op_definition,
     operand_def,
     opt_prop_def,
+    prop_def,
     result_def,
     traits_def,
 )
 from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.stablehlo.attributes import (
     ResultAccuracyAttr,
@@ -197,6 +200,33 @@ class TanhOp(TranscendentalOp):
 
 
 @irdl_op_definition
+class PopcntOp(UnaryElementwiseOp):
+    """How many bits of an integer are 1."""
+
+    name = "stablehlo.popcnt"
+
+    ELEMENTS: ClassVar[Elements] = Elements.INTEGER
+
+
+@irdl_op_definition
+class ReducePrecisionOp(UnaryElementwiseOp):
+    """A floating-point number rounded as a type with so many bits would, in its own type."""
+
+    name = "stablehlo.reduce_precision"
+
+    ELEMENTS: ClassVar[Elements] = Elements.FLOAT
+
+    exponent_bits = prop_def(IntegerAttr)
+    mantissa_bits = prop_def(IntegerAttr)
+
+    def verify_(self) -> None:
+        super().verify_()
+        for what, bits, least in (("exponent", self.exponent_bits, 1), ("mantissa", self.mantissa_bits, 0)):
+            if bits.value.data < least:
+                raise VerifyException(f"{what}_bits must be at least {least}, but got {bits.value.data}")
+
+
+@irdl_op_definition
 class IsFiniteOp(StableHLOOp):
     """Whether a number is neither infinite nor NaN."""
 
@@ -230,6 +260,8 @@ UNARY_OPS = [
     LogisticOp,
     NegOp,
     NotOp,
+    PopcntOp,
+    ReducePrecisionOp,
     RoundNearestAfzOp,
     RoundNearestEvenOp,
     RsqrtOp,

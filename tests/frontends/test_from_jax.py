@@ -35,3 +35,24 @@ def test_attention_of_jax(is_causal: bool, jitted: bool) -> None:
     kernel = fl.compile(module, splits=2)
     for out in (kernel(q, k, v), fl.interpret(module, q, k, v), fl.interpret(module, q, k, v, kernels="triton")):
         assert np.linalg.norm(out - want) < 1e-5 * np.linalg.norm(want)
+
+
+def test_unused_arguments_stay() -> None:
+    jax = pytest.importorskip("jax", reason="the extra jax is not installed")
+    x, unused = np.arange(3, dtype=np.float32), np.zeros((2, 2), np.int32)
+
+    def function(used: Any, unused: Any) -> Any:
+        return used["x"] * 2
+
+    assert fl.interpret(fl.from_jax(function, {"x": x}, unused), x, unused).tolist() == [0, 2, 4]
+    kept = jax.jit(function, keep_unused=True)
+    assert fl.interpret(fl.from_jax(kept, {"x": x}, unused), x, unused).tolist() == [0, 2, 4]
+    with pytest.raises(ValueError, match=r"uses 1 of 2 arguments, .* jit it with keep_unused=True"):
+        fl.from_jax(jax.jit(function), {"x": x}, unused)
+
+
+def test_symbolic_shapes() -> None:
+    jax = pytest.importorskip("jax", reason="the extra jax is not installed")
+    (size,) = jax.export.symbolic_shape("n")
+    with pytest.raises(ValueError, match=r"argument leaf 0 has the symbolic shape \(2, n\), but sizes must be known"):
+        fl.from_jax(lambda x: x, jax.ShapeDtypeStruct((2, size), np.float32))

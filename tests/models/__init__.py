@@ -1,0 +1,1 @@
+"""Whole models, exported through every front end, and what must hold of each."""
