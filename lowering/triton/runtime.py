@@ -175,6 +175,8 @@ def _result_names(launcher: Any) -> list[str]:
 
 def _results(launcher: Any, function: str, given: Sequence[Any]) -> dict[str, Any]:
     """The tensors that results are written to, by their keywords."""
+    if not given:
+        return {}
     names = _result_names(launcher)
     if len(given) > len(names):
         found = ", ".join(names) or "none"
