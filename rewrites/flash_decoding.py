@@ -30,6 +30,7 @@ from flashlower.rewrites.schedule import (
     TargetDescription,
     choose_schedule,
     choose_splits,
+    concurrent_programs,
     get_target,
 )
 
@@ -172,7 +173,7 @@ class SplitKeys(RewritePattern):
             batch_heads,
             rows,
             keys,
-            self.cores,
+            self.cores * concurrent_programs(op, tile, self.target),
             block_n=tile,
             ragged=op.kv_lens is not None,
             min_chunk=self.min_chunk,

@@ -56,7 +56,7 @@ STAGE_BYTES = 32768
 ASSUMED_HEAD_SIZE = 128
 """The size that a dynamic head size is taken for."""
 
-RAGGED_CHUNK = 2048
+RAGGED_CHUNK = 4096
 """Keys of a split where lengths differ."""
 
 MAX_RAGGED_SPLITS = 32
@@ -117,7 +117,7 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         # Accumulator, logits and Q are in registers, and wide types leave the tensor cores: smaller tiles win.
         block_m = min(block_m, 64)
     key_bytes = (key_size + value_size) * element_bytes
-    block_n = min(max(STAGE_BYTES // key_bytes, 16), 128 if block_m < 128 else 64)
+    block_n = min(max(STAGE_BYTES // key_bytes, 16), 64)
     block_n = 1 << (block_n.bit_length() - 1)
     if op.page_size and (aligned := op.page_size & -op.page_size) >= MIN_PAGED_TILE:
         block_n = min(block_n, aligned)
@@ -139,11 +139,21 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     return ScheduleAttr(block_m, block_n, warps=8 if block_m * value_size > 128 * 128 else 4, stages=stages)
 
 
+def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription) -> int:
+    """Programs that a core should run at once: small heads make small tiles, of which it takes more to keep it busy."""
+    sizes = op.dim_sizes()
+    tile_bytes = block_n * sum(
+        next_power_of_two(max(_static(sizes[name]), 16)) * _element_bytes(value.type)
+        for name, value in (("k", op.key), ("d", op.value))
+    )
+    return min(max(STAGE_BYTES // tile_bytes, 1), target.programs_per_core)
+
+
 def choose_splits(
     batch_heads: int,
     m_rows: int,
     n: int,
-    cores: int,
+    slots: int,
     *,
     block_n: int,
     ragged: bool = False,
@@ -154,10 +164,10 @@ def choose_splits(
     The number of runs to cut `n` keys into.
 
     One, if `batch_heads` (batch times KV heads) times the tiles of `m_rows` (queries times head group) fill 80% of
-    the `cores` already. Else the fewest with which the busiest core has at most 3% more tiles than with any other
-    number: waves of one program a core, times the tiles of the longest run.
+    the `slots` already: cores times `concurrent_programs`. Else the fewest with which the busiest slot has at most 3%
+    more tiles than with any other number: waves of one program a slot, times the tiles of the longest run.
 
-    `ragged`: sequences have lengths of their own up to `n`, and a core that has a long one is busy when all others
+    `ragged`: sequences have lengths of their own up to `n`, and a slot that has a long one is busy when all others
     are done. Then no run is longer than `RAGGED_CHUNK` keys, up to `MAX_RAGGED_SPLITS` of them.
 
     Never more than `max_splits` or than tiles of `block_n` keys, and no split has fewer than `min_chunk` keys, nor
@@ -176,12 +186,12 @@ def choose_splits(
         return shortest >= chunk and longest < math.ceil(tiles / (splits - 1))
 
     def busiest(splits: int) -> int:
-        return math.ceil(work * splits / cores) * math.ceil(tiles / splits)
+        return math.ceil(work * splits / slots) * math.ceil(tiles / splits)
 
     candidates = [1, *(s for s in range(2, min(max_splits, tiles) + 1) if eligible(s))]
     most = min(math.ceil(n / RAGGED_CHUNK), MAX_RAGGED_SPLITS) if ragged else 1
     least = max(s for s in candidates if s <= most)
-    if work >= 0.8 * cores:
+    if work >= 0.8 * slots:
         return least
     best = min(map(busiest, candidates))
     return max(least, next(s for s in candidates if busiest(s) <= 1.03 * best))

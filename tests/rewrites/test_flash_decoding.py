@@ -72,7 +72,7 @@ def auto(case: AttentionCase, options: str = "") -> int:
     return splits_of(transform(case.module_text(), f"flash-decoding{{{options}}}"))
 
 
-DECODE = AttentionCase(batch=(1,), kv_heads=2, group=1, keys=10000, head_size=1, value_size=1)
+DECODE = AttentionCase(batch=(1,), kv_heads=2, group=1, keys=10000, head_size=128, value_size=128)
 
 
 def test_auto_splits_by_the_cost_model():
@@ -82,16 +82,17 @@ def test_auto_splits_by_the_cost_model():
     assert auto(DECODE, "max-splits=3") == 3
     assert auto(DECODE, "min-chunk=5001") == 1
     long = replace(DECODE, keys=30000)
-    # 2 heads of 235 tiles of 128 on 108 cores: no core has less than 5. Of 469 tiles of 64, 304 cores have 4.
-    assert auto(long, "min-chunk=1 max-splits=1000 target=a100") == 47
-    assert auto(long, "min-chunk=1 max-splits=1000 target=mi300x") == 118
+    # 2 heads of 938 tiles of 32 on 108 cores: the busiest has 18. Of 1875 tiles of 16, two programs on each of 304
+    # cores have up to 7.
+    assert auto(long, "min-chunk=1 max-splits=1000 target=a100") == 53
+    assert auto(long, "min-chunk=1 max-splits=1000 target=mi300x") == 268
 
 
 def test_auto_splits_long_sequences_where_lengths_differ():
     # 300 heads keep all cores busy, but a sequence of 10000 keys takes longer than the rest of its batch may.
     many = replace(DECODE, batch=(150,))
     assert auto(many) == 1
-    assert auto(replace(many, kv_lens=True)) == 5
+    assert auto(replace(many, kv_lens=True)) == 3
 
 
 def test_auto_leaves_prefill_alone():
@@ -118,8 +119,8 @@ def test_dynamic_sizes_with_explicit_splits():
 
 def test_auto_takes_a_dynamic_number_of_keys_for_large():
     text = DYNAMIC.replace("BxHx?", "3x2x1").replace("B", "3")
-    # 5 splits of 6 heads keep 30 cores busy.
-    assert splits_of(transform(text, "flash-decoding{cores=30 max-splits=64}")) == 5
+    # 10 splits of 6 heads keep 30 cores busy, with two programs each as the heads are small.
+    assert splits_of(transform(text, "flash-decoding{cores=30 max-splits=64}")) == 10
     assert splits_of(transform(text, "flash-decoding{cores=30 max-splits=4}")) == 4
 
 

@@ -12,15 +12,15 @@ from attention_cases import AttentionCase
 from pipelines import transform
 from xdsl.utils.exceptions import DiagnosticException, VerifyException
 
-from flashlower.dialects.attention import AttentionOp, CombineOp, ScheduleAttr
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr
 from flashlower.rewrites.schedule import TARGETS, choose_schedule, choose_splits, get_target
 
 CORES = 132
 """Of an H100."""
 
 
-def splits(batch_heads: int, rows: int, n: int, cores: int = CORES, **options: int) -> int:
-    return choose_splits(batch_heads, rows, n, cores, **{"block_n": 64, **options})
+def splits(batch_heads: int, rows: int, n: int, slots: int = CORES, **options: int) -> int:
+    return choose_splits(batch_heads, rows, n, slots, **{"block_n": 64, **options})
 
 
 def run_lengths(n: int, count: int, tile: int) -> list[int]:
@@ -62,9 +62,9 @@ def test_splits_are_the_fewest_that_keep_cores_equally_busy(batch_heads: int, n:
 def test_long_sequences_of_a_ragged_batch_are_split():
     # One of 32k keys among short ones must not keep one core busy when all others are done.
     assert splits(512, 4, 32768) == 1
-    assert splits(512, 4, 32768, ragged=True) == 16
+    assert splits(512, 4, 32768, ragged=True) == 8
     assert splits(512, 4, 1 << 20, ragged=True) == 32
-    assert splits(512, 4, 2048, ragged=True) == splits(512, 4096, 4096, ragged=True) == 1
+    assert splits(512, 4, 4096, ragged=True) == splits(512, 4096, 4096, ragged=True) == 1
     assert splits(8, 4, 131072, ragged=True) >= splits(8, 4, 131072)
 
 
@@ -98,7 +98,7 @@ def big(**sizes: object) -> AttentionCase:
 
 def test_known_schedules():
     assert schedule_of(big(group=8)) == ScheduleAttr(16, 64, 4, 3)
-    assert schedule_of(big(group=8, head_size=64, value_size=64)) == ScheduleAttr(16, 128, 4, 3)
+    assert schedule_of(big(group=8, head_size=64, value_size=64)) == ScheduleAttr(16, 64, 4, 3)
     assert schedule_of(big(group=1, queries=200)) == ScheduleAttr(128, 64, 4, 2)
     assert schedule_of(big(group=8), "mi300x").stages.data == 2
 
@@ -151,6 +151,14 @@ def test_dynamic_sizes_have_a_schedule():
     """
     (op,) = [op for op in transform(text, "schedule-attention").walk() if isinstance(op, AttentionOp)]
     assert op.schedule == ScheduleAttr(64, 64, 4, 3)
+
+
+@pytest.mark.parametrize(("head_size", "expected"), [(128, 2), (64, 4), (256, 2)])
+def test_small_heads_need_more_programs_a_core(head_size: int, expected: int):
+    # 64 heads on 132 cores: tiles of half the size, twice the programs.
+    case = big(batch=(8,), kv_heads=8, group=4, keys=4096, head_size=head_size, value_size=head_size)
+    (partial,) = [op for op in transform(case.module_text(), "flash-decoding").walk() if isinstance(op, PartialOp)]
+    assert partial.num_splits == expected
 
 
 def test_unknown_target_is_named():
