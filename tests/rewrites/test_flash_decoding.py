@@ -82,9 +82,8 @@ def test_auto_splits_by_the_cost_model():
     assert auto(DECODE, "max-splits=3") == 3
     assert auto(DECODE, "min-chunk=5001") == 1
     long = replace(DECODE, keys=30000)
-    # 2 heads of 938 tiles of 32 on 108 cores: the busiest has 18. Of 1875 tiles of 16, two programs on each of 304
-    # cores have up to 7.
-    assert auto(long, "min-chunk=1 max-splits=1000 target=a100") == 53
+    # 2 heads of 1875 tiles of 16, two programs on each of 108 cores: the busiest has 18. On 304 cores it has 7.
+    assert auto(long, "min-chunk=1 max-splits=1000 target=a100") == 105
     assert auto(long, "min-chunk=1 max-splits=1000 target=mi300x") == 268
 
 
