@@ -24,6 +24,7 @@ from flashlower.dialects.nki.compute import (
 )
 from flashlower.dialects.nki.kernel import (
     ApOp,
+    CallOp,
     ForOp,
     KernelOp,
     NdarrayOp,
@@ -48,6 +49,7 @@ NKI = Dialect(
         ActivationOp,
         AffineSelectOp,
         ApOp,
+        CallOp,
         CoreBarrierOp,
         DmaCopyOp,
         DmaTransposeOp,

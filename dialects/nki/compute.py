@@ -166,7 +166,8 @@ class NcTransposeOp(Instruction):
             )
         if (dst.partitions, dst.free_size) != (data.free_size, data.partitions):
             raise VerifyException(
-                f"transpose shape: dst is [{data.free_size}, {data.partitions}], got [{dst.partitions}, {dst.free_size}]"
+                f"transpose shape: dst is [{data.free_size}, {data.partitions}], "
+                f"got [{dst.partitions}, {dst.free_size}]"
             )
 
 
@@ -496,7 +497,7 @@ class IotaOp(_AffineInstruction):
         self, dst: SSAValue, pattern: Sequence[tuple[int, int]], offset: int | SSAValue, channel_multiplier: int
     ):
         super().__init__(
-            operands=[_dynamic(offset), dst], properties=_affine_properties(pattern, offset, channel_multiplier)
+            operands=[dst, _dynamic(offset)], properties=_affine_properties(pattern, offset, channel_multiplier)
         )
 
     def verify_(self) -> None:
@@ -541,7 +542,7 @@ class AffineSelectOp(_AffineInstruction):
         channel_multiplier: int,
     ):
         super().__init__(
-            operands=[_dynamic(offset), dst, on_true],
+            operands=[dst, on_true, _dynamic(offset)],
             properties={
                 **_affine_properties(pattern, offset, channel_multiplier),
                 "on_false": FloatAttr(on_false, f32),

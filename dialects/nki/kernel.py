@@ -6,9 +6,18 @@ from collections.abc import Sequence
 from math import prod
 from typing import ClassVar
 
-from xdsl.dialects.builtin import I64, DenseArrayBase, IndexType, IntegerAttr, StringAttr, i64
+from xdsl.dialects.builtin import (
+    I64,
+    DenseArrayBase,
+    IndexType,
+    IntegerAttr,
+    StringAttr,
+    SymbolRefAttr,
+    TensorType,
+    i64,
+)
 from xdsl.dialects.utils import AbstractYieldOperation
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
     IRDLOperation,
@@ -22,6 +31,7 @@ from xdsl.irdl import (
     result_def,
     traits_def,
     var_operand_def,
+    var_result_def,
 )
 from xdsl.parser import Parser
 from xdsl.printer import Printer
@@ -33,6 +43,8 @@ from xdsl.traits import (
     Pure,
     RecursiveMemoryEffect,
     SymbolOpInterface,
+    SymbolTable,
+    SymbolUserOpInterface,
 )
 from xdsl.utils.exceptions import VerifyException
 
@@ -508,3 +520,34 @@ class ReshapeOp(IRDLOperation):
             result.memory,
         ):
             raise VerifyException(f"{type} does not reshape to {result}")
+
+
+class _KernelSymbolUse(SymbolUserOpInterface):
+    def verify(self, op: Operation) -> None:
+        assert isinstance(op, CallOp)
+        kernel = SymbolTable.lookup_symbol(op, op.kernel)
+        if not isinstance(kernel, KernelOp):
+            raise VerifyException(f"{op.kernel} is not an nki.kernel of this module")
+        parameters = kernel.body.block.args
+        if len(parameters) != len(op.arguments):
+            raise VerifyException(f"{op.kernel} has {len(parameters)} parameters, got {len(op.arguments)} arguments")
+
+
+@irdl_op_definition
+class CallOp(IRDLOperation):
+    """`kernel[cores](arguments)`: a launch, in a function on builtin tensors."""
+
+    name = "nki.call"
+
+    kernel = prop_def(SymbolRefAttr)
+    arguments = var_operand_def(TensorType)
+    outputs = var_result_def(TensorType)
+
+    traits = traits_def(_KernelSymbolUse(), Pure())
+
+    assembly_format = "$kernel `(` $arguments `)` attr-dict `:` functional-type($arguments, $outputs)"
+
+    def __init__(self, kernel: str, arguments: Sequence[SSAValue], result_types: Sequence[Attribute]):
+        super().__init__(
+            operands=[arguments], properties={"kernel": SymbolRefAttr(kernel)}, result_types=[result_types]
+        )
