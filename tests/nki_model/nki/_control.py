@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from nki import _enums, _machine
 from nki._dtypes import NUMPY
 from nki._enums import member

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-
 from nki import _enums
 from nki._dtypes import NUMPY, convert
 from nki._enums import member

@@ -2,7 +2,6 @@
 
 import ml_dtypes
 import numpy as np
-
 from nki._rules import fail
 
 NUMPY: dict[str, np.dtype] = {

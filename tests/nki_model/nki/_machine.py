@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
 from nki._rules import fail
 from nki._target import PARTITIONS, PSUM_BANK_BYTES, PSUM_BANKS, PSUM_BYTES, Target
 

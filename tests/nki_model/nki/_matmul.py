@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-
 from nki._enums import check_engine, engine, matmul_perf_mode, member
 from nki._operands import begin, in_psum
 from nki._rules import fail

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-
 from nki._dtypes import INTEGERS
 from nki._enums import engine
 from nki._machine import tick

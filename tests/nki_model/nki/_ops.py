@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from nki._rules import fail
 from nki._target import at_least, nc_version
 

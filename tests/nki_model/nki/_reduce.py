@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-
 from nki._enums import member, reduce_cmd
 from nki._machine import core
 from nki._operands import begin, integer, not_both_psum, same_size, scalar

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
 from nki import _machine
 from nki._dtypes import dtype_name
 from nki._rules import fail

@@ -4,7 +4,6 @@ from enum import Enum
 from math import prod
 
 import numpy as np
-
 from nki import _machine
 from nki._dtypes import numpy_dtype
 from nki._rules import fail
@@ -61,7 +60,7 @@ class Storage:
         self.partition, self.base = address
         memory = _machine.core().memory(self.buffer.value)
         limit = memory.pitch
-        if not (0 <= self.partition and self.partition + self.shape[0] <= PARTITIONS):
+        if not (self.partition >= 0 and self.partition + self.shape[0] <= PARTITIONS):
             fail("address", f"partitions {self.partition} to {self.partition + self.shape[0]} do not exist")
         if self.base < 0 or self.base + self.partition_bytes > limit:
             fail("address", f"bytes {self.base} to {self.base + self.partition_bytes} of a {limit}-byte partition")

@@ -6,16 +6,12 @@ from math import prod
 from typing import Any
 
 import numpy as np
-
 from nki import _views
 from nki._dtypes import convert, numpy_dtype
+from nki._objects import NKIObject
 from nki._rules import fail
 from nki._storage import ON_CHIP, MemoryRegion, Storage
 from nki._target import PARTITIONS
-
-
-class NKIObject:
-    """Base class of the classes that kernels use."""
 
 
 @dataclass(frozen=True)

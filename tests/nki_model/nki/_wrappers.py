@@ -77,7 +77,7 @@ def _reduce(op: Op) -> Any:
     return run
 
 
-max, min, sum = (_reduce(OPS[name]) for name in ("maximum", "minimum", "add"))  # noqa: A001
+max, min, sum = (_reduce(OPS[name]) for name in ("maximum", "minimum", "add"))
 
 
 def _binary(op: Op) -> Any:

@@ -4,15 +4,15 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-
 from nki import _machine, _wrappers
 from nki._control import fori_loop, num_programs, program_id, program_ndim, while_loop
 from nki._dtypes import NUMPY, dtype_name, numpy_dtype
+from nki._objects import NKIObject
 from nki._ops import OPS
 from nki._rules import fail
 from nki._storage import MemoryRegion, Storage
 from nki._target import PARTITIONS, PSUM_BANK_BYTES, PSUM_BANKS, nc_version, target
-from nki._tensor import DynamicSlice, NKIObject, NkiTensor, check_buffer, check_shape, trivial_strides
+from nki._tensor import DynamicSlice, NkiTensor, check_buffer, check_shape, trivial_strides
 
 (
     bool_,
@@ -38,7 +38,7 @@ private_hbm, shared_hbm = MemoryRegion.private_hbm, MemoryRegion.shared_hbm
 hbm = private_hbm
 
 globals().update({name: op for name, op in OPS.items()})
-abs, copy, max, min, sum = OPS["abs"], OPS["copy"], _wrappers.max, _wrappers.min, _wrappers.sum  # noqa: A001
+abs, copy, max, min, sum = OPS["abs"], OPS["copy"], _wrappers.max, _wrappers.min, _wrappers.sum
 load, store, matmul, transpose = _wrappers.load, _wrappers.store, _wrappers.matmul, _wrappers.transpose
 zeros, full, ones = _wrappers.zeros, _wrappers.full, _wrappers.ones
 
