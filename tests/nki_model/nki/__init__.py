@@ -6,10 +6,11 @@ documented constraint is a rule with a name (`nki.RULES`); a kernel that breaks 
 """
 
 from nki import isa, language
+from nki._machine import poison_unwritten
 from nki._rules import RULES, RuleError
 from nki._run import Kernel, jit, simulate
 
 # A mark by which tests tell the model from Amazon's package.
 IS_FLASHLOWER_MODEL = True
 
-__all__ = ["IS_FLASHLOWER_MODEL", "RULES", "Kernel", "RuleError", "isa", "jit", "language", "simulate"]
+__all__ = ["IS_FLASHLOWER_MODEL", "RULES", "Kernel", "RuleError", "isa", "jit", "language", "poison_unwritten", "simulate"]

@@ -1,6 +1,8 @@
 """A kernel's run: its cores, what they have allocated, and how two cores meet."""
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +11,7 @@ from nki._rules import fail
 from nki._target import PARTITIONS, PSUM_BANK_BYTES, PSUM_BANKS, PSUM_BYTES, Target
 
 _local = threading.local()
+_poison = False
 
 
 class AddressedMemory:
@@ -177,6 +180,22 @@ def running() -> bool:
 
 def set_core(value: Core | None) -> None:
     _local.core = value
+
+
+@contextmanager
+def poison_unwritten() -> Iterator[None]:
+    """Within, reading memory that was not written, or was overwritten, gives NaN (integers: all bits set), as
+    nki.simulate's sentinels do, and is no error: for kernels that compute on such memory and drop the result."""
+    global _poison
+    _poison = True
+    try:
+        yield
+    finally:
+        _poison = False
+
+
+def poisoning() -> bool:
+    return _poison
 
 
 def tick() -> None:

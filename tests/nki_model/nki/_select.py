@@ -101,7 +101,7 @@ def range_select(
             fail("range-select-op", f"comparison {op!r}")
     if not isinstance(reduce_op, Op) or reduce_op.__name__ != "maximum":
         fail("range-select-op", f"reduction {reduce_op!r}")
-    if on_false_value != FP32_MIN:
+    if not isinstance(on_false_value, (float, np.floating)) or np.float32(on_false_value) != np.float32(FP32_MIN):
         fail("range-select-value", f"on_false_value is {on_false_value!r}")
     if on_true_tile.dtype not in FLOATS:
         fail("dtype", f"range_select of {on_true_tile.dtype}")

@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from nki import _views
+from nki import _machine, _views
 from nki._dtypes import convert, numpy_dtype
 from nki._objects import NKIObject
 from nki._rules import fail
@@ -268,8 +268,12 @@ class NkiTensor(NKIObject):
         """The elements; memory that was not written, or was overwritten, fails."""
         if self.indirect_access is not None:
             fail("indirect", f"{what} reads an indirect view, which is for DMA")
-        self.storage.check_readable(*self._bytes(), what)
-        return self.storage.values(self.place[0], self.shape, self.place[1], self.dtype)
+        place = self._bytes()
+        values = self.storage.values(self.place[0], self.shape, self.place[1], self.dtype)
+        if _machine.poisoning():
+            return _poison(values, self.storage.written(*place))
+        self.storage.check_readable(*place, what)
+        return values
 
     def read_float(self, what: str) -> np.ndarray:
         """The elements as float32, [partitions, elements a partition]."""
@@ -296,6 +300,15 @@ class NkiTensor(NKIObject):
         return f"a view {list(self.shape)} of {self.storage}"
 
     __repr__ = __str__
+
+
+def _poison(values: np.ndarray, written: np.ndarray) -> np.ndarray:
+    """`values` with all bits set (NaN, for floats) where nothing was written."""
+    if written.all():
+        return values
+    values = values.copy()
+    values[~written] = np.frombuffer(b"\xff" * values.itemsize, values.dtype)[0]
+    return values
 
 
 def check_buffer(buffer: object) -> MemoryRegion:
