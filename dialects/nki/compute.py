@@ -127,14 +127,14 @@ class NcMatmulOp(Instruction):
 
     def _verify_operands(self, stationary: TileType, moving: TileType, later: bool) -> None:
         types = (stationary.element_type, moving.element_type)
-        for type in types:
-            if isa(type, IntegerType):
-                raise VerifyException(f"matmul operands: floats, got {type}")
-            if isinstance(type, Float8E4M3FNType) and not later and hardware_of(self) is not None:
+        for element in types:
+            if isa(element, IntegerType):
+                raise VerifyException(f"matmul operands: floats, got {element}")
+            if isinstance(element, Float8E4M3FNType) and not later and hardware_of(self) is not None:
                 raise VerifyException("target: nc_matmul of f8E4M3FN needs NeuronCore-v4")
         if isinstance(types[0], Float32Type) != isinstance(types[1], Float32Type):
             raise VerifyException(f"matmul operands: f32 does not mix with others, got {types[0]} and {types[1]}")
-        if {type(t) for t in types} == {Float8E4M3Type, Float8E4M3FNType}:
+        if set(map(type, types)) == {Float8E4M3Type, Float8E4M3FNType}:
             raise VerifyException("matmul operands: f8E4M3 and f8E4M3FN do not mix")
 
 

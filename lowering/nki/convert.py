@@ -33,6 +33,8 @@ from flashlower.rewrites.outline_attention import attention_groups, is_kernel_fu
 
 TensorOf = TensorType[Attribute]
 
+DEFAULT_NKI_TARGET = "trn2"
+
 ARRANGEMENTS = ("auto", "keys", "rows")
 """What lies on the partitions of a tile of logits."""
 
@@ -50,7 +52,7 @@ class ConvertAttentionToNkiPass(ModulePass):
 
     name = "convert-attention-to-nki"
 
-    target: str = "trn2"
+    target: str = DEFAULT_NKI_TARGET
     """The hardware: trn1 (and inf2), trn2 or trn3."""
 
     cores: int = 1

@@ -90,7 +90,11 @@ def load_rows(
     n: Sum,
     keys: int,
 ) -> SSAValue:
-    """Rows of K or V, [128, keys / 128, size]: key n + t * 128 + p at partition p of tile t; 128 keys at most, or a multiple."""
+    """
+    Rows of K or V, [128, keys / 128, size], with key n + t * 128 + p at partition p of tile t.
+
+    `keys` is at most 128, or a multiple of 128.
+    """
     partitions = min(keys, PARTITIONS)
     tiles = keys // partitions
     tile = b.tile(name, [partitions, tiles, size], tile_of(access.tensor).element_type)

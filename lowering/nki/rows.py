@@ -15,7 +15,7 @@ from flashlower.lowering.nki.grid import MASKED, u8
 from flashlower.lowering.nki.problem import Block, Outputs, column
 
 LEAST_SUM = 2.0**-60
-"""Below every sum but 0, whose exponentials have a largest of 1; the logarithm of the Scalar engine wants 2^-64 at least."""
+"""Below every sum but 0, as the largest exponential is 1; the Scalar engine's logarithm wants 2^-64 at least."""
 
 
 def load_sinks(b: KernelBuilder, sinks: Access, block: Block, indices: Mapping[str, Sum]) -> SSAValue:
