@@ -130,8 +130,8 @@ def compile(
     that schedules are chosen for (h100, h200, a100, mi300x); `schedule` replaces parts of that choice, by the names of
     `#attention.schedule`: `{"block_n": 64, "warps": 4}`. The given module stays as it is.
 
-    For `target="nki"`, `hardware` is trn1 (and inf2), trn2 or trn3, and `cores` the logical cores of a launch, 1 or 2; NKI
-    kernels run where Amazon's Neuron package is installed.
+    For `target="nki"`, `hardware` is trn1 (and inf2), trn2 or trn3, and `cores` the logical cores of a launch, 1 or 2;
+    NKI kernels run where Amazon's Neuron package is installed.
 
     Raises `ValueError` for an unknown target or part of a schedule, and xDSL's `DiagnosticException` for modules that
     cannot be read or lowered; the message says what and where.

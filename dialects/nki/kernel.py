@@ -269,7 +269,7 @@ def verify_start_partition(start: int, partitions: int) -> None:
 
 
 def _allocated(value: SSAValue) -> bool:
-    """Whether a value is a whole tensor: an allocation or an argument."""
+    """Whether a value is a whole tensor: an allocation, an argument, or one of these in another shape."""
     return not isinstance(value.owner, SliceOp | ApOp)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
 from xdsl.context import Context
@@ -26,14 +27,29 @@ from flashlower.dialects.attention.layout import layout_to_str
 from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, TileType, dtype_name
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
-from flashlower.lowering.nki.grid import u8
+from flashlower.lowering.nki.combine_kernel import SPLIT, CombineKernel, partial_access
+from flashlower.lowering.nki.grid import MASKED, u8
 from flashlower.lowering.nki.keys_kernel import KeysKernel
-from flashlower.lowering.nki.problem import Machine, Outputs, Problem, block_loops, choose_block
+from flashlower.lowering.nki.operands import STAGED_BYTES
+from flashlower.lowering.nki.problem import (
+    Block,
+    Machine,
+    Outputs,
+    Problem,
+    block_counts,
+    block_loops,
+    choose_block,
+    choose_row_block,
+)
+from flashlower.lowering.nki.rows_kernel import RowsKernel
 from flashlower.rewrites.outline_attention import attention_groups, is_kernel_function
 
 TensorOf = TensorType[Attribute]
 
 DEFAULT_NKI_TARGET = "trn2"
+
+PREFILL_QUERIES = 64
+"""From so many queries on, rows fill the partitions, and auto puts them there."""
 
 ARRANGEMENTS = ("auto", "keys", "rows")
 """What lies on the partitions of a tile of logits."""
@@ -150,6 +166,7 @@ class FunctionLowering:
             arguments[hint] = kernel_type(f"argument {hint} of @{name}", argument.type)
         self.ops = [op for op in block.ops if isinstance(op, AttentionOp | CombineOp)]
         self.b = KernelBuilder(name, arguments, machine.hardware.name, machine.cores, self._describe())
+        self.splits: dict[SSAValue, int] = {}
         self.tensors: dict[SSAValue, SSAValue] = dict(zip(block.args, self.b.arguments, strict=True))
 
     def build(self) -> nki.KernelOp:
@@ -187,17 +204,120 @@ class FunctionLowering:
         return Outputs(**found)
 
     def _lower(self, op: AttentionOp | CombineOp) -> None:
-        if isinstance(op, SdpaOp):
-            self._lower_sdpa(op)
-        else:
-            raise DiagnosticException(f"{op.name} is not lowered to NKI yet")
+        match op:
+            case SdpaOp():
+                self._lower_sdpa(op)
+            case PartialOp():
+                self._lower_partial(op)
+            case CombineOp():
+                outputs = self._outputs(op, {"out": (op.output, op.output_layout), "lse": (op.lse, op.lse_layout)})
+                splits = self.splits.get(op.partial, op.num_splits)
+                CombineKernel(self.b, op, self.tensors, outputs, splits, self.machine.cores).emit()
+            case _:
+                raise DiagnosticException(f"{op.name} is not lowered to NKI")
+
+    def _kernel(self, problem: Problem, outputs: Outputs, keys: int, cores: int) -> KeysKernel | RowsKernel:
+        """The kernel of an operation over runs of at most `keys` keys."""
+        rows = self.arrangement == "rows" or (self.arrangement == "auto" and problem.sizes["m"] >= PREFILL_QUERIES)
+        if rows:
+            return RowsKernel(self.b, problem, outputs, choose_row_block(problem.sizes))
+        tiles = -(-keys // PARTITIONS)
+        block = choose_block(problem.sizes, max(self.score_bytes // (4 * tiles), 1), cores)
+        return KeysKernel(self.b, problem, outputs, block)
+
+    def _emit(
+        self,
+        kernel: KeysKernel | RowsKernel,
+        n: Sum,
+        keys: int,
+        cores: int,
+        more: Mapping[str, Sum] | None = None,
+    ) -> None:
+        """All rows over a run of keys; K and V stay in SBUF where several blocks of rows read them."""
+        sizes, block = kernel.sizes, kernel.block
+        counts = block_counts(sizes, block)
+        several = counts["g"] * counts["m"] > 1
+        fits = kernel.key_values.bytes_per_partition(keys) <= STAGED_BYTES
+        stage = (lambda indices: kernel.key_values.stage(indices, n, keys)) if several and fits else None
+        with block_loops(self.b, sizes, block, cores, stage) as indices:
+            kernel.emit(indices, n, keys, more)
 
     def _lower_sdpa(self, op: SdpaOp) -> None:
         outputs = self._outputs(op, {"out": (op.output, op.output_layout), "lse": (op.lse, op.lse_layout)})
         problem = Problem(op, self.tensors)
-        keys = problem.sizes["n"]
-        tiles = -(-keys // PARTITIONS)
-        block = choose_block(problem.sizes, max(self.score_bytes // (4 * tiles), 1), self.machine.cores)
-        kernel = KeysKernel(self.b, problem, outputs, block)
-        with block_loops(self.b, problem.sizes, block, self.machine.cores) as indices:
-            kernel.emit(indices, Sum(), keys)
+        keys, cores = problem.sizes["n"], self.machine.cores
+        self._emit(self._kernel(problem, outputs, keys, cores), Sum(), keys, cores)
+
+    def _lower_partial(self, op: PartialOp) -> None:
+        """
+        Splits share out the keys; the cores share out the splits.
+
+        Where only `attention.combine` of the same kernel reads the results, any runs of keys are as good as those of
+        the definition: even ones, known when the kernel is traced, and no empty ones.
+        """
+        problem = Problem(op, self.tensors)
+        keys, splits = problem.sizes["n"], op.num_splits
+        fused = not any(result in self.tensors for result in op.results)
+        if fused:
+            tiles = -(-keys // PARTITIONS)
+            width = -(-tiles // splits) * PARTITIONS
+            runs = [(start, min(width, keys - start)) for start in range(0, keys, width)]
+            self.splits[op.output] = len(runs)
+        else:
+            if op.kv_lens is not None:
+                raise DiagnosticException(
+                    f"{op.name} whose results leave the function has runs of keys that depend on kv_lens, which NKI "
+                    "kernels do not lower: keep attention.combine in the same function"
+                )
+            tile = op.tile.value.data
+            tiles = -(-keys // tile)
+            bounds = [min(tiles * i // splits * tile, keys) for i in range(splits + 1)]
+            runs = [(start, end - start) for start, end in pairwise(bounds)]
+        sizes = problem.sizes
+        accesses: dict[str, Access | None] = {}
+        memory = "private_hbm" if self.machine.cores == 1 else "shared_hbm"
+        for name, result, hint in zip(("out", "lse", "sum"), op.results, self._result_names(op)):
+            if result not in self.tensors:
+                type = kernel_type(hint, result.type, memory)
+                self.tensors[result] = self.b.tile(hint, type.shape, type.element_type, memory)
+            accesses[name] = partial_access(self.tensors[result], sizes, splits, with_head_size=name == "out")
+        outputs = Outputs(**accesses)
+        kernel = self._kernel(problem, outputs, max(size for _, size in runs), 1)
+        cores = self.machine.cores
+        for first, count, start, step, size in _even_runs(runs):
+            core = self.b.program_id() if cores > 1 else Sum()
+            with self.b.loop(SPLIT, first + count, start=core + first, step=cores) as split:
+                at = (split + -first) * step + start
+                if size:
+                    self._emit(kernel, at, size, 1, {SPLIT: split})
+                    continue
+                with block_loops(self.b, sizes, kernel.block, 1) as indices:
+                    self._empty_split(outputs, kernel.block, {**indices, SPLIT: split}, sizes["d"])
+        if cores > 1:
+            for result in op.results:
+                self.b.add(nki.CoreBarrierOp(self.tensors[result]))
+
+    def _empty_split(self, outputs: Outputs, block: Block, indices: Mapping[str, Sum], width: int) -> None:
+        b = self.b
+        for access, value, dims in (
+            (outputs.out, 0.0, [("d", width)]),
+            (outputs.lse, MASKED, []),
+            (outputs.sum, 0.0, []),
+        ):
+            if access is not None:
+                tile = b.filled("empty", [block.rows, dims[0][1] if dims else 1], value)
+                b.add(nki.DmaCopyOp(access.view(b, [*block.dims(), *dims], indices, lead=3), tile))
+
+
+def _even_runs(runs: Sequence[tuple[int, int]]) -> list[tuple[int, int, int, int, int]]:
+    """Runs of keys grouped into those of one size at even distances: first split, count, start, distance, size."""
+    groups: list[tuple[int, int, int, int, int]] = []
+    for i, (start, size) in enumerate(runs):
+        if groups:
+            first, count, begin, step, width = groups[-1]
+            distance = start - begin if count == 1 else step
+            if size == width and start == begin + distance * count:
+                groups[-1] = (first, count + 1, begin, distance, width)
+                continue
+        groups.append((i, 1, start, 0, size))
+    return groups

@@ -23,7 +23,7 @@ from flashlower.dialects import nki
 from flashlower.dialects.nki.types import PARTITIONS, tile_of
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, Elementwise, Grid, Index, Value, u8
-from flashlower.lowering.nki.operands import load_keys, load_queries, load_rows, transpose
+from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
 from flashlower.lowering.nki.problem import Block, Outputs, Problem, chunks, column, starts
 from flashlower.lowering.nki.rows import add_sink, bounded_maximum, load_sinks, store_rows
 from flashlower.lowering.nki.score import ScoreLowering
@@ -50,7 +50,9 @@ class KeysKernel:
         rows = block.rows
         self.zeros = b.filled("zeros", [rows, PARTITIONS], 0.0)
         self.ones = b.filled("ones", [PARTITIONS, 1], 1.0)
-        self.psum = b.tile("turned", [PARTITIONS, PARTITIONS], f32, "psum")
+        self.scratch = Scratch(b)
+        self.psum = self.scratch.psum
+        self.key_values = KeysAndValues(b, problem)
 
     def emit(self, indices: Mapping[str, Sum], n: Sum, keys: int, more: Mapping[str, Sum] | None = None) -> None:
         """
@@ -64,7 +66,7 @@ class KeysKernel:
         if rest:
             filler = 0.0 if self.problem.op.score.blocks else MASKED
             b.add(nki.MemsetOp(b.view(scores, None, None, None, (tiles - 1, 1)), filler))
-        queries = load_queries(b, self.problem.query, block, self.sizes["k"], indices)
+        queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
         with b.loop("head", block.heads) as head:
             self._score_head(queries, scores, starts(indices, h=indices["h"] + head), head, n, keys)
 
@@ -110,9 +112,7 @@ class KeysKernel:
 
             def load(start: Sum, count: int) -> None:
                 width = (count - 1) * PARTITIONS + partitions
-                key_parts = load_keys(
-                    b, self.problem.key, self.sizes["k"], indices, n + (first + start) * PARTITIONS, width
-                )
+                key_parts = self.key_values.keys(indices, n, first + start, width)
                 with b.loop("j", count) as j:
                     for i, (key, query) in enumerate(zip(key_parts, queries, strict=True)):
                         q = b.ap(
@@ -201,7 +201,7 @@ class KeysKernel:
             b.add(nki.TensorTensorOp(top, top, self.sink, "maximum"))
         wide = b.tile("negated_max", [rows, PARTITIONS])
         b.add(nki.TensorScalarOp(wide, self.zeros, "subtract", top))
-        return top, transpose(b, "minus_max", wide, self.psum)
+        return top, self.scratch.transpose("minus_max", wide)
 
     def _exponentials(self, logits: SSAValue, negated: SSAValue, tiles: int) -> tuple[SSAValue, SSAValue]:
         """exp(s - max) in the type of the second product, and its sum over keys, [rows, 1]."""
@@ -249,16 +249,14 @@ class KeysKernel:
 
             def load(start: Sum, count: int, partitions: int = PARTITIONS) -> None:
                 width = (count - 1) * PARTITIONS + partitions
-                values = load_rows(
-                    b, "v_rows", self.problem.value, "d", self.sizes["d"], at, n + start * PARTITIONS, width
-                )
+                values, shift = self.key_values.values(at, n, start, width)
                 if absent is not None:
-                    self._clear(values, absent, head, start)
+                    self._clear(values, absent, head, start, shift, partitions, count)
                 with b.loop("j", count) as j:
                     tile = start + j
                     weight = b.view(weights, (0, partitions), (head * block.group, block.group), None, tile)
                     for (first, part), target in zip(parts, sums, strict=True):
-                        value = b.view(values, None, j, (first, part))
+                        value = b.view(values, (0, partitions), shift + j, (first, part))
                         rows = b.view(target, None, (head * block.rows_of_head, block.rows_of_head))
                         b.add(nki.NcMatmulOp(rows, value, weight, b.flag(tile)))
 
@@ -273,11 +271,13 @@ class KeysKernel:
             b.add(nki.NcTransposeOp(turned, copied))
             yield first, turned
 
-    def _clear(self, values: SSAValue, absent: Value, head: Sum, start: Sum) -> None:
+    def _clear(
+        self, values: SSAValue, absent: Value, head: Sum, start: Sum, shift: Sum, partitions: int, count: int
+    ) -> None:
         """Values of keys that do not exist become 0: their weight is 0, and 0 * NaN is not."""
-        partitions, count, size = tile_of(values).shape
+        b, size = self.b, self.sizes["d"]
         free = tile_of(absent.tile).shape
         offset = start + (head * (self.block.group * free[3]) if free[1] > 1 else 0)
         pattern = [(prod(free[1:]), partitions), (1, count), (0, size)]
-        predicate = self.b.add(nki.ApOp(absent.tile, pattern, self.b.offset(offset))).result
-        self.b.add(nki.TensorCopyPredicatedOp(values, 0.0, predicate))
+        predicate = b.add(nki.ApOp(absent.tile, pattern, b.offset(offset))).result
+        b.add(nki.TensorCopyPredicatedOp(b.view(values, (0, partitions), (shift, count)), 0.0, predicate))

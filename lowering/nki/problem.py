@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -110,19 +110,28 @@ def choose_block(sizes: Mapping[str, int], limit: int, cores: int, *, pack: bool
     return Block(heads, group, queries)
 
 
+def choose_row_block(sizes: Mapping[str, int]) -> Block:
+    """The rows of a tile with rows on the partitions: the query heads of a group, or queries of one head."""
+    if sizes["m"] == 1:
+        return Block(1, largest_divisor(sizes["g"], PARTITIONS), 1)
+    return Block(1, 1, even_part(sizes["m"], PARTITIONS))
+
+
 @contextmanager
-def block_loops(b: KernelBuilder, sizes: Mapping[str, int], block: Block, cores: int) -> Generator[dict[str, Sum]]:
+def block_loops(
+    b: KernelBuilder,
+    sizes: Mapping[str, int],
+    block: Block,
+    cores: int,
+    stage: Callable[[Mapping[str, Sum]], None] | None = None,
+) -> Generator[dict[str, Sum]]:
     """
     Loops over all blocks, shared out over the cores; gives the starts of a block: batch dimensions, h, g and m.
 
-    The last block of queries may overlap the one before: its rows are computed twice, and are the same.
+    The last block of queries may overlap the one before: its rows are computed twice, and are the same. `stage` is
+    called inside of the loops over batch dimensions and KV heads, before those over blocks of one head.
     """
-    counts = {name: size for name, size in sizes.items() if name not in INNER_DIMS}
-    counts |= {
-        "h": sizes["h"] // block.heads,
-        "g": sizes["g"] // block.group,
-        "m": -(-sizes["m"] // block.queries),
-    }
+    counts = block_counts(sizes, block)
     shared = None
     if cores > 1:
         # The dimension whose halves differ least.
@@ -130,18 +139,29 @@ def block_loops(b: KernelBuilder, sizes: Mapping[str, int], block: Block, cores:
     indices: dict[str, Sum] = {}
     with ExitStack() as stack:
         for name, count in counts.items():
-            label = name if name not in "hgm" else f"{name}_block" if _width(block, name) > 1 else name
+            if name == "g" and stage is not None:
+                stage({**indices, "g": Sum(), "m": Sum()})
+            width = _width(block, name)
+            label = name if name not in "hgm" else f"{name}_block" if width > 1 else name
             if name == shared:
                 core = b.program_id()
                 counter = stack.enter_context(b.loop(label, count, start=core, step=cores))
             else:
                 counter = stack.enter_context(b.loop(label, count))
-            width = _width(block, name)
             start = counter * width
             if name == "m" and sizes["m"] % width:
                 start = b.minimum(start, sizes["m"] - width)
             indices[name] = start
         yield indices
+
+
+def block_counts(sizes: Mapping[str, int], block: Block) -> dict[str, int]:
+    """How many blocks there are along each dimension of the loops."""
+    return {name: size for name, size in sizes.items() if name not in INNER_DIMS} | {
+        "h": sizes["h"] // block.heads,
+        "g": sizes["g"] // block.group,
+        "m": -(-sizes["m"] // block.queries),
+    }
 
 
 def _width(block: Block, name: str) -> int:

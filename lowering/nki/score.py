@@ -13,7 +13,7 @@ from math import prod
 from typing import cast
 
 from xdsl.dialects import arith, math, tensor
-from xdsl.dialects.builtin import Float32Type, FloatAttr, IntegerAttr, IntegerType, TensorType
+from xdsl.dialects.builtin import Float32Type, FloatAttr, IntegerAttr, IntegerType, TensorType, i32
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
@@ -477,13 +477,47 @@ class ScoreLowering:
         for position, index in enumerate(op.indices):
             value = self._values[index]
             if not isinstance(value, Index):
-                raise self._error(op, "its index is not a sum of indices times constants")
+                return self._gather(op, source)
             total = total + value * prod(shape[position + 1 :])
         tile = self._e.new(source.name_hint or "captured", self._e.varies_over(total), tile_of(source).element_type)
         self._load(tile, source, total)
         if tile.element == u8 or (any(tile.axes) and not isa(tile.element, IntegerType)):
             return tile
         return self._e.copy(tile, tile.axes, source.name_hint or "captured")
+
+    def _gather(self, op: tensor.ExtractOp, source: SSAValue) -> Scalar:
+        """Elements at computed indices: an indirect DMA of one element a partition for each free position."""
+        e, b = self._e, self._b
+        type = tile_of(source)
+        if prod(type.shape) > EXACT_INTEGERS:
+            raise self._error(op, f"{type} has more elements than f32 counts")
+        total: Operand = 0.0
+        for position, index in enumerate(op.indices):
+            value = self._as_operand(self._values[index])
+            stride = float(prod(type.shape[position + 1 :]))
+            if isinstance(value, Value):
+                step = e.binary("multiply", value, stride)
+                total = e.binary("add", step, total)
+            else:
+                total = e.binary("add", total, value * stride) if isinstance(total, Value) else total + value * stride
+        assert isinstance(total, Value)
+        rows = e.new("rows", total.axes, i32)
+        b.add(nki.TensorCopyOp(rows.tile, total.tile))
+        result = e.new(source.name_hint or "captured", total.axes, type.element_type)
+        # Keys that do not exist may lie outside of the tensor.
+        b.add(nki.MemsetOp(result.tile, 0.0))
+        flat = b.add(nki.ReshapeOp(source, [prod(type.shape), 1])).result
+        partitions, *free = tile_of(rows.tile).shape
+        pattern = [(prod(free), partitions), (1, 1)]
+        with b.loop("i", prod(free)) as i:
+            row = b.tile("row", [partitions, 1], i32)
+            b.add(nki.TensorCopyOp(row, b.add(nki.ApOp(rows.tile, pattern, b.offset(i))).result))
+            element = b.add(nki.ApOp(flat, [(1, partitions), (1, 1)], 0, row)).result
+            target = b.add(nki.ApOp(result.tile, pattern, b.offset(i))).result
+            b.add(nki.DmaCopyOp(target, element, "skip"))
+        if result.element == u8 or (any(result.axes) and not isa(result.element, IntegerType)):
+            return result
+        return e.copy(result, result.axes, source.name_hint or "captured")
 
     def _dim(self, op: tensor.DimOp) -> Scalar:
         position = constant_of(op.index)

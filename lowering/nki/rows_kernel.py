@@ -1,0 +1,196 @@
+"""
+Attention with rows on the partitions: a tile of logits is [rows, 512 keys], and the softmax is online.
+
+    S     = Q K^T           stationary Q^T [k, rows], moving K^T [k, 512 keys]
+    m'    = max(m, max(S));  p = exp(S - m');  l = l * exp(m - m') + sum(p)
+    O     = O * exp(m - m') + p V       stationary p^T [128 keys, rows], moving V [128 keys, d]
+
+With 128 queries it fills the machine, which prefill has. A decoding step has a few rows, the query heads of a group,
+and then the Vector and Scalar engines work on so many of the 128 partitions: see `keys_kernel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from xdsl.dialects.builtin import f32, i32
+from xdsl.ir import SSAValue
+
+from flashlower.dialects import nki
+from flashlower.dialects.nki.types import FP32_MIN, PARTITIONS, tile_of
+from flashlower.lowering.nki.builder import KernelBuilder, Sum
+from flashlower.lowering.nki.grid import MASKED, Elementwise, Grid, Index, Value, u8
+from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
+from flashlower.lowering.nki.problem import Block, Outputs, Problem, chunks, column
+from flashlower.lowering.nki.rows import load_sinks, store_rows
+from flashlower.lowering.nki.score import ScoreLowering
+
+CHUNK = 512
+"""Keys of a step: the f32 columns of a bank of PSUM."""
+
+
+class RowsKernel:
+    """Emits one block of rows over one run of keys; a block has one query of several heads, or one head."""
+
+    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block):
+        self.b = b
+        self.problem = problem
+        self.outputs = outputs
+        self.block = block
+        self.sizes = problem.sizes
+        self.scratch = Scratch(b)
+        self.key_values = KeysAndValues(b, problem)
+        self.weights_psum = self.scratch.psum
+        if problem.weight_type != f32:
+            self.weights_psum = b.tile("p_psum", [PARTITIONS, PARTITIONS], problem.weight_type, "psum")
+        self.logits_psum = b.tile("products", [block.rows, CHUNK], f32, "psum")
+        self.out_psum = [
+            b.tile("out_psum", [block.rows, width], f32, "psum") for _, width in chunks(self.sizes["d"], CHUNK)
+        ]
+
+    def emit(self, indices: Mapping[str, Sum], n: Sum, keys: int, more: Mapping[str, Sum] | None = None) -> None:
+        """The rows from `indices` over `keys` keys from `n` on; `more` are further indices of the results."""
+        b, block = self.b, self.block
+        queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
+        top = b.filled("row_max", [block.rows, 1], FP32_MIN)
+        total = b.filled("row_sum", [block.rows, 1], 0.0)
+        if self.problem.sinks is not None:
+            sink = load_sinks(b, self.problem.sinks, block, indices)
+            b.add(nki.TensorTensorOp(top, top, sink, "maximum"))
+            b.add(nki.TensorTensorOp(total, sink, top, "subtract"))
+            b.add(nki.ActivationOp(total, "exp", total))
+        out = b.filled("out_sum", [block.rows, self.sizes["d"]], 0.0)
+        state = (top, total, out)
+        tiles = CHUNK // PARTITIONS
+        with_loop = keys // CHUNK
+        if with_loop:
+            with b.loop("chunk", with_loop) as chunk:
+                self._step(queries, state, indices, n, chunk * tiles, CHUNK)
+        if keys % CHUNK:
+            self._step(queries, state, indices, n, Sum(with_loop * tiles), keys % CHUNK)
+        parts = [(0, out)]
+        store_rows(b, self.outputs, block, {**indices, **(more or {})}, top, total, self.sizes["d"], parts)
+
+    def _step(
+        self,
+        queries: list[SSAValue],
+        state: tuple[SSAValue, SSAValue, SSAValue],
+        indices: Mapping[str, Sum],
+        n: Sum,
+        tile: Sum,
+        width: int,
+    ) -> None:
+        """One chunk of keys, from a tile of keys on."""
+        b, rows = self.b, self.block.rows
+        top, total, out = state
+        products = b.view(self.logits_psum, None, (0, width))
+        whole = width - width % PARTITIONS if width > PARTITIONS else width
+        for first, part in [(0, whole), *([(whole, width - whole)] if whole < width else [])]:
+            key_parts = self.key_values.keys(indices, n, tile + first // PARTITIONS, part)
+            target = b.view(products, None, (first, part)) if whole < width else products
+            for i, (key, query) in enumerate(zip(key_parts, queries, strict=True)):
+                b.add(nki.NcMatmulOp(target, query, key, b.flag(i)))
+        scores = b.tile("scores", [rows, width])
+        b.add(nki.ActivationOp(scores, "copy", products, scale=self.problem.scale))
+        elementwise = Elementwise(b, self._grid(indices, n + tile * PARTITIONS, width))
+        logits = self._score(elementwise).apply(Value(scores, (True,)))
+        absent = self._mask_lengths(elementwise, logits, indices, n + tile * PARTITIONS)
+
+        new_top = column(b, "new_max", rows)
+        b.add(nki.TensorReduceOp(new_top, "maximum", logits.tile, 1))
+        b.add(nki.TensorTensorOp(new_top, new_top, top, "maximum"))
+        alpha = column(b, "alpha", rows)
+        b.add(nki.TensorTensorOp(alpha, top, new_top, "subtract"))
+        b.add(nki.ActivationOp(alpha, "exp", alpha))
+        minus = column(b, "minus_max", rows)
+        b.add(nki.TensorScalarOp(minus, new_top, "multiply", -1.0))
+        weights = b.tile("weights", [rows, width], self.problem.weight_type)
+        added = column(b, "added", rows)
+        b.add(nki.ActivationOp(weights, "exp", logits.tile, bias=minus, reduce_res=added))
+        b.add(nki.ScalarTensorTensorOp(total, total, "multiply", alpha, "add", added))
+        b.add(nki.TensorCopyOp(top, new_top))
+        self._add_values(weights, absent, alpha, out, indices, n, tile, width)
+
+    def _grid(self, indices: Mapping[str, Sum], n: Sum, width: int) -> Grid:
+        first_head = indices["h"] * self.sizes["g"] + indices["g"]
+        partition = {"hq": 1} if self.block.group > 1 else {"m": 1} if self.block.queries > 1 else {}
+        return Grid(self.block.rows, (width,), partition, ({"n": 1},), {**indices, "hq": first_head, "n": n})
+
+    def _score(self, elementwise: Elementwise) -> ScoreLowering:
+        grid = elementwise.grid
+
+        def load(value: Value, source: SSAValue, index: Index) -> None:
+            steps, (rows, width) = grid.steps(index), grid.shape(value.axes)
+            pattern = [(grid.channel(index), rows), (steps[0], width)]
+            self.b.add(nki.DmaCopyOp(value.tile, self.b.ap(source, pattern, index.start)))
+
+        return ScoreLowering(self.problem.op, self.b, elementwise, self.problem.tensors, load)
+
+    def _mask_lengths(
+        self, elementwise: Elementwise, logits: Value, indices: Mapping[str, Sum], n: Sum
+    ) -> SSAValue | None:
+        """Masks keys from the length on; gives where they are with keys on the partitions, [128, tiles]."""
+        lens = self.problem.kv_lens
+        if lens is None:
+            return None
+        b = self.b
+        raw = b.tile("lens", [PARTITIONS, 1], i32)
+        at = lens.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
+        b.add(nki.DmaCopyOp(raw, b.ap(lens.tensor, [(0, PARTITIONS)], at)))
+        length = column(b, "length", PARTITIONS)
+        b.add(nki.TensorCopyOp(length, raw))
+        rows = elementwise.grid.partitions
+        position = elementwise.materialize(elementwise.grid.index("n"), "position")
+        if not any(position.axes):
+            position = elementwise.copy(position, (True,), "position")
+        beyond = elementwise.new("beyond", (True,), u8)
+        b.add(nki.TensorScalarOp(beyond.tile, position.tile, "greater_equal", b.view(length, (0, rows))))
+        b.add(nki.TensorCopyPredicatedOp(logits.tile, MASKED, beyond.tile))
+        tiles = -(-tile_of(logits.tile).shape[1] // PARTITIONS)
+        key = b.tile("key", [PARTITIONS, tiles])
+        b.add(nki.IotaOp(key, [(PARTITIONS, tiles)], b.offset(n), 1))
+        absent = b.tile("absent", [PARTITIONS, tiles], u8)
+        b.add(nki.TensorScalarOp(absent, key, "greater_equal", length))
+        return absent
+
+    def _add_values(
+        self,
+        weights: SSAValue,
+        absent: SSAValue | None,
+        alpha: SSAValue,
+        out: SSAValue,
+        indices: Mapping[str, Sum],
+        n: Sum,
+        tile: Sum,
+        width: int,
+    ) -> None:
+        b, rows = self.b, self.block.rows
+        parts = chunks(self.sizes["d"], CHUNK)
+        turned: list[tuple[SSAValue, SSAValue, Sum]] = []
+        whole = width - width % PARTITIONS if width > PARTITIONS else width
+        runs = [(0, whole), *([(whole, width - whole)] if whole < width else [])]
+        for first, run in runs:
+            values, start = self.key_values.values(indices, n, tile + first // PARTITIONS, run)
+            if absent is not None:
+                self._clear(values, absent, start, first // PARTITIONS, run)
+            for at, keys in chunks(run):
+                part = b.view(weights, None, (first + at, keys))
+                psum = b.view(self.weights_psum, (0, keys), (0, rows))
+                b.add(nki.NcTransposeOp(psum, part))
+                p_t = b.tile("p_t", [keys, rows], self.problem.weight_type)
+                b.add(nki.TensorCopyOp(p_t, psum))
+                turned.append((p_t, values, start + at // PARTITIONS))
+        for (start, size), psum in zip(parts, self.out_psum, strict=True):
+            for i, (p_t, values, place) in enumerate(turned):
+                value = b.view(values, (0, tile_of(p_t).partitions), place, (start, size))
+                b.add(nki.NcMatmulOp(psum, p_t, value, b.flag(i)))
+            target = b.view(out, None, (start, size))
+            b.add(nki.ScalarTensorTensorOp(target, target, "multiply", alpha, "add", psum))
+
+    def _clear(self, values: SSAValue, absent: SSAValue, start: Sum, first: int, run: int) -> None:
+        """Values of keys that do not exist become 0: their weight is 0, and 0 * NaN is not."""
+        b = self.b
+        partitions, count, size = min(run, PARTITIONS), -(-run // PARTITIONS), self.sizes["d"]
+        pattern = [(tile_of(absent).free_size, partitions), (1, count), (0, size)]
+        predicate = b.add(nki.ApOp(absent, pattern, first)).result
+        b.add(nki.TensorCopyPredicatedOp(b.view(values, (0, partitions), (start, count)), 0.0, predicate))
