@@ -46,8 +46,8 @@ def interpret(
     Runs a function of a module (`main`, or else the only public one) on NumPy arrays, after `fuse-attention`.
 
     Arguments are arrays of the function's shapes and dtypes (ml_dtypes' for bf16). `kernels` says what computes every
-    attention: NumPy, the emitted Triton kernels in Triton's interpreter, or the emitted NKI kernels in `nki.simulate` of
-    Amazon's Neuron package (both split by `splits`). Returns an array, or a tuple of arrays where the function has
+    attention: NumPy, the emitted Triton kernels in Triton's interpreter, or the emitted NKI kernels in `nki.simulate`
+    of Amazon's Neuron package (both split by `splits`). Returns an array, or a tuple of arrays where the function has
     several results.
 
     Raises xDSL's `DiagnosticException` (an `InterpretationError` for arguments that do not fit) with what is wrong and

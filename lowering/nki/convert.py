@@ -28,6 +28,7 @@ from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, TileType, dtype_
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.combine_kernel import SPLIT, CombineKernel, partial_access
+from flashlower.lowering.nki.cost import account
 from flashlower.lowering.nki.grid import MASKED, u8
 from flashlower.lowering.nki.keys_kernel import KeysKernel
 from flashlower.lowering.nki.operands import STAGED_BYTES
@@ -48,11 +49,8 @@ TensorOf = TensorType[Attribute]
 
 DEFAULT_NKI_TARGET = "trn2"
 
-PREFILL_QUERIES = 64
-"""From so many queries on, rows fill the partitions, and auto puts them there."""
-
 ARRANGEMENTS = ("auto", "keys", "rows")
-"""What lies on the partitions of a tile of logits."""
+"""What lies on the partitions of a tile of logits; auto asks the cost account."""
 
 SCORE_BYTES = (32768, 16384, 8192, 4096, 2048)
 """Bytes of a partition that the logits of a block may take; the first with which a kernel fits is used."""
@@ -98,7 +96,7 @@ class ConvertAttentionToNkiPass(ModulePass):
                     f"{self.name}: @{function.sym_name.data} is more than attention on its arguments: "
                     "run outline-attention first"
                 )
-            kernel = convert_function(function, machine, self.arrangement)
+            kernel = best_kernel(function, machine, self.arrangement)
             Rewriter.replace_op(function, kernel, [])
             converted.add(function.sym_name.data)
         for call in [inner for inner in op.walk() if isinstance(inner, func.CallOp)]:
@@ -128,6 +126,14 @@ def kernel_type(name: str, type: Attribute, memory: str = "shared_hbm") -> TileT
         extra = "; convert it to f32" if isinstance(element, Float64Type) else ""
         raise DiagnosticException(f"{name} has type {type}, of which NKI has no numbers{extra}")
     return TileType(type.get_shape() or (1,), element, memory)
+
+
+def best_kernel(function: func.FuncOp, machine: Machine, arrangement: str) -> nki.KernelOp:
+    """The kernel of a function; of two arrangements, the one whose busiest engine has less to do by the account."""
+    if arrangement != "auto" or not any(isinstance(op, AttentionOp) for op in function.body.block.ops):
+        return convert_function(function, machine, arrangement)
+    kernels = [convert_function(function, machine, choice) for choice in ("keys", "rows")]
+    return min(kernels, key=lambda kernel: account(kernel).bottleneck)
 
 
 def convert_function(function: func.FuncOp, machine: Machine, arrangement: str) -> nki.KernelOp:
@@ -218,8 +224,7 @@ class FunctionLowering:
 
     def _kernel(self, problem: Problem, outputs: Outputs, keys: int, cores: int) -> KeysKernel | RowsKernel:
         """The kernel of an operation over runs of at most `keys` keys."""
-        rows = self.arrangement == "rows" or (self.arrangement == "auto" and problem.sizes["m"] >= PREFILL_QUERIES)
-        if rows:
+        if self.arrangement == "rows":
             return RowsKernel(self.b, problem, outputs, choose_row_block(problem.sizes))
         tiles = -(-keys // PARTITIONS)
         block = choose_block(problem.sizes, max(self.score_bytes // (4 * tiles), 1), cores)

@@ -77,6 +77,12 @@ def get_nki_target() -> type[Target]:
     return NkiTarget
 
 
+def get_nki_cost_target() -> type[Target]:
+    from flashlower.lowering.nki.target import NkiCostTarget  # noqa: PLC0415
+
+    return NkiCostTarget
+
+
 def get_inline_calls() -> type[ModulePass]:
     from flashlower.rewrites.inline import InlineCallsPass  # noqa: PLC0415
 
@@ -144,6 +150,7 @@ UNIVERSE = Universe(
     },
     all_targets={
         "nki": get_nki_target,
+        "nki-cost": get_nki_cost_target,
         "triton": get_triton_target,
     },
 )
