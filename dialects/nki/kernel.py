@@ -48,7 +48,7 @@ from xdsl.traits import (
 )
 from xdsl.utils.exceptions import VerifyException
 
-from flashlower.dialects.nki.base import hardware_of
+from flashlower.dialects.nki.base import hardware_of, require_generation
 from flashlower.dialects.nki.types import HARDWARE, HBM, PSUM_BANK_BYTES, PSUM_BANKS, TileType, tile_of
 
 
@@ -435,11 +435,12 @@ class ApOp(IRDLOperation):
         if len(self.pattern()) > 5:
             raise VerifyException(f"access pattern: at most 5 dimensions, got {len(self.pattern())}")
         step, num = self.pattern()[0]
-        if type.on_chip and num > 1 and step != type.free_size:
+        if type.on_chip and step != type.free_size:
             raise VerifyException(
                 f"access pattern: the first step on chip is the free size {type.free_size}, got {step}"
             )
         if self.rows is not None:
+            require_generation(self, "an access by rows", 3)
             rows = tile_of(self.rows)
             if type.on_chip or rows.memory.data != "sbuf" or rows.partitions != num or rows.free_size != 1:
                 raise VerifyException(

@@ -184,7 +184,8 @@ class KernelBuilder:
         lead: int = 1,
     ) -> SSAValue:
         """A view by an access pattern, whose first `lead` dimensions are those of the partitions."""
-        pattern = [*merged(pattern[:lead]), *merged(pattern[lead:])]
+        first = pattern[:1] if tile_of(tile).on_chip else merged(pattern[:lead])
+        pattern = [*first, *merged(pattern[lead:])]
         return self.add(nki.ApOp(tile, pattern, self.offset(offset), rows)).result
 
     def filled(self, name: str, shape: Sequence[int], value: float, element: Attribute = f32) -> SSAValue:

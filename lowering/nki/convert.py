@@ -243,6 +243,9 @@ class FunctionLowering:
         counts = block_counts(sizes, block)
         several = counts["g"] * counts["m"] > 1
         fits = kernel.key_values.bytes_per_partition(keys) <= STAGED_BYTES
+        if kernel.problem.kv_lens is not None and kernel.key_values.transposes_on_tensor_engine:
+            # Rows of keys that do not exist are cleared first, and which these are a block of rows finds out.
+            fits = False
         stage = (lambda indices: kernel.key_values.stage(indices, n, keys)) if several and fits else None
         with block_loops(self.b, sizes, block, cores, stage) as indices:
             kernel.emit(indices, n, keys, more)

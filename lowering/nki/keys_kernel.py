@@ -67,17 +67,20 @@ class KeysKernel:
             filler = 0.0 if self.problem.op.score.blocks else MASKED
             b.add(nki.MemsetOp(b.view(scores, None, None, None, (tiles - 1, 1)), filler))
         queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
-        with b.loop("head", block.heads) as head:
-            self._score_head(queries, scores, starts(indices, h=indices["h"] + head), head, n, keys)
-
         elementwise = Elementwise(b, self._grid(indices, n, tiles))
+        absent = self._absent_keys(elementwise)
+        with b.loop("head", block.heads) as head:
+            self._score_head(queries, scores, starts(indices, h=indices["h"] + head), head, n, keys, absent)
+
         lowering = self._score_lowering(elementwise, tiles, rest)
         logits = lowering.apply(Value(scores, elementwise.grid.everywhere))
         if rest and self.problem.op.score.blocks:
             last = b.view(logits.tile, None, None, None, (tiles - 1, 1))
             pattern = [(0, block.rows)]
             b.add(nki.AffineSelectOp(last, last, MASKED, "greater_equal", pattern, rest - 1, -1))
-        absent = self._mask_lengths(elementwise, lowering, logits)
+        if absent is not None:
+            target = elementwise.spread(absent, elementwise.grid.everywhere)
+            b.add(nki.TensorCopyPredicatedOp(logits.tile, MASKED, target))
 
         top, negated = self._maximum(logits.tile, indices)
         weights, total = self._exponentials(logits.tile, negated, tiles)
@@ -100,7 +103,14 @@ class KeysKernel:
         )
 
     def _score_head(
-        self, queries: list[SSAValue], scores: SSAValue, indices: Mapping[str, Sum], head: Sum, n: Sum, keys: int
+        self,
+        queries: list[SSAValue],
+        scores: SSAValue,
+        indices: Mapping[str, Sum],
+        head: Sum,
+        n: Sum,
+        keys: int,
+        absent: Value | None,
     ) -> None:
         """Scaled products of one KV head, a bank of PSUM at a time."""
         block = self.block
@@ -112,7 +122,11 @@ class KeysKernel:
 
             def load(start: Sum, count: int) -> None:
                 width = (count - 1) * PARTITIONS + partitions
-                key_parts = self.key_values.keys(indices, n, first + start, width)
+                clear = None
+                if absent is not None:
+                    mask = absent
+                    clear = lambda rows: self._clear(rows, mask, head, first + start, Sum(), partitions, count)  # noqa: E731
+                key_parts = self.key_values.keys(indices, n, first + start, width, clear)
                 with b.loop("j", count) as j:
                     for i, (key, query) in enumerate(zip(key_parts, queries, strict=True)):
                         q = b.ap(
@@ -163,8 +177,8 @@ class KeysKernel:
 
         return ScoreLowering(self.problem.op, b, elementwise, self.problem.tensors, load)
 
-    def _mask_lengths(self, elementwise: Elementwise, lowering: ScoreLowering, logits: Value) -> Value | None:
-        """Masks keys from the length on; gives where they are, [128, heads or 1, 1, tiles]."""
+    def _absent_keys(self, elementwise: Elementwise) -> Value | None:
+        """Where keys are from the length on, [128, heads or 1, 1, tiles]."""
         lens = self.problem.kv_lens
         if lens is None:
             return None
@@ -176,10 +190,7 @@ class KeysKernel:
         b.add(nki.DmaCopyOp(raw.tile, b.ap(lens.tensor, pattern if by_head else pattern[:1], at)))
         length = elementwise.copy(raw, raw.axes, "length")
         position = elementwise.materialize(grid.index("n"), "position")
-        absent = elementwise.binary("greater_equal", position, length, element=u8, name="absent")
-        target = elementwise.spread(absent, grid.everywhere)
-        b.add(nki.TensorCopyPredicatedOp(logits.tile, MASKED, target))
-        return absent
+        return elementwise.binary("greater_equal", position, length, element=u8, name="absent")
 
     # Softmax.
 
@@ -274,8 +285,12 @@ class KeysKernel:
     def _clear(
         self, values: SSAValue, absent: Value, head: Sum, start: Sum, shift: Sum, partitions: int, count: int
     ) -> None:
-        """Values of keys that do not exist become 0: their weight is 0, and 0 * NaN is not."""
-        b, size = self.b, self.sizes["d"]
+        """
+        Rows of keys that do not exist become 0.
+
+        Values, because their weight is 0 and 0 * NaN is not; K, because trn1's transposition is a product as well.
+        """
+        b, size = self.b, tile_of(values).shape[2]
         free = tile_of(absent.tile).shape
         offset = start + (head * (self.block.group * free[3]) if free[1] > 1 else 0)
         pattern = [(prod(free[1:]), partitions), (1, count), (0, size)]

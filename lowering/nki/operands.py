@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from xdsl.dialects.builtin import f32
 from xdsl.ir import SSAValue
@@ -15,6 +15,9 @@ from flashlower.lowering.nki.problem import Block, Problem, chunks, starts
 
 STAGED_BYTES = 80 * 1024
 """Bytes of a partition that K and V of one head may take, where several blocks of rows read them."""
+
+
+Clear = Callable[[SSAValue], None]
 
 
 class Scratch:
@@ -100,8 +103,19 @@ class KeysAndValues:
             load(Sum(whole), 1, rest)
         self._staged = (key_parts, [values])
 
-    def keys(self, indices: Mapping[str, Sum], n: Sum, tile: Sum, width: int) -> list[SSAValue]:
-        """K transposed, [k, width] for each run of 128 of the head size, from a tile of keys on."""
+    @property
+    def transposes_on_tensor_engine(self) -> bool:
+        """Whether K goes through the Tensor engine, whose transposition on trn1 spreads NaN."""
+        return self._psum is not None
+
+    def keys(
+        self, indices: Mapping[str, Sum], n: Sum, tile: Sum, width: int, clear: Clear | None = None
+    ) -> list[SSAValue]:
+        """
+        K transposed, [k, width] for each run of 128 of the head size, from a tile of keys on.
+
+        `clear` sets rows of keys that do not exist to 0, in a tile [128, tiles, k], before they are transposed.
+        """
         b = self._b
         if self._staged is not None:
             return [b.view(part, None, (tile * PARTITIONS, width)) for part in self._staged[0]]
@@ -110,7 +124,7 @@ class KeysAndValues:
             b.tile(f"k_t{i or ''}", [part, width], element)
             for i, (_, part) in enumerate(chunks(self._problem.sizes["k"]))
         ]
-        self._load_keys(parts, indices, n + tile * PARTITIONS, width)
+        self._load_keys(parts, indices, n + tile * PARTITIONS, width, clear)
         return parts
 
     def values(self, indices: Mapping[str, Sum], n: Sum, tile: Sum, width: int) -> tuple[SSAValue, Sum]:
@@ -139,14 +153,16 @@ class KeysAndValues:
         pattern = [(step, partitions), (step * PARTITIONS, tiles), (access.stride(dim), size)]
         return self._b.ap(access.tensor, pattern, access.offset(starts(indices, n=n)))
 
-    def _load_keys(self, targets: list[SSAValue], indices: Mapping[str, Sum], n: Sum, keys: int) -> None:
+    def _load_keys(
+        self, targets: list[SSAValue], indices: Mapping[str, Sum], n: Sum, keys: int, clear: Clear | None = None
+    ) -> None:
         """
         K that lies transposed in memory is loaded as it is; of 2-byte types the DMA engines transpose it; else the
         Tensor engine does.
         """
         b, key = self._b, self._problem.key
         if self._psum is not None:
-            self._transpose_keys(targets, self._psum, indices, n, keys)
+            self._transpose_keys(targets, self._psum, indices, n, keys, clear)
             return
         for target, (start, part) in zip(targets, chunks(self._problem.sizes["k"]), strict=True):
             at = starts(indices, n=n, k=start)
@@ -163,7 +179,13 @@ class KeysAndValues:
                 b.add(nki.DmaTransposeOp(target, source))
 
     def _transpose_keys(
-        self, targets: list[SSAValue], psum: SSAValue, indices: Mapping[str, Sum], n: Sum, keys: int
+        self,
+        targets: list[SSAValue],
+        psum: SSAValue,
+        indices: Mapping[str, Sum],
+        n: Sum,
+        keys: int,
+        clear: Clear | None,
     ) -> None:
         b, size = self._b, self._problem.sizes["k"]
         partitions = min(keys, PARTITIONS)
@@ -171,6 +193,8 @@ class KeysAndValues:
         element = tile_of(self._problem.key.tensor).element_type
         rows = b.tile("k_rows", shape, element)
         b.add(nki.DmaCopyOp(rows, self._rows(self._problem.key, "k", shape, indices, n)))
+        if clear is not None:
+            clear(rows)
         for target, (start, part) in zip(targets, chunks(size), strict=True):
             for first, run in chunks(keys, tile_of(psum).shape[1]):
                 for at, width in chunks(run):

@@ -83,10 +83,16 @@ class RowsKernel:
         """One chunk of keys, from a tile of keys on."""
         b, rows = self.b, self.block.rows
         top, total, out = state
+        absent, length = self._absent_keys(indices, n + tile * PARTITIONS, width)
         products = b.view(self.logits_psum, None, (0, width))
         whole = width - width % PARTITIONS if width > PARTITIONS else width
         for first, part in [(0, whole), *([(whole, width - whole)] if whole < width else [])]:
-            key_parts = self.key_values.keys(indices, n, tile + first // PARTITIONS, part)
+            clear = None
+            if absent is not None:
+                clear = lambda rows, mask=absent, at=first, run=part: self._clear(  # noqa: E731
+                    rows, mask, Sum(), at // PARTITIONS, run
+                )
+            key_parts = self.key_values.keys(indices, n, tile + first // PARTITIONS, part, clear)
             target = b.view(products, None, (first, part)) if whole < width else products
             for i, (key, query) in enumerate(zip(key_parts, queries, strict=True)):
                 b.add(nki.NcMatmulOp(target, query, key, b.flag(i)))
@@ -94,7 +100,8 @@ class RowsKernel:
         b.add(nki.ActivationOp(scores, "copy", products, scale=self.problem.scale))
         elementwise = Elementwise(b, self._grid(indices, n + tile * PARTITIONS, width))
         logits = self._score(elementwise).apply(Value(scores, (True,)))
-        absent = self._mask_lengths(elementwise, logits, indices, n + tile * PARTITIONS)
+        if length is not None:
+            self._mask_lengths(elementwise, logits, length)
 
         new_top = column(b, "new_max", rows)
         b.add(nki.TensorReduceOp(new_top, "maximum", logits.tile, 1))
@@ -126,32 +133,33 @@ class RowsKernel:
 
         return ScoreLowering(self.problem.op, self.b, elementwise, self.problem.tensors, load)
 
-    def _mask_lengths(
-        self, elementwise: Elementwise, logits: Value, indices: Mapping[str, Sum], n: Sum
-    ) -> SSAValue | None:
-        """Masks keys from the length on; gives where they are with keys on the partitions, [128, tiles]."""
+    def _absent_keys(self, indices: Mapping[str, Sum], n: Sum, width: int) -> tuple[SSAValue | None, SSAValue | None]:
+        """Where keys are from the length on, with keys on the partitions, [128, tiles]; and the length, [128, 1]."""
         lens = self.problem.kv_lens
         if lens is None:
-            return None
+            return None, None
         b = self.b
         raw = b.tile("lens", [PARTITIONS, 1], i32)
         at = lens.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
         b.add(nki.DmaCopyOp(raw, b.ap(lens.tensor, [(0, PARTITIONS)], at)))
         length = column(b, "length", PARTITIONS)
         b.add(nki.TensorCopyOp(length, raw))
-        rows = elementwise.grid.partitions
-        position = elementwise.materialize(elementwise.grid.index("n"), "position")
-        if not any(position.axes):
-            position = elementwise.copy(position, (True,), "position")
-        beyond = elementwise.new("beyond", (True,), u8)
-        b.add(nki.TensorScalarOp(beyond.tile, position.tile, "greater_equal", b.view(length, (0, rows))))
-        b.add(nki.TensorCopyPredicatedOp(logits.tile, MASKED, beyond.tile))
-        tiles = -(-tile_of(logits.tile).shape[1] // PARTITIONS)
+        tiles = -(-width // PARTITIONS)
         key = b.tile("key", [PARTITIONS, tiles])
         b.add(nki.IotaOp(key, [(PARTITIONS, tiles)], b.offset(n), 1))
         absent = b.tile("absent", [PARTITIONS, tiles], u8)
         b.add(nki.TensorScalarOp(absent, key, "greater_equal", length))
-        return absent
+        return absent, length
+
+    def _mask_lengths(self, elementwise: Elementwise, logits: Value, length: SSAValue) -> None:
+        b = self.b
+        position = elementwise.materialize(elementwise.grid.index("n"), "position")
+        if not any(position.axes):
+            position = elementwise.copy(position, (True,), "position")
+        beyond = elementwise.new("beyond", (True,), u8)
+        rows = elementwise.grid.partitions
+        b.add(nki.TensorScalarOp(beyond.tile, position.tile, "greater_equal", b.view(length, (0, rows))))
+        b.add(nki.TensorCopyPredicatedOp(logits.tile, MASKED, beyond.tile))
 
     def _add_values(
         self,
@@ -188,9 +196,13 @@ class RowsKernel:
             b.add(nki.ScalarTensorTensorOp(target, target, "multiply", alpha, "add", psum))
 
     def _clear(self, values: SSAValue, absent: SSAValue, start: Sum, first: int, run: int) -> None:
-        """Values of keys that do not exist become 0: their weight is 0, and 0 * NaN is not."""
+        """
+        Rows of keys that do not exist become 0.
+
+        Values, because their weight is 0 and 0 * NaN is not; K, because trn1's transposition is a product as well.
+        """
         b = self.b
-        partitions, count, size = min(run, PARTITIONS), -(-run // PARTITIONS), self.sizes["d"]
+        partitions, count, size = min(run, PARTITIONS), -(-run // PARTITIONS), tile_of(values).shape[2]
         pattern = [(tile_of(absent).free_size, partitions), (1, count), (0, size)]
         predicate = b.add(nki.ApOp(absent, pattern, first)).result
         b.add(nki.TensorCopyPredicatedOp(b.view(values, (0, partitions), (start, count)), 0.0, predicate))
