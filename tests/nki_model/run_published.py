@@ -70,7 +70,7 @@ def softmax_attention(
 
 
 def prefill(module: ModuleType, case: Case, rng: np.random.Generator) -> tuple[list[Any], list[Any]]:
-    """attention_cte. Options: batch, group, m (queries), n (keys), d, causal, window, sink, prior, stats, cp, bounds."""
+    """attention_cte. Options: batch, group, m queries, n keys, d, causal, window, sink, prior, stats, cp, bounds."""
     o = {"batch": 2, "group": 1, "m": 512, "n": None, "d": 64, "causal": True, "window": 0, **case.options}
     batch, group, m, d = o["batch"], o["group"], o["m"], o["d"]
     n, prior, used = o["n"] or m, o.get("prior", 0), o.get("used", 0)
