@@ -13,4 +13,14 @@ from nki._run import Kernel, jit, simulate
 # A mark by which tests tell the model from Amazon's package.
 IS_FLASHLOWER_MODEL = True
 
-__all__ = ["IS_FLASHLOWER_MODEL", "RULES", "Kernel", "RuleError", "isa", "jit", "language", "poison_unwritten", "simulate"]
+__all__ = [
+    "IS_FLASHLOWER_MODEL",
+    "RULES",
+    "Kernel",
+    "RuleError",
+    "isa",
+    "jit",
+    "language",
+    "poison_unwritten",
+    "simulate",
+]

@@ -33,7 +33,7 @@ def memset(dst: NkiTensor, value: Any, engine: Any = _E.unknown, name: str | Non
     check_engine(engine, (_E.vector, _E.gpsimd), "memset")
     not_psum(engine, "memset", dst)
     whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not (whole or isinstance(value, (float, np.floating))) or (integer(dst) and not whole):
+    if not (whole or (isinstance(value, (float, np.floating)) and not integer(dst))):
         fail("memset-value", f"{value!r} for {dst.dtype}")
     if integer(dst) and not np.iinfo(NUMPY[dst.dtype]).min <= value <= np.iinfo(NUMPY[dst.dtype]).max:
         fail("memset-value", f"{value!r} is not a value of {dst.dtype}")

@@ -83,7 +83,9 @@ class Core:
         for clock in sorted(events):
             used += events[clock]
             if used > limit:
-                alive = sorted((r for f, l, s, r in lives if f <= clock <= l), key=lambda r: -r.partition_bytes)
+                alive = sorted(
+                    (r for first, last, _, r in lives if first <= clock <= last), key=lambda r: -r.partition_bytes
+                )
                 biggest = "; ".join(f"{r.partition_bytes} bytes: {r.label}" for r in alive[:6])
                 fail(rule, f"{used} {unit} live at instruction {clock}, the limit is {limit}: {biggest}")
 

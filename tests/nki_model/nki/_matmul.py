@@ -122,9 +122,9 @@ def _transpose(dst: NkiTensor, data: NkiTensor, which: Any) -> None:
     if (dst.shape[0], dst.free_size) != (data.free_size, data.shape[0]):
         fail("operand-shape", f"nc_transpose of {list(data.shape)} to {list(dst.shape)}")
     values = data.read("nc_transpose").reshape(data.shape[0], -1)
-    if which is engine.tensor and target().version < nc_version.gen3 and values.dtype.kind not in "iu":
-        if not np.isfinite(values.astype(np.float32)).all():
-            fail("transpose-finite", f"the Tensor engine of trn1 transposes {data}, which has NaN or Inf")
+    old = which is engine.tensor and target().version < nc_version.gen3
+    if old and values.dtype.kind not in "iu" and not np.isfinite(values.astype(np.float32)).all():
+        fail("transpose-finite", f"the Tensor engine of trn1 transposes {data}, which has NaN or Inf")
     dst.write(values.T, "nc_transpose")
 
 

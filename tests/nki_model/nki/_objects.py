@@ -1,5 +1,6 @@
 """NKIObject: the classes that kernels may use."""
 
+import inspect
 from dataclasses import MISSING, Field
 from typing import Any
 
@@ -15,7 +16,7 @@ class NKIObject:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        own = {name: cls.__dict__.get(name, MISSING) for name in cls.__dict__.get("__annotations__", {})}
+        own = {name: cls.__dict__.get(name, MISSING) for name in inspect.get_annotations(cls)}
         for name, value in cls.__dict__.items():
             if not name.startswith("_") and not callable(value) and not isinstance(value, (property, staticmethod)):
                 own.setdefault(name, value)

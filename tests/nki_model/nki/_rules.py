@@ -21,8 +21,8 @@ RULES: dict[str, str] = {
     "shape": "doc: shapes are positive integers; tensors in SBUF and PSUM have 2 to 5 dimensions.",
     "dtype": "doc: a dtype is one of nki.language's.",
     "partition-size": "doc: at most 128 partitions.",
-    "start-partition": "doc: an operand of a compute engine starts at partition 0 if it has more than 64 partitions, at "
-    "0 or 64 if more than 32, else at 0, 32, 64 or 96. A tile without an address starts at 0 (inference).",
+    "start-partition": "doc: an operand of a compute engine starts at partition 0 if it has more than 64 partitions, "
+    "at 0 or 64 if more than 32, else at 0, 32, 64 or 96. A tile without an address starts at 0 (inference).",
     "partition-stride": "doc: the partitions of an operand are consecutive, dimension 0 of the access pattern.",
     "out-of-range": "doc: slices and access patterns stay inside of their tensor.",
     "view": "doc: what reshape, permute, broadcast and the other views of a tensor demand.",
@@ -77,7 +77,7 @@ RULES: dict[str, str] = {
     "scalar-engine-ops": "doc: tensor_scalar on the Scalar engine is multiply(+add) or add.",
     "reduce-axis": "doc: tensor_reduce reduces the last free dimensions, never the partitions.",
     "reduce-op": "doc: the operator is a legal reduction.",
-    "memset-value": "nki.md: the value's type matches the dtype.",
+    "memset-value": "doc (0.3.0): an integer tile takes an integer. (Published kernels set float tiles to 0.)",
     "select-memory": "doc: affine_select reads and writes SBUF; select_reduce and tensor_copy_predicated do not read "
     "two operands from PSUM.",
     "pattern": "doc: a pattern has up to four [step, number] pairs whose numbers multiply to the elements a partition.",
@@ -93,7 +93,7 @@ RULES: dict[str, str] = {
     # DMA
     "dma-psum": "doc: DMA moves data between HBM and SBUF.",
     "dma-size": "doc: dst and src have the same number of elements.",
-    "dma-cast": "nki.md: the hardware descriptor engine cannot cast.",
+    "dma-cast": "doc (0.3.0): dtypes match with dge_mode.hwdge, which does not convert; other DMA does.",
     "dma-dge": "doc: vector_offset needs dge_mode unknown or swdge; engine goes with hwdge, scalar or sync.",
     "dma-bounds": "doc: an index out of bounds with oob_mode.error.",
     "dma-oob-mode": "doc: oob_mode.skip is for indirect access.",
@@ -102,6 +102,7 @@ RULES: dict[str, str] = {
     "register": "doc: registers are loaded from one-element tensors; loop variables are read-only.",
     "loop": "doc: fori_loop and while_loop: a positive constant step, a body that returns nothing or the condition.",
     "compile-time-value": "doc: a tensor's elements are not known when the kernel is specialised.",
+    "list-argument": "doc (0.3.0): a kernel takes tuples, not lists.",
     "launch": "doc: the launch grid is one number, 1 or 2; 2 needs trn2 or later.",
     "program-axis": "doc: the launch grid has one axis.",
     "core-sync": "doc: sendrecv and core_barrier meet their counterpart on the other core.",

@@ -85,6 +85,8 @@ class _Launch:
         return self._outputs()
 
     def _argument(self, value: Any, name: str) -> Any:
+        if isinstance(value, list):
+            fail("list-argument", f"{name} of {self.kernel.__name__} is a list")
         if not isinstance(value, np.ndarray):
             return value
         region = MemoryRegion.shared_hbm if self.cores == 2 else MemoryRegion.private_hbm

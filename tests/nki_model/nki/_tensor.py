@@ -182,7 +182,7 @@ class NkiTensor(NKIObject):
 
     def rearrange(self, src_pattern, dst_pattern, fixed_sizes: dict[str, int] | None = None) -> "NkiTensor":
         result, names = self, []
-        for dim, entry in enumerate(src_pattern):
+        for entry in src_pattern:
             group = (entry,) if isinstance(entry, str) else tuple(entry)
             sizes = [(fixed_sizes or {}).get(name, -1) for name in group]
             place = len(names)
