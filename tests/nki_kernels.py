@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import nki_model
 import numpy as np
+from nki_model import checker
 from pipelines import transform
 
 from flashlower.lowering.nki.printer import print_module
@@ -13,13 +14,16 @@ from flashlower.lowering.nki.runtime import call, signatures
 def run(
     text: str, inputs: Sequence[np.ndarray], *, splits: int = 0, target: str = "trn2", cores: int = 1, **options: str
 ) -> list[np.ndarray]:
-    """The results of the only attention function of a module."""
+    """The results of the only attention function of a module, whose source passes the checker."""
     nki_model.nki()
     module = transform(text, f"flash-decoding{{splits={splits}}}" if splits else "")
     ((name, signature),) = signatures(module).items()
     more = "".join(f" {key}={value}" for key, value in options.items())
     lowered = transform(str(module), f"convert-attention-to-nki{{target={target} cores={cores}{more}}}")
-    result = call(print_module(lowered), name, inputs, signature, target, cores)
+    source = print_module(lowered)
+    problems = checker.check(source)
+    assert not problems, "\n".join(map(str, problems))
+    result = call(source, name, inputs, signature, target, cores)
     return list(result) if isinstance(result, tuple) else [result]
 
 

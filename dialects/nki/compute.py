@@ -161,9 +161,7 @@ class NcTransposeOp(Instruction):
         if dst.element_type != data.element_type:
             raise VerifyException(f"transpose type: dst has {data.element_type}, as data, got {dst.element_type}")
         if data.free_size > PARTITIONS:
-            raise VerifyException(
-                f"transpose size: at most [{PARTITIONS}, {PARTITIONS}], got a free size of {data.free_size}"
-            )
+            raise VerifyException(f"transpose size: a free size of at most {PARTITIONS}, got {data.free_size}")
         if (dst.partitions, dst.free_size) != (data.free_size, data.partitions):
             raise VerifyException(
                 f"transpose shape: dst is [{data.free_size}, {data.partitions}], "
@@ -441,10 +439,6 @@ class ActivationOp(Instruction):
             require_vector("reduce_res", self.reduce_res, data.partitions)
 
 
-def _pattern(steps: DenseArrayBase, nums: DenseArrayBase) -> list[tuple[int, int]]:
-    return list(zip(steps.get_values(), nums.get_values(), strict=True))
-
-
 class _AffineInstruction(Instruction):
     """Evaluates offset + partition * channel_multiplier + sum of index * step, on the GpSimd engine."""
 
@@ -455,7 +449,7 @@ class _AffineInstruction(Instruction):
     nums = prop_def(DenseArrayBase[I64])
 
     def pattern(self) -> list[tuple[int, int]]:
-        return _pattern(self.steps, self.nums)
+        return list(zip(self.steps.get_values(), self.nums.get_values(), strict=True))
 
     def start(self) -> int | SSAValue:
         return self.static_offset.value.data if self.offset is None else self.offset
@@ -659,6 +653,4 @@ class RangeSelectOp(Instruction):
         for name, op in (("comp_op0", self.comp_op0), ("comp_op1", self.comp_op1)):
             require_op(name, op, COMPARISONS)
         if self.on_false.value.data != FP32_MIN:
-            raise VerifyException(
-                f"range_select: on_false_value is FP32_MIN, {FP32_MIN}, got {self.on_false.value.data}"
-            )
+            raise VerifyException(f"range_select: on_false_value is {FP32_MIN}, got {self.on_false.value.data}")

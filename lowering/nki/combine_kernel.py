@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from xdsl.dialects.builtin import TensorType, f32
+from xdsl.dialects.builtin import Float32Type, TensorType
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
@@ -55,7 +55,7 @@ class CombineKernel:
         self.outputs = outputs
         self.splits = splits
         self.cores = cores
-        if op.partial.type != TensorType(f32, op.partial.type.get_shape()):  # pyright: ignore[reportAttributeAccessIssue]
+        if not isa(op.partial.type, TensorType[Float32Type]):
             raise DiagnosticException(f"partial of {op.name} has type {op.partial.type}, but NKI computes in f32")
         total = op.num_splits
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import cast
 
@@ -246,7 +247,7 @@ class FunctionLowering:
         if kernel.problem.kv_lens is not None and kernel.key_values.transposes_on_tensor_engine:
             # Rows of keys that do not exist are cleared first, and which these are a block of rows finds out.
             fits = False
-        stage = (lambda indices: kernel.key_values.stage(indices, n, keys)) if several and fits else None
+        stage = partial(kernel.key_values.stage, n=n, keys=keys) if several and fits else None
         with block_loops(self.b, sizes, block, cores, stage) as indices:
             kernel.emit(indices, n, keys, more)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from math import inf
+from typing import cast
 
 from xdsl.dialects import affine, arith
 from xdsl.dialects.builtin import BoolAttr, FloatAttr, IntegerAttr, IntegerType
@@ -159,13 +160,51 @@ class _KernelPrinter:
                 values = ", ".join(self._tile(value) for value in op.arguments)
                 self._lines.append(f"{self._indent}return {values}".rstrip())
             case _:
-                if (found := _INSTRUCTIONS.get(type(op))) is None:
-                    raise DiagnosticException(f"{op.name} cannot be printed in an NKI kernel")
-                name, arguments = found
-                self._call(f"nisa.{name}", arguments(self, op))
+                # An instruction has the name of its function.
+                arguments = [f"{name}={text}" for name, text in self._arguments(op)]
+                self._lines += wrap_call(f"nisa.{op.name.removeprefix('nki.')}", arguments, "", self._indent)
 
-    def _call(self, head: str, arguments: Arguments) -> None:
-        self._lines += wrap_call(head, [f"{name}={text}" for name, text in arguments], "", self._indent)
+    def _arguments(self, op: Operation) -> Arguments:
+        """The arguments of an instruction."""
+        match op:
+            case nki.ActivationOp():
+                return self._activation(op)
+            case nki.AffineSelectOp():
+                return self._affine_select(op)
+            case nki.CoreBarrierOp():
+                return [*self._tiles(op, "data"), ("cores", "(0, 1)")]
+            case nki.DmaCopyOp():
+                return self._dma_copy(op)
+            case nki.DmaTransposeOp():
+                return [*self._tiles(op, "dst", "src"), ("axes", "(1, 0)")]
+            case nki.IotaOp():
+                return [*self._tiles(op, "dst"), *self._affine_arguments(op)]
+            case nki.MemsetOp():
+                return self._memset(op)
+            case nki.NcMatmulOp():
+                return self._matmul(op)
+            case nki.NcTransposeOp():
+                return [*self._tiles(op, "dst", "data"), ("engine", "nisa.engine.tensor")]
+            case nki.RangeSelectOp():
+                return self._range_select(op)
+            case nki.ReciprocalOp():
+                return self._tiles(op, "dst", "data")
+            case nki.ScalarTensorTensorOp():
+                return self._scalar_tensor_tensor(op)
+            case nki.SelectReduceOp():
+                return self._select_reduce(op)
+            case nki.TensorCopyOp():
+                return self._tiles(op, "dst", "src")
+            case nki.TensorCopyPredicatedOp():
+                return self._predicated(op)
+            case nki.TensorReduceOp():
+                return self._reduce(op)
+            case nki.TensorScalarOp():
+                return self._tensor_scalar(op)
+            case nki.TensorTensorOp():
+                return [*self._tiles(op, "dst", "data1", "data2"), ("op", f"nl.{op.op.data}")]
+            case _:
+                raise DiagnosticException(f"{op.name} cannot be printed in an NKI kernel")
 
     def _print_ndarray(self, op: nki.NdarrayOp) -> None:
         type = op.result.type
@@ -185,97 +224,98 @@ class _KernelPrinter:
 
     # Arguments of instructions.
 
-    def tiles(self, op: Operation, *names: str) -> Arguments:
+    def _tiles(self, op: Operation, *names: str) -> Arguments:
         """Operands that are tiles, those that are there."""
         found: Arguments = []
         for name in names:
             value = getattr(op, name)
             if isinstance(value, SSAValue):
-                found.append((_KEYWORDS.get((type(op), name), name), self._tile(value)))
+                tile = cast(SSAValue, value)
+                found.append((_KEYWORDS.get((type(op), name), name), self._tile(tile)))
         return found
 
-    def matmul(self, op: nki.NcMatmulOp) -> Arguments:
-        return [*self.tiles(op, "dst", "stationary", "moving"), ("accumulate", self._scalar(op.accumulate))]
+    def _matmul(self, op: nki.NcMatmulOp) -> Arguments:
+        return [*self._tiles(op, "dst", "stationary", "moving"), ("accumulate", self._scalar(op.accumulate))]
 
-    def dma_copy(self, op: nki.DmaCopyOp) -> Arguments:
+    def _dma_copy(self, op: nki.DmaCopyOp) -> Arguments:
         mode: Arguments = [] if op.oob_mode is None else [("oob_mode", f"nisa.oob_mode.{op.oob_mode.data}")]
-        return [*self.tiles(op, "dst", "src"), *mode]
+        return [*self._tiles(op, "dst", "src"), *mode]
 
-    def predicated(self, op: nki.TensorCopyPredicatedOp) -> Arguments:
+    def _predicated(self, op: nki.TensorCopyPredicatedOp) -> Arguments:
         number: Arguments = [] if op.value is None else [("src", _number(op.value))]
-        return [*self.tiles(op, "dst", "src"), *number, *self.tiles(op, "predicate")]
+        return [*self._tiles(op, "dst", "src"), *number, *self._tiles(op, "predicate")]
 
-    def memset(self, op: nki.MemsetOp) -> Arguments:
+    def _memset(self, op: nki.MemsetOp) -> Arguments:
         whole = isa(tile_of(op.dst).element_type, IntegerType)
         value = str(int(op.value.value.data)) if whole else _number(op.value)
-        return [*self.tiles(op, "dst"), ("value", value)]
+        return [*self._tiles(op, "dst"), ("value", value)]
 
-    def tensor_scalar(self, op: nki.TensorScalarOp) -> Arguments:
-        arguments = [*self.tiles(op, "dst", "data"), ("op0", f"nl.{op.op0.data}")]
-        arguments += [*self.tiles(op, "operand0"), *_optional_number("operand0", op.number0)]
+    def _tensor_scalar(self, op: nki.TensorScalarOp) -> Arguments:
+        arguments = [*self._tiles(op, "dst", "data"), ("op0", f"nl.{op.op0.data}")]
+        arguments += [*self._tiles(op, "operand0"), *_optional_number("operand0", op.number0)]
         if op.reverse0 is not None:
             arguments.append(("reverse0", "True"))
         if op.op1 is not None:
-            arguments += [("op1", f"nl.{op.op1.data}"), *self.tiles(op, "operand1")]
+            arguments += [("op1", f"nl.{op.op1.data}"), *self._tiles(op, "operand1")]
             arguments += _optional_number("operand1", op.number1)
             if op.reverse1 is not None:
                 arguments.append(("reverse1", "True"))
         return arguments
 
-    def scalar_tensor_tensor(self, op: nki.ScalarTensorTensorOp) -> Arguments:
+    def _scalar_tensor_tensor(self, op: nki.ScalarTensorTensorOp) -> Arguments:
         return [
-            *self.tiles(op, "dst", "data"),
+            *self._tiles(op, "dst", "data"),
             ("op0", f"nl.{op.op0.data}"),
-            *self.tiles(op, "operand0"),
+            *self._tiles(op, "operand0"),
             *_optional_number("operand0", op.number0),
             ("op1", f"nl.{op.op1.data}"),
-            *self.tiles(op, "operand1"),
+            *self._tiles(op, "operand1"),
         ]
 
-    def activation(self, op: nki.ActivationOp) -> Arguments:
-        arguments = [*self.tiles(op, "dst"), ("op", f"nl.{op.op.data}"), *self.tiles(op, "data", "bias", "scale")]
+    def _activation(self, op: nki.ActivationOp) -> Arguments:
+        arguments = [*self._tiles(op, "dst"), ("op", f"nl.{op.op.data}"), *self._tiles(op, "data", "bias", "scale")]
         arguments += _optional_number("scale", op.factor)
         if op.reduce_res is not None:
             arguments += [
                 ("reduce_op", "nl.add"),
-                *self.tiles(op, "reduce_res"),
+                *self._tiles(op, "reduce_res"),
                 ("reduce_cmd", "nisa.reduce_cmd.reset_reduce"),
             ]
         return arguments
 
-    def reduce(self, op: nki.TensorReduceOp) -> Arguments:
+    def _reduce(self, op: nki.TensorReduceOp) -> Arguments:
         rank, axes = len(tile_of(op.data).shape), op.axes.value.data
         axis = _tuple(tuple(range(rank - axes, rank)))
-        return [*self.tiles(op, "dst"), ("op", f"nl.{op.op.data}"), *self.tiles(op, "data"), ("axis", axis)]
+        return [*self._tiles(op, "dst"), ("op", f"nl.{op.op.data}"), *self._tiles(op, "data"), ("axis", axis)]
 
-    def affine(self, op: nki.IotaOp | nki.AffineSelectOp) -> Arguments:
+    def _affine_arguments(self, op: nki.IotaOp | nki.AffineSelectOp) -> Arguments:
         return [
             ("pattern", _pattern(op.pattern())),
             ("offset", self._index(op.start())),
             ("channel_multiplier", str(op.channel_multiplier.value.data)),
         ]
 
-    def affine_select(self, op: nki.AffineSelectOp) -> Arguments:
+    def _affine_select(self, op: nki.AffineSelectOp) -> Arguments:
         return [
-            *self.tiles(op, "dst"),
-            *self.affine(op),
-            *self.tiles(op, "on_true"),
+            *self._tiles(op, "dst"),
+            *self._affine_arguments(op),
+            *self._tiles(op, "on_true"),
             ("on_false_value", _number(op.on_false)),
             ("cmp_op", f"nl.{op.cmp_op.data}"),
         ]
 
-    def select_reduce(self, op: nki.SelectReduceOp) -> Arguments:
+    def _select_reduce(self, op: nki.SelectReduceOp) -> Arguments:
         reverse: Arguments = [] if op.reverse_pred is None else [("reverse_pred", "True")]
-        return [*self.tiles(op, "dst", "predicate", "on_true"), ("on_false", _number(op.on_false)), *reverse]
+        return [*self._tiles(op, "dst", "predicate", "on_true"), ("on_false", _number(op.on_false)), *reverse]
 
-    def range_select(self, op: nki.RangeSelectOp) -> Arguments:
+    def _range_select(self, op: nki.RangeSelectOp) -> Arguments:
         return [
-            *self.tiles(op, "dst", "on_true"),
+            *self._tiles(op, "dst", "on_true"),
             ("comp_op0", f"nl.{op.comp_op0.data}"),
             ("comp_op1", f"nl.{op.comp_op1.data}"),
-            *self.tiles(op, "bound0", "bound1"),
+            *self._tiles(op, "bound0", "bound1"),
             ("reduce_cmd", "nisa.reduce_cmd.reset_reduce"),
-            *self.tiles(op, "reduce_res"),
+            *self._tiles(op, "reduce_res"),
             ("reduce_op", "nl.maximum"),
             ("range_start", str(op.range_start.value.data)),
             ("on_false_value", _number(op.on_false)),
@@ -310,34 +350,3 @@ def _number(attr: FloatAttr) -> str:
 
 def _optional_number(name: str, attr: FloatAttr | None) -> Arguments:
     return [] if attr is None else [(name, _number(attr))]
-
-
-def _plain(*names: str) -> Callable[[_KernelPrinter, Operation], Arguments]:
-    return lambda printer, op: printer.tiles(op, *names)
-
-
-def _of(op: Operation, attribute: str) -> str:
-    return f"nl.{getattr(op, attribute).data}"
-
-
-_INSTRUCTIONS: dict[type[Operation], tuple[str, Callable[[_KernelPrinter, object], Arguments]]] = {
-    nki.ActivationOp: ("activation", _KernelPrinter.activation),
-    nki.AffineSelectOp: ("affine_select", _KernelPrinter.affine_select),
-    nki.CoreBarrierOp: ("core_barrier", lambda p, op: [*p.tiles(op, "data"), ("cores", "(0, 1)")]),
-    nki.DmaCopyOp: ("dma_copy", _KernelPrinter.dma_copy),
-    nki.DmaTransposeOp: ("dma_transpose", lambda p, op: [*p.tiles(op, "dst", "src"), ("axes", "(1, 0)")]),
-    nki.IotaOp: ("iota", lambda p, op: [*p.tiles(op, "dst"), *p.affine(op)]),
-    nki.MemsetOp: ("memset", _KernelPrinter.memset),
-    nki.NcMatmulOp: ("nc_matmul", _KernelPrinter.matmul),
-    nki.NcTransposeOp: ("nc_transpose", lambda p, op: [*p.tiles(op, "dst", "data"), ("engine", "nisa.engine.tensor")]),
-    nki.RangeSelectOp: ("range_select", _KernelPrinter.range_select),
-    nki.ReciprocalOp: ("reciprocal", _plain("dst", "data")),
-    nki.ScalarTensorTensorOp: ("scalar_tensor_tensor", _KernelPrinter.scalar_tensor_tensor),
-    nki.SelectReduceOp: ("select_reduce", _KernelPrinter.select_reduce),
-    nki.TensorCopyOp: ("tensor_copy", _plain("dst", "src")),
-    nki.TensorCopyPredicatedOp: ("tensor_copy_predicated", _KernelPrinter.predicated),
-    nki.TensorReduceOp: ("tensor_reduce", _KernelPrinter.reduce),
-    nki.TensorScalarOp: ("tensor_scalar", _KernelPrinter.tensor_scalar),
-    nki.TensorTensorOp: ("tensor_tensor", lambda p, op: [*p.tiles(op, "dst", "data1", "data2"), ("op", _of(op, "op"))]),
-}
-"""The function of `nki.isa` of each instruction, and its arguments."""

@@ -14,6 +14,7 @@ is taken, and nothing is rescaled; the maximum and the sum over partitions are t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from math import prod
 
 from xdsl.dialects.builtin import f32, i32
@@ -124,8 +125,15 @@ class KeysKernel:
                 width = (count - 1) * PARTITIONS + partitions
                 clear = None
                 if absent is not None:
-                    mask = absent
-                    clear = lambda rows: self._clear(rows, mask, head, first + start, Sum(), partitions, count)  # noqa: E731
+                    clear = partial(
+                        self._clear,
+                        absent=absent,
+                        head=head,
+                        start=first + start,
+                        shift=Sum(),
+                        partitions=partitions,
+                        count=count,
+                    )
                 key_parts = self.key_values.keys(indices, n, first + start, width, clear)
                 with b.loop("j", count) as j:
                     for i, (key, query) in enumerate(zip(key_parts, queries, strict=True)):

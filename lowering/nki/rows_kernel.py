@@ -12,6 +12,7 @@ and then the Vector and Scalar engines work on so many of the 128 partitions: se
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from xdsl.dialects.builtin import f32, i32
 from xdsl.ir import SSAValue
@@ -89,11 +90,9 @@ class RowsKernel:
         for first, part in [(0, whole), *([(whole, width - whole)] if whole < width else [])]:
             clear = None
             if absent is not None:
-                clear = lambda rows, mask=absent, at=first, run=part: self._clear(  # noqa: E731
-                    rows, mask, Sum(), at // PARTITIONS, run
-                )
+                clear = partial(self._clear, absent=absent, start=Sum(), first=first // PARTITIONS, run=part)
             key_parts = self.key_values.keys(indices, n, tile + first // PARTITIONS, part, clear)
-            target = b.view(products, None, (first, part)) if whole < width else products
+            target = b.view(self.logits_psum, None, (first, part))
             for i, (key, query) in enumerate(zip(key_parts, queries, strict=True)):
                 b.add(nki.NcMatmulOp(target, query, key, b.flag(i)))
         scores = b.tile("scores", [rows, width])

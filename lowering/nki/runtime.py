@@ -10,7 +10,7 @@ import functools
 import importlib
 import linecache
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -98,7 +98,7 @@ def load_source(source: str) -> ModuleType:
 
 
 @contextmanager
-def _on_target(name: str) -> Iterator[None]:
+def _on_target(name: str) -> Generator[None]:
     before = os.environ.get(TARGET_VARIABLE)
     os.environ[TARGET_VARIABLE] = name
     try:
