@@ -8,12 +8,16 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from xdsl.dialects import affine, arith
-from xdsl.dialects.builtin import AffineMapAttr, BoolAttr, IndexType, IntegerAttr, f32
+from xdsl.dialects.builtin import AffineMapAttr, BoolAttr, IndexType, IntegerAttr, StringAttr, f32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineExpr, AffineMap
 
 from flashlower.dialects import nki
+from flashlower.dialects.nki.base import Instruction
 from flashlower.dialects.nki.types import TileType, tile_of
+
+COMMENT = "nki.comment"
+"""The attribute with a comment for the source, on an operation that is a statement."""
 
 OperationT = TypeVar("OperationT", bound=Operation)
 
@@ -63,15 +67,23 @@ class KernelBuilder:
         for hint, argument in zip(arguments, self._block.args, strict=True):
             argument.name_hint = hint
         self._program_id: SSAValue | None = None
+        self._comment: str | None = None
 
     @property
     def arguments(self) -> tuple[SSAValue, ...]:
         return tuple(self.kernel.body.block.args)
 
     def add(self, op: OperationT) -> OperationT:
-        """Inserts an operation."""
+        """Inserts an operation; the next statement of the source gets a comment that waits."""
+        if self._comment is not None and isinstance(op, nki.NdarrayOp | nki.ForOp | Instruction):
+            op.attributes[COMMENT] = StringAttr(self._comment)
+            self._comment = None
         self._block.add_op(op)
         return op
+
+    def comment(self, text: str) -> None:
+        """A comment in the source before the next statement."""
+        self._comment = text
 
     def finish(self, results: Sequence[SSAValue]) -> nki.KernelOp:
         """Ends the kernel; its results are tensors in shared HBM."""

@@ -84,6 +84,7 @@ class CombineKernel:
             b.add(nki.DmaCopyOp(tile, access.view(b, dims, indices, lead=3)))
             return tile
 
+        b.comment("Splits put together: each weighs exp(lse - max).")
         weights = load("weights", self.lse)
         sums = None
         if self.sum is not None:

@@ -7,7 +7,7 @@ from math import inf
 from typing import cast
 
 from xdsl.dialects import affine, arith
-from xdsl.dialects.builtin import BoolAttr, FloatAttr, IntegerAttr, IntegerType
+from xdsl.dialects.builtin import BoolAttr, FloatAttr, IntegerAttr, IntegerType, StringAttr
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr
 from xdsl.ir.affine.affine_expr import AffineBinaryOpExpr, AffineBinaryOpKind
@@ -16,8 +16,9 @@ from xdsl.utils.hints import isa
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import dtype_name, tile_of
+from flashlower.lowering.nki.builder import COMMENT
 from flashlower.lowering.triton.kernel_printer import wrap_call
-from flashlower.lowering.triton.names import Names, checked_symbol, comment_lines
+from flashlower.lowering.triton.names import Names, checked_symbol, comment_lines, one_line
 
 NEG_INF = "NEG_INF"
 """The name of -inf in the file, which Python has no literal of."""
@@ -145,6 +146,9 @@ class _KernelPrinter:
             self._lines.append(f"{self._indent}pass")
 
     def _print_op(self, op: Operation) -> None:
+        comment = op.attributes.get(COMMENT)
+        if isinstance(comment, StringAttr):
+            self._lines.append(f"{self._indent}# {one_line(comment.data)}")
         match op:
             case nki.SliceOp() | nki.ApOp() | nki.ReshapeOp() | arith.ConstantOp() | affine.ApplyOp() | arith.CmpiOp():
                 pass

@@ -69,10 +69,13 @@ class KeysKernel:
             b.add(nki.MemsetOp(b.view(scores, None, None, None, (tiles - 1, 1)), filler))
         queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
         elementwise = Elementwise(b, self._grid(indices, n, tiles))
+        b.comment("Keys from the length on do not exist.")
         absent = self._absent_keys(elementwise)
+        b.comment("S^T = scale * K Q^T, a tile of 128 keys a product.")
         with b.loop("head", block.heads) as head:
             self._score_head(queries, scores, starts(indices, h=indices["h"] + head), head, n, keys, absent)
 
+        b.comment("The score function, on all logits at once.")
         lowering = self._score_lowering(elementwise, tiles, rest)
         logits = lowering.apply(Value(scores, elementwise.grid.everywhere))
         if rest and self.problem.op.score.blocks:
@@ -83,11 +86,15 @@ class KeysKernel:
             target = elementwise.spread(absent, elementwise.grid.everywhere)
             b.add(nki.TensorCopyPredicatedOp(logits.tile, MASKED, target))
 
+        b.comment("The maximum of every row: over tiles of keys, then over partitions.")
         top, negated = self._maximum(logits.tile, indices)
+        b.comment("p = exp(S^T - max), and its sum over keys.")
         weights, total = self._exponentials(logits.tile, negated, tiles)
         if self.sink is not None:
             add_sink(b, self.sink, top, total)
-        parts = self._weighted_values(weights, absent, indices, n, keys)
+        sums = self._weighted_values(weights, absent, indices, n, keys)
+        b.comment("Normalise, and store.")
+        parts = self._turned(sums)
         store_rows(b, self.outputs, block, {**indices, **(more or {})}, top, total, self.sizes["d"], parts)
 
     # Logits.
@@ -258,11 +265,12 @@ class KeysKernel:
 
     def _weighted_values(
         self, weights: SSAValue, absent: Value | None, indices: Mapping[str, Sum], n: Sum, keys: int
-    ) -> Iterator[tuple[int, SSAValue]]:
-        """O^T in PSUM over all keys, transposed: [rows, part] for each run of 128 of the head size of V."""
+    ) -> list[SSAValue]:
+        """O^T, [part, rows] in PSUM for each run of 128 of the head size of V."""
         b, block = self.b, self.block
         parts = chunks(self.sizes["d"])
         sums = [b.tile(f"out_t{i or ''}", [part, block.rows], f32, "psum") for i, (_, part) in enumerate(parts)]
+        b.comment("O^T = V^T p, summed over keys in PSUM.")
         with b.loop("head", block.heads) as head:
             at = starts(indices, h=indices["h"] + head)
 
@@ -283,10 +291,15 @@ class KeysKernel:
             self._groups("load", whole, LOAD_TILES, load)
             if keys % PARTITIONS:
                 load(Sum(whole), 1, keys % PARTITIONS)
-        for (first, part), target in zip(parts, sums, strict=True):
-            copied = b.tile("out_t_rows", [part, block.rows])
+        return sums
+
+    def _turned(self, sums: list[SSAValue]) -> Iterator[tuple[int, SSAValue]]:
+        """O, [rows, part] with its start for each part, one after the other in one tile of PSUM."""
+        b, rows = self.b, self.block.rows
+        for (first, part), target in zip(chunks(self.sizes["d"]), sums, strict=True):
+            copied = b.tile("out_t_rows", [part, rows])
             b.add(nki.TensorCopyOp(copied, target))
-            turned = b.view(self.psum, (0, block.rows), (0, part))
+            turned = b.view(self.psum, (0, rows), (0, part))
             b.add(nki.NcTransposeOp(turned, copied))
             yield first, turned
 

@@ -70,6 +70,7 @@ class RowsKernel:
         if keys % CHUNK:
             self._step(queries, state, indices, n, Sum(with_loop * tiles), keys % CHUNK)
         parts = [(0, out)]
+        b.comment("Normalise, and store.")
         store_rows(b, self.outputs, block, {**indices, **(more or {})}, top, total, self.sizes["d"], parts)
 
     def _step(
@@ -84,7 +85,9 @@ class RowsKernel:
         """One chunk of keys, from a tile of keys on."""
         b, rows = self.b, self.block.rows
         top, total, out = state
+        b.comment("Keys from the length on do not exist.")
         absent, length = self._absent_keys(indices, n + tile * PARTITIONS, width)
+        b.comment("S = scale * Q K^T.")
         products = b.view(self.logits_psum, None, (0, width))
         whole = width - width % PARTITIONS if width > PARTITIONS else width
         for first, part in [(0, whole), *([(whole, width - whole)] if whole < width else [])]:
@@ -102,6 +105,7 @@ class RowsKernel:
         if length is not None:
             self._mask_lengths(elementwise, logits, length)
 
+        b.comment("m' = max(m, max(S)), p = exp(S - m'), l = l * exp(m - m') + sum(p).")
         new_top = column(b, "new_max", rows)
         b.add(nki.TensorReduceOp(new_top, "maximum", logits.tile, 1))
         b.add(nki.TensorTensorOp(new_top, new_top, top, "maximum"))
@@ -172,6 +176,7 @@ class RowsKernel:
         width: int,
     ) -> None:
         b, rows = self.b, self.block.rows
+        b.comment("O = O * exp(m - m') + p V.")
         parts = chunks(self.sizes["d"], CHUNK)
         turned: list[tuple[SSAValue, SSAValue, Sum]] = []
         whole = width - width % PARTITIONS if width > PARTITIONS else width

@@ -14,7 +14,7 @@ from flashlower.lowering.nki.printer import print_module
 
 CASES = {
     "keys": (AttentionCase(keys=241, batch=(2,), kv_heads=2, group=3, kv_lens=True, sinks=True), ""),
-    "rows": (AttentionCase(keys=641, batch=(1,), kv_heads=2, group=3, steps=("bias", "causal_late")), "rows"),
+    "rows": (AttentionCase(keys=641, batch=(1,), kv_heads=2, group=3, steps=("bias",)), "rows"),
 }
 MUTANTS = 40
 
