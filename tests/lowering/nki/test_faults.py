@@ -199,8 +199,8 @@ FAULTS: list[tuple[str, str, str, int | None]] = [
         ("dma-cast", "nisa.dma_copy(tile((128, 512), nl.bfloat16), x, dge_mode=nisa.dge_mode.hwdge)", None),
         (
             "dma-dge",
-            "i = tile((128, 1), nl.int32)\n"
-            "nisa.dma_copy(tile((128, 512)), x.ap([[512, 128], [1, 512]], vector_offset=i), dge_mode=nisa.dge_mode.none)",
+            "rows = x.ap([[512, 128], [1, 512]], vector_offset=tile((128, 1), nl.int32))\n"
+            "nisa.dma_copy(tile((128, 512)), rows, dge_mode=nisa.dge_mode.none)",
             None,
         ),
         ("dma-dge", "nisa.dma_copy(tile((128, 512)), x, engine=nisa.engine.scalar)", None),
@@ -248,7 +248,9 @@ FAULTS: list[tuple[str, str, str, int | None]] = [
         ("output-unwritten", "return nl.ndarray((1, 1), nl.float32, buffer=nl.shared_hbm)", None),
         (
             "output-unwritten",
-            "o = nl.ndarray((2, 3), nl.float32, buffer=nl.shared_hbm)\nnisa.dma_copy(o[:, 0:2], tile((2, 2)))\nreturn o",
+            "o = nl.ndarray((2, 3), nl.float32, buffer=nl.shared_hbm)\n"
+            "nisa.dma_copy(o[:, 0:2], tile((2, 2)))\n"
+            "return o",
             None,
         ),
         ("nested-kernel", "inner(x)", None),
