@@ -4,8 +4,8 @@
 stride of a dimension of size 1, a larger buffer, another engine that can do the same, a bound that guards against
 overflow, the value of padding, and the maximum that softmax subtracts, which only has to be near the true one. What
 remains must be killed: by the checker, by a rule of the model, or by wrong numbers. The data must make that possible:
-logits above 100, so that a softmax without its maximum overflows; masks that mask. A survivor means that an instruction
-does nothing for this kernel, which is worth knowing.
+rows with logits above 100, so that a softmax without its maximum overflows, rows with small ones, so that every key
+counts, masks that mask. A survivor means that an instruction does nothing for this kernel, which is worth knowing.
 """
 
 import ast
@@ -42,14 +42,15 @@ def mutants(source: str) -> Iterator[tuple[str, str]]:
     nodes = [node for node in ast.walk(module) if hasattr(node, "lineno")]
     inert = {id(inner) for node in nodes if _stabilises(node) for inner in ast.walk(node) if inner is not node}
     seen = {ast.unparse(module)}
-    for index, node in sorted(enumerate(nodes), key=lambda pair: (pair[1].lineno, pair[1].col_offset)):
+    for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
         if id(node) in inert:
             continue
         for text, change in _changes(node):
-            changed = copy.deepcopy(module)
-            twin = [other for other in ast.walk(changed) if hasattr(other, "lineno")][index]
-            change(twin)
-            result = ast.unparse(ast.fix_missing_locations(changed))
+            before = vars(node).copy()
+            vars(node).update({name: copy.deepcopy(value) for name, value in before.items()})
+            change(node)
+            result = ast.unparse(ast.fix_missing_locations(module))
+            vars(node).update(before)
             if result not in seen:
                 seen.add(result)
                 yield f"line {node.lineno}: {text}", result
