@@ -116,7 +116,8 @@ def _changes(node: ast.AST) -> Iterator[Change]:
 
 
 def _instruction(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func).startswith("nisa.")
+    function = node.func if isinstance(node, ast.Call) else None
+    return isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "nisa"
 
 
 def _stabilises(node: ast.AST) -> bool:
