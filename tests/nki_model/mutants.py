@@ -41,11 +41,18 @@ def mutants(source: str) -> Iterator[tuple[str, str]]:
     module = ast.parse(source)
     nodes = [node for node in ast.walk(module) if hasattr(node, "lineno")]
     inert = {id(inner) for node in nodes if _stabilises(node) for inner in ast.walk(node) if inner is not node}
+    whole = {
+        word.value.id
+        for node in nodes
+        if isinstance(node, ast.Call) and _instruction(node)
+        for word in node.keywords
+        if isinstance(word.value, ast.Name)
+    }
     seen = {ast.unparse(module)}
     for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
         if id(node) in inert:
             continue
-        for text, change in _changes(node):
+        for text, change in _changes(node, whole):
             before = vars(node).copy()
             vars(node).update({name: copy.deepcopy(value) for name, value in before.items()})
             change(node)
@@ -100,7 +107,8 @@ def _error(got: np.ndarray, want: np.ndarray) -> float:
 Change = tuple[str, Callable[[Any], None]]
 
 
-def _changes(node: ast.AST) -> Iterator[Change]:
+def _changes(node: ast.AST, whole: set[str]) -> Iterator[Change]:
+    """`whole`: the tiles that some instruction takes as they are, without a slice."""
     if isinstance(node, ast.Expr) and _instruction(node.value):
         yield from _dropped(node)
     elif isinstance(node, ast.Call) and _instruction(node):
@@ -108,7 +116,9 @@ def _changes(node: ast.AST) -> Iterator[Change]:
     elif isinstance(node, ast.Call) and _name(node) == "ap":
         yield from _access_pattern(node)
     elif isinstance(node, ast.Call) and _name(node) == "ndarray":
-        yield from _allocation(node)
+        yield from _buffer(node)
+    elif isinstance(node, ast.Assign) and _name(node.value) == "ndarray" and ast.unparse(node.targets[0]) in whole:
+        yield from _shape(node.value)
     elif isinstance(node, ast.Subscript):
         yield from _slices(node)
     elif isinstance(node, ast.For) and isinstance(node.iter, ast.Call):
@@ -253,20 +263,23 @@ def _plus(value: ast.expr, by: int) -> ast.expr:
     return ast.BinOp(value, ast.Add() if by > 0 else ast.Sub(), ast.Constant(abs(by)))
 
 
-def _allocation(node: ast.Call) -> Iterator[Change]:
+def _buffer(node: ast.Call) -> Iterator[Change]:
     words = _keywords(node)
     buffer = ast.unparse(words["buffer"]) if "buffer" in words else ""
     other = {"nl.psum": "nl.sbuf", "nl.shared_hbm": "nl.private_hbm"}.get(buffer)
     if other:
         yield f"{buffer} to {other}", lambda twin: _set(twin, "buffer", ast.parse(other, mode="eval").body)
-    shape = node.args[0] if node.args else words.get("shape")
-    if not isinstance(shape, ast.Tuple):
-        return
-    for place, size in enumerate(shape.elts):
+
+
+def _shape(node: ast.expr) -> Iterator[Change]:
+    assert isinstance(node, ast.Call)
+    shape = node.args[0] if node.args else _keywords(node).get("shape")
+    for place, size in enumerate(shape.elts if isinstance(shape, ast.Tuple) else []):
         if isinstance(size, ast.Constant) and size.value > 1:
 
-            def shrink(twin: ast.Call, place: int = place) -> None:
-                extents: Any = twin.args[0] if twin.args else _keywords(twin)["shape"]
+            def shrink(twin: ast.Assign, place: int = place) -> None:
+                call: Any = twin.value
+                extents: Any = call.args[0] if call.args else _keywords(call)["shape"]
                 extents.elts[place] = _plus(extents.elts[place], -1)
 
             yield f"dimension {place} smaller by 1", shrink
