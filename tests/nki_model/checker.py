@@ -133,7 +133,7 @@ class _Checker:
             yield from self._call(node)
 
     def _attribute(self, node: ast.Attribute) -> Iterator[Problem]:
-        owner = ast.unparse(node.value)
+        owner = _dotted(node.value)
         if owner == "nl" and node.attr in DEPRECATED:
             yield Problem("deprecated", node.lineno, f"nl.{node.attr}")
         elif owner == "nl" and node.attr not in (*DTYPES, *BUFFERS, *OPERATORS, *LANGUAGE, "tile_size"):
@@ -146,7 +146,7 @@ class _Checker:
     def _call(self, node: ast.Call) -> Iterator[Problem]:
         if not isinstance(node.func, ast.Attribute):
             return
-        owner, name = ast.unparse(node.func.value), node.func.attr
+        owner, name = _dotted(node.func.value), node.func.attr
         if owner == "nl" and name in OPERATORS:
             yield Problem("experimental", node.lineno, f"nl.{name}(...)")
         table = {"nisa": ISA, "nl": LANGUAGE}.get(owner)
@@ -175,6 +175,14 @@ def _arguments(node: ast.Call, name: str, signature: Signature) -> Iterator[Prob
     for parameter, value in bound:
         if parameter in CHOICES and isinstance(value, ast.Constant) and value.value is not None:
             yield Problem("enum-literal", node.lineno, f"{name}: {parameter} is {value.value!r}")
+
+
+def _dotted(node: ast.expr) -> str:
+    """`a.b.c` of names and attributes; nothing for another expression."""
+    if isinstance(node, ast.Name):
+        return node.id
+    owner = _dotted(node.value) if isinstance(node, ast.Attribute) else ""
+    return f"{owner}.{node.attr}" if isinstance(node, ast.Attribute) and owner else ""
 
 
 def _is_string(key: ast.expr | None) -> bool:

@@ -1,9 +1,11 @@
 """Mutants of an NKI kernel: each changes one thing so that the kernel is wrong, on data that uses every part of it.
 
-`mutants(source)` gives (description, source) pairs. A change that could leave a kernel right is not made: the stride of
-a dimension of size 1, a larger buffer, another engine that can do the same, a bound that guards against overflow. What
-remains must be killed: by the checker, by a rule of the model, or by wrong numbers. Data decides what "uses" means: a
-mask that masks nothing, or a loop over one tile, hides mutants.
+`mutants(source)` gives (description, source) pairs. A change that leaves many right kernels right is not made: the
+stride of a dimension of size 1, a larger buffer, another engine that can do the same, a bound that guards against
+overflow, the value of padding, and the maximum that softmax subtracts, which only has to be near the true one. What
+remains must be killed: by the checker, by a rule of the model, or by wrong numbers. The data must make that possible:
+rows with logits above 100, so that a softmax without its maximum overflows, rows with small ones, so that every key
+counts, masks that mask. A survivor means that an instruction does nothing for this kernel, which is worth knowing.
 """
 
 import ast
@@ -38,13 +40,24 @@ def mutants(source: str) -> Iterator[tuple[str, str]]:
     """Wrong versions of `source`, each with what was done, in the order of the source."""
     module = ast.parse(source)
     nodes = [node for node in ast.walk(module) if hasattr(node, "lineno")]
+    inert = {id(inner) for node in nodes if _stabilises(node) for inner in ast.walk(node) if inner is not node}
+    whole = {
+        word.value.id
+        for node in nodes
+        if isinstance(node, ast.Call) and _instruction(node)
+        for word in node.keywords
+        if isinstance(word.value, ast.Name)
+    }
     seen = {ast.unparse(module)}
-    for index, node in sorted(enumerate(nodes), key=lambda pair: (pair[1].lineno, pair[1].col_offset)):
-        for text, change in _changes(node):
-            changed = copy.deepcopy(module)
-            twin = [other for other in ast.walk(changed) if hasattr(other, "lineno")][index]
-            change(twin)
-            result = ast.unparse(ast.fix_missing_locations(changed))
+    for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
+        if id(node) in inert:
+            continue
+        for text, change in _changes(node, whole):
+            before = vars(node).copy()
+            vars(node).update({name: copy.deepcopy(value) for name, value in before.items()})
+            change(node)
+            result = ast.unparse(ast.fix_missing_locations(module))
+            vars(node).update(before)
             if result not in seen:
                 seen.add(result)
                 yield f"line {node.lineno}: {text}", result
@@ -94,7 +107,8 @@ def _error(got: np.ndarray, want: np.ndarray) -> float:
 Change = tuple[str, Callable[[Any], None]]
 
 
-def _changes(node: ast.AST) -> Iterator[Change]:
+def _changes(node: ast.AST, whole: set[str]) -> Iterator[Change]:
+    """`whole`: the tiles that some instruction takes as they are, without a slice."""
     if isinstance(node, ast.Expr) and _instruction(node.value):
         yield from _dropped(node)
     elif isinstance(node, ast.Call) and _instruction(node):
@@ -102,7 +116,9 @@ def _changes(node: ast.AST) -> Iterator[Change]:
     elif isinstance(node, ast.Call) and _name(node) == "ap":
         yield from _access_pattern(node)
     elif isinstance(node, ast.Call) and _name(node) == "ndarray":
-        yield from _allocation(node)
+        yield from _buffer(node)
+    elif isinstance(node, ast.Assign) and _name(node.value) == "ndarray" and ast.unparse(node.targets[0]) in whole:
+        yield from _shape(node.value)
     elif isinstance(node, ast.Subscript):
         yield from _slices(node)
     elif isinstance(node, ast.For) and isinstance(node.iter, ast.Call):
@@ -110,7 +126,14 @@ def _changes(node: ast.AST) -> Iterator[Change]:
 
 
 def _instruction(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func).startswith("nisa.")
+    function = node.func if isinstance(node, ast.Call) else None
+    return isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name) and function.value.id == "nisa"
+
+
+def _stabilises(node: ast.AST) -> bool:
+    """A maximum over logits: any part of them will do."""
+    operator = _keywords(node).get("op") if isinstance(node, ast.Call) and _name(node) == "tensor_reduce" else None
+    return operator is not None and ast.unparse(operator) == "nl.maximum"
 
 
 def _name(node: ast.AST) -> str:
@@ -175,8 +198,6 @@ def _argument(node: ast.Call, name: str, word: str, value: ast.expr) -> Iterator
         wrong = f"nl.{_WRONG_OPERATOR[value.attr]}"
         if not (word == "reduce_op" and name == "activation"):
             yield f"{name}: {word} {text} to {wrong}", put(wrong)
-    elif word == "op" and text == "nl.maximum" and name == "tensor_reduce":
-        yield f"{name}: nl.maximum to nl.add", put("nl.add")
     elif text == "nisa.reduce_cmd.reset_reduce":
         yield f"{name}: {word} to idle", put("nisa.reduce_cmd.idle")
     elif word == "engine":
@@ -189,7 +210,7 @@ def _argument(node: ast.Call, name: str, word: str, value: ast.expr) -> Iterator
         if not (word == "channel_multiplier" and text == "0"):
             yield f"{name}: {word} {text} plus 1", put(f"({text}) + 1")
     elif word in ("scale", "value") and isinstance(value, ast.Constant) and _ordinary(value.value):
-        yield f"{name}: {word} {text} changed", put(f"{value.value * 1.5 + (value.value == 0)!r}")
+        yield f"{name}: {word} {text} changed", put(f"{value.value * 1.5!r}")
     elif word == "on_false_value":
         yield f"{name}: {word} {text} to 0.0", put("0.0")
     elif word in ("send_to_rank", "recv_from_rank"):
@@ -203,8 +224,8 @@ def _argument(node: ast.Call, name: str, word: str, value: ast.expr) -> Iterator
 
 
 def _ordinary(value: Any) -> bool:
-    """A number that matters: not a bound near the ends of float32."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and (value == 0 or 1e-15 < abs(value) < 1e30)
+    """A number that matters: not 0, which may be padding, nor a bound near the ends of float32."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 1e-15 < abs(value) < 1e30
 
 
 def _access_pattern(node: ast.Call) -> Iterator[Change]:
@@ -242,20 +263,23 @@ def _plus(value: ast.expr, by: int) -> ast.expr:
     return ast.BinOp(value, ast.Add() if by > 0 else ast.Sub(), ast.Constant(abs(by)))
 
 
-def _allocation(node: ast.Call) -> Iterator[Change]:
+def _buffer(node: ast.Call) -> Iterator[Change]:
     words = _keywords(node)
     buffer = ast.unparse(words["buffer"]) if "buffer" in words else ""
     other = {"nl.psum": "nl.sbuf", "nl.shared_hbm": "nl.private_hbm"}.get(buffer)
     if other:
         yield f"{buffer} to {other}", lambda twin: _set(twin, "buffer", ast.parse(other, mode="eval").body)
-    shape = node.args[0] if node.args else words.get("shape")
-    if not isinstance(shape, ast.Tuple):
-        return
-    for place, size in enumerate(shape.elts):
+
+
+def _shape(node: ast.expr) -> Iterator[Change]:
+    assert isinstance(node, ast.Call)
+    shape = node.args[0] if node.args else _keywords(node).get("shape")
+    for place, size in enumerate(shape.elts if isinstance(shape, ast.Tuple) else []):
         if isinstance(size, ast.Constant) and size.value > 1:
 
-            def shrink(twin: ast.Call, place: int = place) -> None:
-                extents: Any = twin.args[0] if twin.args else _keywords(twin)["shape"]
+            def shrink(twin: ast.Assign, place: int = place) -> None:
+                call: Any = twin.value
+                extents: Any = call.args[0] if call.args else _keywords(call)["shape"]
                 extents.elts[place] = _plus(extents.elts[place], -1)
 
             yield f"dimension {place} smaller by 1", shrink

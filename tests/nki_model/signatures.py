@@ -87,7 +87,8 @@ DTYPES = _names(
 BUFFERS = ("sbuf", "psum", "hbm", "private_hbm", "shared_hbm")
 OPERATORS = _names(
     """add subtract multiply maximum minimum power equal not_equal greater greater_equal less less_equal logical_and
-    logical_or logical_xor bitwise_and bitwise_or bitwise_xor invert left_shift right_shift abs abs_max abs_min square relu
+    logical_or logical_xor bitwise_and bitwise_or bitwise_xor invert left_shift right_shift abs abs_max abs_min square
+    relu
     rsqrt reciprocal copy sigmoid gelu gelu_apprx_tanh gelu_apprx_sigmoid silu tanh softplus mish erf exp log sin arctan
     sqrt sign"""
 )

@@ -152,8 +152,8 @@ def dma_transpose(
     if order is None or order != legal.get(src.ndim):
         fail("dma-transpose", f"axes {axes} of {list(src.shape)}")
     assert order is not None
-    if dge_mode not in (_D.unknown, _D.hwdge, _D.swdge, _D.none):
-        fail("dma-transpose", f"{dge_mode}")
+    if src.indirect_access is None and dge_mode not in (_D.unknown, _D.hwdge):
+        fail("dma-transpose", f"{dge_mode} without a run-time index; it must be unknown or hwdge")
     if dst.dtype != src.dtype:
         fail("same-dtype", f"dma_transpose from {src.dtype} to {dst.dtype}")
     if dst.buffer is not MemoryRegion.sbuf:

@@ -28,7 +28,25 @@ def tile(operand: Any, what: str) -> NkiTensor:
     legal = (0,) if size > 64 else (0, 64) if size > 32 else (0, 32, 64, 96)
     if start not in legal:
         fail("start-partition", f"{what}: {operand} has {size} partitions from {start}; they may start at {legal}")
+    free = [(n, s) for n, s in zip(operand.shape[1:], operand.strides[1:]) if n != 1]
+    if not (_encodable(free) or _encodable(_merged(free))):
+        fail("access-pattern", f"{what}: {operand} is accessed as {free}")
     return operand
+
+
+def _encodable(free: list[tuple[int, int]]) -> bool:
+    return len(free) <= 4 and all(n <= 65535 and s <= 32767 for n, s in free)
+
+
+def _merged(free: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Sizes and strides with contiguous neighbours taken together."""
+    result: list[tuple[int, int]] = []
+    for size, stride in free:
+        if result and result[-1][1] == size * stride:
+            result[-1] = (result[-1][0] * size, stride)
+        else:
+            result.append((size, stride))
+    return result
 
 
 def in_psum(operand: Any) -> bool:

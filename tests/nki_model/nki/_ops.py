@@ -50,7 +50,11 @@ def _truth(function: Function) -> Function:
 
 
 def _row(ufunc: Any) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda values: ufunc.reduce(values, axis=-1)
+    def reduce(values: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            return ufunc.reduce(values, axis=-1)
+
+    return reduce
 
 
 for _name in ("add", "subtract", "multiply", "maximum", "minimum", "power"):

@@ -47,6 +47,8 @@ class NkiTensor(NKIObject):
         self.strides: tuple[int, ...] = tuple(strides)
         if any(not isinstance(n, int) or n <= 0 for n in self.shape):
             fail("shape", f"{self.shape} is not a shape of positive integers")
+        if storage.on_chip and len(self.shape) > 5:
+            fail("shape", f"a view of {storage} has {len(self.shape)} dimensions, at most 5")
         if storage.on_chip and self.strides[0] != storage.partition_bytes // numpy_dtype(dtype).itemsize:
             fail("partition-stride", f"dimension 0 of a view of {storage} has the stride {self.strides[0]}")
         if indirect is None:
@@ -248,8 +250,8 @@ class NkiTensor(NKIObject):
         if not isinstance(dim, int) or not 0 <= dim < self.ndim:
             fail("indirect", f"indirect_dim {dim} of {self.ndim} dimensions")
         if isinstance(index, NkiTensor):
-            if index.buffer is not MemoryRegion.sbuf or "int" not in index.dtype:
-                fail("indirect", f"the index {index} is not an integer tensor in SBUF")
+            if index.buffer is not MemoryRegion.sbuf or index.dtype not in ("int32", "uint32"):
+                fail("indirect", f"the index {index} is not an int32 or uint32 tensor in SBUF")
             # dma_transpose documents an index of [P, N]; dma_copy [P, 1].
             if not vector and index.size != 1:
                 fail("indirect", f"scalar_offset is {index.shape}, not [1, 1]")
