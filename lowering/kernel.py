@@ -169,7 +169,7 @@ def compile_nki(module: ModuleOp, splits: int | Literal["auto"], hardware: str, 
     """Compiles the attention of a module, which it changes, to NKI kernels."""
     context = make_context()
     # One core gains nothing from splits; two get them where heads alone do not occupy both.
-    split = FlashDecodingPass(splits=1 if splits == "auto" and cores == 1 else splits, cores=1)
+    split = FlashDecodingPass(splits=1 if splits == "auto" and cores == 1 else splits, cores=cores)
     stages = run_passes(module, [FuseAttentionPass(), OutlineAttentionPass(), split], context)
     names = signatures(module)
     callers = [op.sym_name.data for op in module.ops if isinstance(op, FuncOp) and op.sym_name.data not in names]

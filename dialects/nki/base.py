@@ -40,8 +40,8 @@ class Instruction(IRDLOperation, ABC):
         names = (name for name, _ in self.get_irdl_definition().operands)
         found: dict[str, TileType] = {}
         for name in names:
-            value = getattr(self, name)
-            if isinstance(value, SSAValue) and isinstance(value.type, TileType):
+            value: SSAValue | None = getattr(self, name)
+            if value is not None and isinstance(value.type, TileType):
                 found[name] = value.type
         return found
 

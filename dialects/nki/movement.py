@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from xdsl.dialects.builtin import Float32Type, FloatAttr, IntegerType, Signedness, StringAttr, f32
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
     irdl_op_definition,
@@ -24,11 +24,6 @@ from flashlower.dialects.nki.kernel import ApOp
 from flashlower.dialects.nki.types import HBM, ON_CHIP, TileType, element_bytes, tile_of
 
 OOB_MODES = ("error", "skip")
-
-
-def is_byte(element: Attribute) -> bool:
-    """i1 or an 8-bit integer: what a predicate is made of."""
-    return isa(element, IntegerType) and element.width.data in (1, 8)
 
 
 @irdl_op_definition

@@ -47,7 +47,6 @@ class Sum:
         return Sum(self.constant * factor, {value: f * factor for value, f in self.terms.items()})
 
 
-Whole = None
 Dim = None | int | Sum | tuple[int | Sum, int]
 """A dimension of a view: all of it, one index, or a start and a size."""
 

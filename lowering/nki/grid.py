@@ -201,7 +201,8 @@ class Elementwise:
         self, op: str, value: Value, *, scale: float | None = None, into: Value | None = None, name: str = "t"
     ) -> Value:
         """A function of the Scalar engine."""
-        dst = into if into is not None and into.axes == value.axes else self.new(name, value.axes)
+        fits = into is not None and into.axes == value.axes and isinstance(into.element, Float32Type)
+        dst = into if into is not None and fits else self.new(name, value.axes)
         self.b.add(nki.ActivationOp(dst.tile, op, value.tile, scale=scale))
         return dst
 
@@ -241,9 +242,8 @@ class Elementwise:
         assert isinstance(value, Value)
         magic = 1.5 * 2.0**23
         dst = self.new("quotient", value.axes)
-        first, then = nki.TensorScalarOp, nki.TensorScalarOp
-        self.b.add(first(dst.tile, value.tile, "add", 0.5, op1="multiply", operand1=1.0 / divisor))
-        self.b.add(then(dst.tile, dst.tile, "subtract", 0.5, op1="add", operand1=magic))
+        self.b.add(nki.TensorScalarOp(dst.tile, value.tile, "add", 0.5, op1="multiply", operand1=1.0 / divisor))
+        self.b.add(nki.TensorScalarOp(dst.tile, dst.tile, "subtract", 0.5, op1="add", operand1=magic))
         self.b.add(nki.TensorScalarOp(dst.tile, dst.tile, "subtract", magic))
         return dst
 

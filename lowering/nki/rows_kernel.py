@@ -54,9 +54,11 @@ class RowsKernel:
         b, block = self.b, self.block
         queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
         top = b.filled("row_max", [block.rows, 1], FP32_MIN)
-        total = b.filled("row_sum", [block.rows, 1], 0.0)
-        if self.problem.sinks is not None:
+        if self.problem.sinks is None:
+            total = b.filled("row_sum", [block.rows, 1], 0.0)
+        else:
             sink = load_sinks(b, self.problem.sinks, block, indices)
+            total = column(b, "row_sum", block.rows)
             b.add(nki.TensorTensorOp(top, top, sink, "maximum"))
             b.add(nki.TensorTensorOp(total, sink, top, "subtract"))
             b.add(nki.ActivationOp(total, "exp", total))

@@ -23,7 +23,7 @@ from flashlower.dialects.attention import AttentionOp, YieldOp
 from flashlower.dialects.attention.score import score_arg_names
 from flashlower.dialects.nki.types import tile_of
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
-from flashlower.lowering.nki.grid import MASKED, NEGATED, Elementwise, Index, Operand, Value, u8
+from flashlower.lowering.nki.grid import NEGATED, Elementwise, Index, Operand, Value, u8
 
 EXACT_INTEGERS = 1 << 24
 """f32 holds every whole number up to here."""
@@ -167,10 +167,6 @@ class ScoreLowering:
             return self._e.copy(tile, self._grid.everywhere, "scores")
         return tile
 
-    def keep_where(self, condition: Scalar, logits: Value) -> Value:
-        """The logits where a condition holds, elsewhere those of keys that do not exist."""
-        return self._select_or_number(condition, logits, MASKED)
-
     # Values.
 
     def _constant(self, value: int | float, type: Attribute) -> Scalar:
@@ -252,6 +248,9 @@ class ScoreLowering:
                 return self._logic(op)
             case arith.IndexCastOp() | arith.ExtSIOp() | arith.TruncIOp() | arith.ExtUIOp():
                 return self._convert_integer(op)
+            case arith.SIToFPOp() if _is_bool(op.operands[0].type):
+                # The one bit of a truth value is its sign.
+                return self._binary("multiply", op.operands[0], -1.0)
             case arith.SIToFPOp() | arith.UIToFPOp():
                 return self._as_operand(self._operands(op)[0])
             case arith.ExtFOp():

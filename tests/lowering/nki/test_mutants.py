@@ -13,8 +13,8 @@ from pipelines import transform
 from flashlower.lowering.nki.printer import print_module
 
 CASES = {
-    "keys": (AttentionCase(keys=241, batch=(2,), kv_heads=2, group=3, kv_lens=True, sinks=True), ""),
-    "rows": (AttentionCase(keys=641, batch=(1,), kv_heads=2, group=3, steps=("bias",)), "rows"),
+    "keys": (AttentionCase(keys=241, batch=(2,), kv_heads=2, group=3, kv_lens=True), ""),
+    "rows": (AttentionCase(keys=1500, batch=(2,), kv_heads=1, group=3, steps=("bias",), kv_lens=True), "rows"),
 }
 MUTANTS = 40
 
