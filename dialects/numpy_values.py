@@ -5,6 +5,8 @@ Types that NumPy lacks (bf16, the 8-bit floats, int4) are those of `ml_dtypes`.
 
 from __future__ import annotations
 
+import math
+
 import ml_dtypes
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +80,8 @@ def numpy_dtype(element_type: Attribute) -> np.dtype:
     Raises `DiagnosticException` for a type that NumPy and ml_dtypes cannot hold.
     """
     dtype: np.dtype | None = None
+    if isinstance(element_type, ParametrizedAttribute) and (known := _FLOATS.get(type(element_type))) is not None:
+        return known
     match element_type:
         case IndexType():
             dtype = np.dtype(np.int64)
@@ -89,8 +93,7 @@ def numpy_dtype(element_type: Attribute) -> np.dtype:
         case ComplexType(element_type=Float64Type()):
             dtype = np.dtype(np.complex128)
         case _:
-            if isinstance(element_type, ParametrizedAttribute):
-                dtype = _FLOATS.get(type(element_type))
+            pass
     if dtype is None:
         raise DiagnosticException(f"element type {element_type} has no NumPy dtype")
     return dtype
@@ -133,7 +136,7 @@ def bytes_to_numpy(data: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> np.n
 
     Raises `DiagnosticException` where the number of bytes does not fit the shape.
     """
-    if len(data) != (expected := dtype.itemsize * int(np.prod(shape, dtype=np.int64))):
+    if len(data) != (expected := dtype.itemsize * math.prod(shape)):
         raise DiagnosticException(f"literal has {len(data)} bytes, but shape {list(shape)} of {dtype} needs {expected}")
     if dtype == np.bool_:
         # True may be stored as 1 or as -1.

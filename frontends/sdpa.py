@@ -12,7 +12,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from flashlower.dialects.attention import SdpaOp
-from flashlower.dialects.attention.layout import INNER_DIMS, Term, make_layout
+from flashlower.dialects.attention.layout import INNER_DIMS, Term, index_names, make_layout
 from flashlower.frontends.score import ScoreFunction, Trace
 from flashlower.frontends.tensors import Tensor, tensor_type
 
@@ -20,6 +20,7 @@ Layout = Literal["bhsd", "bshd"]
 TensorOf = TensorType[Attribute]
 
 B, H, G, M, N, K, D = range(1 + len(INNER_DIMS))
+P, PAGE, SLOT = (index_names(1).index(name) for name in ("p", "page", "slot"))
 
 
 @dataclass
@@ -41,6 +42,8 @@ class Shape:
     keys: int
     head_size: int
     value_size: int
+    page_size: int | None = None
+    """None for contiguous K and V."""
 
     @property
     def group(self) -> int:
@@ -48,30 +51,64 @@ class Shape:
         return self.query_heads // self.kv_heads
 
 
-def _shape_of(q: TensorOf, k: TensorOf, v: TensorOf, layout: Layout) -> Shape:
+def _check_tensors(q: TensorOf, k: TensorOf, v: TensorOf, layout: Layout, kv_dims: str) -> None:
     if layout not in ("bhsd", "bshd"):
         raise ValueError(f"layout is {layout!r}, expected 'bhsd' or 'bshd'")
-    for name, type in (("q", q), ("k", k), ("v", v)):
+    for name, type, dims in (("q", q, layout), ("k", k, kv_dims), ("v", v, kv_dims)):
         if type.get_num_dims() != 4:
-            raise ValueError(f"{name} has shape {list(type.get_shape())}, expected 4 dimensions ({layout})")
+            raise ValueError(f"{name} has shape {list(type.get_shape())}, expected 4 dimensions ({dims})")
         if not isinstance(type.element_type, AnyFloat):
             raise TypeError(f"{name} has elements of type {type.element_type}, expected floats")
+    if q.element_type != k.element_type:
+        raise TypeError(f"q has elements of type {q.element_type}, but k of type {k.element_type}")
+
+
+def _check_equal(*pairs: tuple[str, int, int]) -> None:
+    for what, a, b in pairs:
+        if a != b:
+            raise ValueError(f"{what} differ: {a} and {b}")
+
+
+def _check_heads(query_heads: int, kv_heads: int) -> None:
+    if kv_heads == 0 or query_heads % kv_heads:
+        raise ValueError(f"q has {query_heads} heads, which is no multiple of the {kv_heads} heads of k and v")
+
+
+def _shape_of(q: TensorOf, k: TensorOf, v: TensorOf, layout: Layout) -> Shape:
+    _check_tensors(q, k, v, layout, layout)
     heads, length = (1, 2) if layout == "bhsd" else (2, 1)
     qs, ks, vs = q.get_shape(), k.get_shape(), v.get_shape()
-    for what, a, b in (
+    _check_equal(
         ("batch of q and k", qs[0], ks[0]),
         ("batch of k and v", ks[0], vs[0]),
         ("heads of k and v", ks[heads], vs[heads]),
         ("length of k and v", ks[length], vs[length]),
         ("head size of q and k", qs[3], ks[3]),
-    ):
-        if a != b:
-            raise ValueError(f"{what} differ: {a} and {b}")
-    if ks[heads] == 0 or qs[heads] % ks[heads]:
-        raise ValueError(f"q has {qs[heads]} heads, which is no multiple of the {ks[heads]} heads of k and v")
-    if q.element_type != k.element_type:
-        raise TypeError(f"q has elements of type {q.element_type}, but k of type {k.element_type}")
+    )
+    _check_heads(qs[heads], ks[heads])
     return Shape(qs[0], qs[heads], ks[heads], qs[length], ks[length], qs[3], vs[3])
+
+
+def _paged_shape_of(q: TensorOf, k: TensorOf, v: TensorOf, table: TensorOf, layout: Layout) -> Shape:
+    """The sizes of a call with pools [pages, page_size, Hkv, K or D] and a block table [B, max_pages]."""
+    _check_tensors(q, k, v, layout, "pages, page_size, heads, head size")
+    if table.element_type not in (i32, i64):
+        raise TypeError(f"block_table has elements of type {table.element_type}, expected i32 or i64")
+    if table.get_num_dims() != 2:
+        raise ValueError(f"block_table has shape {list(table.get_shape())}, expected 2 dimensions (batch, pages)")
+    heads, length = (1, 2) if layout == "bhsd" else (2, 1)
+    qs, ks, vs, ts = q.get_shape(), k.get_shape(), v.get_shape(), table.get_shape()
+    _check_equal(
+        ("batch of q and block_table", qs[0], ts[0]),
+        ("pages of k and v", ks[0], vs[0]),
+        ("page size of k and v", ks[1], vs[1]),
+        ("heads of k and v", ks[2], vs[2]),
+        ("head size of q and k", qs[3], ks[3]),
+    )
+    if ks[1] == 0:
+        raise ValueError("k and v have pages of size 0, expected at least 1")
+    _check_heads(qs[heads], ks[2])
+    return Shape(qs[0], qs[heads], ks[2], qs[length], ts[1] * ks[1], qs[3], vs[3], ks[1])
 
 
 def _layouts(shape: Shape, layout: Layout) -> dict[str, AffineMapAttr]:
@@ -84,10 +121,15 @@ def _layouts(shape: Shape, layout: Layout) -> dict[str, AffineMapAttr]:
     kv_head = [Term(H, 1)]
     query_head = kv_head if shape.group == 1 else [Term(H, shape.group), Term(G, 1)]
     rank = 1 + len(INNER_DIMS)
+
+    def pool(size: int) -> AffineMapAttr:
+        return make_layout(rank, [[Term(PAGE, 1)], [Term(SLOT, 1)], kv_head, [Term(size, 1)]])
+
     return {
         "q": tensor(query_head, M, K),
-        "k": tensor(kv_head, N, K),
-        "v": tensor(kv_head, N, D),
+        "k": tensor(kv_head, N, K) if shape.page_size is None else pool(K),
+        "v": tensor(kv_head, N, D) if shape.page_size is None else pool(D),
+        "block_table": make_layout(rank, [[Term(B, 1)], [Term(P, 1)]]),
         "out": tensor(query_head, M, D),
         "lse": make_layout(rank, [[Term(B, 1)], query_head, [Term(M, 1)]]),
         "kv_lens": make_layout(rank, [[Term(B, 1)]]),
@@ -104,6 +146,7 @@ def build_attention(
     scale: float | None = None,
     score: ScoreFunction | None = None,
     kv_lens: Tensor | None = None,
+    block_table: Tensor | None = None,
     sinks: Tensor | None = None,
     return_lse: bool = False,
 ) -> Attention:
@@ -114,7 +157,10 @@ def build_attention(
     """
     named: list[tuple[str, Tensor]] = [("q", q), ("k", k), ("v", v)]
     types = [tensor_type(tensor, name) for name, tensor in named]
-    shape = _shape_of(types[0], types[1], types[2], layout)
+    if block_table is None:
+        shape = _shape_of(types[0], types[1], types[2], layout)
+    else:
+        shape = _paged_shape_of(types[0], types[1], types[2], tensor_type(block_table, "block_table"), layout)
     layouts = _layouts(shape, layout)
     block = Block(arg_types=types)
     attention = Attention(ModuleOp([]), [q, k, v])
@@ -127,6 +173,7 @@ def build_attention(
 
     for argument, (name, _) in zip(block.args, named):
         argument.name_hint = name
+    table = None if block_table is None else add("block_table", block_table)
     lens = None
     if kv_lens is not None:
         lens = add("kv_lens", kv_lens)
@@ -155,6 +202,7 @@ def build_attention(
             layouts,
             1 / math.sqrt(shape.head_size) if scale is None else float(scale),
             output_type,
+            block_table=table,
             kv_lens=lens,
             sinks=sink,
             score=region,

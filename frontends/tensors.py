@@ -42,7 +42,9 @@ def dtype_name(tensor: Tensor) -> str:
 
 
 def tensor_type(tensor: Tensor, what: str) -> TensorType[Attribute]:
-    """The MLIR type of a tensor. Raises `TypeError` for a dtype that attention has no use for."""
+    """The MLIR type of a tensor. Raises `TypeError` for what is none, or has a dtype that attention has no use for."""
+    if not is_tensor(tensor):
+        raise TypeError(f"{what} is a {type(tensor).__name__}, expected a NumPy array or a torch tensor")
     name = dtype_name(tensor)
     if name not in ELEMENT_TYPES:
         raise TypeError(f"{what} has dtype {name}; expected one of {', '.join(ELEMENT_TYPES)}")

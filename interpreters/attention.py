@@ -23,10 +23,11 @@ from xdsl.interpreter import (
     register_impls,
 )
 from xdsl.ir import Attribute, SSAValue
+from xdsl.ir.affine import AffineExpr
 from xdsl.utils.exceptions import InterpretationError, VerifyException
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp, YieldOp
-from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes, layout_terms
+from flashlower.dialects.attention.layout import INNER_DIMS, PAGE_INDICES, DimSizes, layout_terms, used_indices
 from flashlower.dialects.numpy_values import numpy_dtype
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -36,10 +37,11 @@ def to_axes(array: Array, layout: AffineMapAttr, sizes: Mapping[str, int], inner
     """
     A view of an operand with the axes `(b..., *inner)`, of size 1 where its layout does not have a dimension.
 
-    `sizes` are those of all iteration dimensions, `inner` names the dimensions after the batch.
+    `sizes` are those of all iteration dimensions, and of the indices of pages where the layout has those; `inner`
+    names the dimensions after the batch.
     """
     names = list(sizes)
-    axes = [*range(len(names) - len(INNER_DIMS)), *(names.index(name) for name in inner)]
+    axes = _axis_positions(names, inner)
     digits: list[int] = []
     shape: list[int] = []
     for terms in layout_terms(layout.data):
@@ -49,12 +51,17 @@ def to_axes(array: Array, layout: AffineMapAttr, sizes: Mapping[str, int], inner
     return array.reshape(shape).transpose(order).reshape([sizes[names[a]] if a in digits else 1 for a in axes])
 
 
+def _axis_positions(names: list[str], inner: Sequence[str]) -> list[int]:
+    """Where the batch dimensions, and then those of `inner`, stand among the names."""
+    return [*range(names.index(INNER_DIMS[0])), *(names.index(name) for name in inner)]
+
+
 def from_axes(
     array: Array, type: Attribute, layout: AffineMapAttr, sizes: Mapping[str, int], inner: Sequence[str]
 ) -> Array:
     """The inverse of `to_axes`: a result with the axes `(b..., *inner)` in its layout and its type's elements."""
     names = list(sizes)
-    axes = [*range(len(names) - len(INNER_DIMS)), *(names.index(name) for name in inner)]
+    axes = _axis_positions(names, inner)
     array = np.broadcast_to(array, [sizes[names[axis]] for axis in axes])
     indices = layout_terms(layout.data)
     digits = [term.dim for terms in indices for term in terms]
@@ -90,38 +97,108 @@ def softmax_sums(
     return out, (top + np.log(total))[..., 0], total[..., 0]
 
 
+class _Pages:
+    """The block table of one operation; pools are read through it."""
+
+    def __init__(self, op: AttentionOp, values: Mapping[SSAValue, Array], sizes: Mapping[str, int], lengths: Array):
+        assert op.block_table is not None and op.block_table_layout is not None
+        self.sizes = sizes
+        lengths = lengths.reshape(*lengths.shape[:-2], 1)
+        table = to_axes(values[op.block_table], op.block_table_layout, sizes, ("h", "g", "row", "p"))
+        row = np.zeros((), np.int64)
+        if op.rows is not None and op.rows_layout is not None:
+            row = to_axes(values[op.rows], op.rows_layout, sizes, ("h", "g"))[..., None]
+        row = _checked("rows", row, lengths > 0, "row", sizes)
+        table = _pick(table, row[..., None], -2)[..., 0, :]
+        # Entries of pages without keys may be no pages.
+        needed = np.arange(sizes["p"]) * sizes["slot"] < lengths
+        self.pages = _checked("block_table", table, needed, "page", sizes)
+
+    def read(self, pool: Array, layout: AffineMapAttr, inner: str) -> Array:
+        """K or V on the axes `(b..., h, g, n, inner)`; keys that do not exist are any that do, or 0."""
+        pool = to_axes(pool, layout, self.sizes, ("h", "g", "page", "slot", inner))
+        pool = np.broadcast_to(
+            pool, (*pool.shape[:-3], *(self.sizes[name] for name in ("page", "slot")), pool.shape[-1])
+        )
+        found = _pick(pool, self.pages[..., None, None], -3)
+        return found.reshape(*found.shape[:-3], -1, found.shape[-1])
+
+
+def _checked(name: str, indices: Array, needed: Array, index: str, sizes: Mapping[str, int]) -> Array:
+    """Indices that are read, 0 in place of others. Raises `InterpretationError` for one that is out of range."""
+    indices, needed = np.broadcast_arrays(indices, needed)
+    wrong = needed & ((indices < 0) | (indices >= sizes[index]))
+    if wrong.any():
+        raise InterpretationError(f"{name} has {index} {indices[wrong][0]}, but there are {sizes[index]}")
+    return np.where(needed, indices, 0)
+
+
+def _pick(array: Array, indices: Array, axis: int) -> Array:
+    """`np.take_along_axis` with broadcasting; zeros of an axis that has nothing to take."""
+    lead = np.broadcast_shapes(array.shape[:axis], indices.shape[:axis])
+    array = np.broadcast_to(array, (*lead, *array.shape[axis:]))
+    indices = np.broadcast_to(indices, (*lead, *indices.shape[axis:]))
+    if array.shape[axis] == 0:
+        return np.zeros((*lead, indices.shape[axis], *array.shape[array.ndim + axis + 1 :]), array.dtype)
+    return np.take_along_axis(array, indices, axis)
+
+
 class _Problem:
     """The operands of one `attention.sdpa` or `attention.partial` on their axes, and the logits."""
 
     def __init__(self, interpreter: Interpreter, op: AttentionOp, args: PythonValues):
         values: dict[SSAValue, Array] = {value: np.asarray(arg) for value, arg in zip(op.operands, args)}
-        self.sizes = _sizes_of(op, values)
+        sizes = _sizes_of(op, values)
+        self.sizes = {name: size for name, size in sizes.items() if name not in PAGE_INDICES}
         self.dtype = numpy_dtype(op.accumulator_type)
-        q, k, v = (
-            self._operand(values[value], layout, dims)
-            for value, layout, dims in (
-                (op.query, op.query_layout, "mk"),
-                (op.key, op.key_layout, "nk"),
-                (op.value, op.value_layout, "nd"),
-            )
-        )
-        q, k = (np.broadcast_to(x, (*x.shape[:-1], self.sizes["k"])) for x in (q, k))
-        v = np.broadcast_to(v, (*v.shape[:-2], self.sizes["n"], v.shape[-1]))
         keys = self.sizes["n"]
         self.positions = np.arange(keys)
         self.lengths = np.asarray(keys)
         if op.kv_lens is not None and op.kv_lens_layout is not None:
             lengths = to_axes(values[op.kv_lens], op.kv_lens_layout, self.sizes, ("h", "g"))
             self.lengths = np.clip(lengths, 0, keys)[..., None, None]
+        pages = _Pages(op, values, sizes, self.lengths) if op.block_table is not None else None
+        q = self._operand(values[op.query], op.query_layout, "mk")
+        k, v = (
+            self._operand(values[value], layout, dims)
+            if pages is None or "n" in used_indices(layout.data)
+            else pages.read(values[value], layout, dims[-1]).astype(self.dtype, copy=False)
+            for value, layout, dims in ((op.key, op.key_layout, "nk"), (op.value, op.value_layout, "nd"))
+        )
+        q, k = (np.broadcast_to(x, (*x.shape[:-1], self.sizes["k"])) for x in (q, k))
+        v = np.broadcast_to(v, (*v.shape[:-2], keys, v.shape[-1]))
+        if op.kv_lens is not None:
             # Keys beyond a length do not exist: 0 * NaN must not bring them back.
             v = np.where(self.positions[:, None] < self.lengths, v, self.dtype.type(0))
         self.v = v
+        self.first, self.end = self._reach(op, values)
         self.sinks: Array | None = None
         if op.sinks is not None and op.sinks_layout is not None:
             sinks = to_axes(values[op.sinks], op.sinks_layout, self.sizes, ("h", "g"))
             self.sinks = sinks.astype(self.dtype)[..., None, None]
         s = np.matmul(q, np.swapaxes(k, -1, -2)) * self.dtype.type(op.scale.value.data)
         self.s = self._score(interpreter, op, s)
+
+    def _reach(self, op: AttentionOp, values: Mapping[SSAValue, Array]) -> tuple[Array, Array]:
+        """The keys that any query reaches, by the bounds of the operation, among those that exist."""
+        interval = op.reach
+        if interval is None:
+            return np.asarray(0), self.lengths
+        symbols = [
+            to_axes(values[value].astype(np.int64), layout, self.sizes, ("h", "g"))[..., None, None]
+            for value, layout in op.bounds.scalars
+        ]
+
+        def number(expr: AffineExpr) -> Array:
+            # xDSL evaluates with Python's operators, which arrays have as well.
+            return np.asarray(expr.eval([0, self.sizes["m"]], cast(Sequence[int], symbols)))
+
+        first = interval.evaluate_lower(number, np.maximum, np.minimum)
+        end = interval.evaluate_upper(number, np.maximum, np.minimum)
+        return (
+            np.asarray(0) if first is None else np.clip(first, 0, self.lengths),
+            self.lengths if end is None else np.clip(end, 0, self.lengths),
+        )
 
     def _operand(self, array: Array, layout: AffineMapAttr, dims: str) -> Array:
         return to_axes(array, layout, self.sizes, ("h", "g", *dims)).astype(self.dtype, copy=False)
@@ -145,15 +222,15 @@ class _Problem:
 
 
 def _sizes_of(op: AttentionOp, values: Mapping[SSAValue, Array]) -> dict[str, int]:
-    """Sizes of the iteration dimensions by the shapes at hand, and by the types of results."""
+    """Sizes of the iteration dimensions and page indices by the shapes at hand, and by the types of results."""
     sizes = DimSizes.of(op.batch_rank)
     try:
         for name, value, layout in op.layouts():
             shape = values[value].shape if value in values else cast(TensorType[Attribute], value.type).get_shape()
             sizes.add(name, shape, layout.data)
+        by_name = sizes.by_index()
     except VerifyException as e:
         raise InterpretationError(f"{op.name}: {e}") from e
-    by_name = sizes.by_name()
     for name, size in by_name.items():
         if size == DYNAMIC_INDEX:
             raise InterpretationError(f"{op.name}: no operand gives the size of {name}")
@@ -185,9 +262,11 @@ class AttentionFunctions(InterpreterFunctions):
             out = np.zeros((splits, *s.shape[:-1], v.shape[-1]), problem.dtype)
             lse = np.full((splits, *s.shape[:-1]), -np.inf, problem.dtype)
             sums = np.zeros((splits, *s.shape[:-1]), problem.dtype)
-            tiles = -(-problem.lengths // tile)
+            skipped = problem.first // tile
+            tiles = np.maximum(-(-problem.end // tile) - skipped, 0)
             for i in range(splits):
-                first, last = tiles * i // splits * tile, tiles * (i + 1) // splits * tile
+                first = (skipped + tiles * i // splits) * tile
+                last = np.minimum((skipped + tiles * (i + 1) // splits) * tile, problem.end)
                 # Sequences have different lengths: look at what any of them has in this split.
                 start = int(np.min(first, initial=keys))
                 stop = min(int(np.max(last, initial=0)), keys)

@@ -23,8 +23,10 @@ from flashlower.lowering.triton import runtime
 from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
 from flashlower.lowering.triton.launcher_printer import printable_functions
 from flashlower.lowering.triton.printer import print_module
+from flashlower.lowering.triton.workspace import workspace_size
 from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
+from flashlower.rewrites.infer_bounds import InferAttentionBoundsPass
 from flashlower.rewrites.outline_attention import OutlineAttentionPass
 from flashlower.rewrites.schedule import DEFAULT_TARGET, ScheduleAttentionPass
 
@@ -51,17 +53,41 @@ class Kernel:
     """Names of the functions that can be called."""
     obstacles: Mapping[str, str] = field(default_factory=dict[str, str])
     """For each function that cannot be called, the operation that stands in the way."""
-    run: Callable[[str, str, Sequence[Any]], Any] = runtime.call
-    """Runs a function of the source on arguments."""
+    workspace_sizes: Mapping[str, int] = field(default_factory=dict[str, int])
+    """For each function of static sizes, the bytes that it needs besides its results."""
+    launch: Callable[[str, str, Sequence[Any]], Any] | None = None
+    """Runs a function of the source on arguments, where it is not Triton."""
 
-    def __call__(self, *args: Any, function: str | None = None) -> Any:
+    def __call__(self, *args: Any, function: str | None = None, out: Any = None, workspace: Any = None) -> Any:
         """
         Runs a function, the entry function by default.
 
-        Raises `TypeError` and `ValueError` for arguments of wrong number, dtype or shape, and an `ImportError` that
-        says so where Triton is not installed.
+        `out` is where results are written: a tensor, or a tuple of tensors where the function has several results,
+        with None for what is to be allocated. `workspace` is a contiguous tensor of any dtype with at least
+        `workspace_size()` bytes, for what lies between kernels; with it and `out` for every result, nothing is
+        allocated. Its contents do not matter, and calls that follow each other on one stream may share it.
+
+        Raises `TypeError` and `ValueError` for arguments of wrong number, dtype, shape or device, and an `ImportError`
+        that says so where Triton is not installed.
         """
-        return self.run(self.source, self.entry if function is None else self._checked(function), args)
+        name = self.entry if function is None else self._checked(function)
+        if self.launch is not None:
+            if out is not None or workspace is not None:
+                raise TypeError("an NKI kernel allocates its results: call it without out and workspace")
+            return self.launch(self.source, name, args)
+        size = 0 if workspace is None else self.workspace_size(name)
+        return runtime.call(self.source, name, args, out=out, workspace=workspace, workspace_size=size)
+
+    def workspace_size(self, function: str | None = None) -> int:
+        """
+        The bytes that a function, the entry function by default, needs besides its results.
+
+        Raises `ValueError` where they are not known before a call: with dynamic sizes, and for a function of calls.
+        """
+        name = self.entry if function is None else self._checked(function)
+        if name not in self.workspace_sizes:
+            raise ValueError(f"@{name} has dynamic sizes or calls other functions: it takes no workspace")
+        return self.workspace_sizes[name]
 
     @property
     def entry(self) -> str:
@@ -150,6 +176,7 @@ def compile(
         [
             FuseAttentionPass(),
             OutlineAttentionPass(),
+            InferAttentionBoundsPass(),
             ScheduleAttentionPass(target=hardware, **(schedule or {})),
             FlashDecodingPass(splits=splits, target=hardware),
             ConvertAttentionToTritonPass(target=hardware),
@@ -162,6 +189,11 @@ def compile(
         stages,
         tuple(f.sym_name.data for f, obstacle in found.items() if obstacle is None),
         {f.sym_name.data: obstacle for f, obstacle in found.items() if obstacle is not None},
+        {
+            f.sym_name.data: size
+            for f, obstacle in found.items()
+            if obstacle is None and (size := workspace_size(f)) is not None
+        },
     )
 
 
@@ -170,9 +202,12 @@ def compile_nki(module: ModuleOp, splits: int | Literal["auto"], hardware: str, 
     context = make_context()
     # One core gains nothing from splits; two get them where heads alone do not occupy both.
     split = FlashDecodingPass(splits=1 if splits == "auto" and cores == 1 else splits, cores=cores)
-    stages = run_passes(module, [FuseAttentionPass(), OutlineAttentionPass(), split], context)
+    stages = run_passes(
+        module, [FuseAttentionPass(), OutlineAttentionPass(), InferAttentionBoundsPass(), split], context
+    )
     names = signatures(module)
     callers = [op.sym_name.data for op in module.ops if isinstance(op, FuncOp) and op.sym_name.data not in names]
     stages |= {**run_passes(module, [ConvertAttentionToNkiPass(target=hardware, cores=cores)], context), **stages}
     obstacles = dict.fromkeys(callers, "it calls kernels, which an NKI file holds alone")
-    return Kernel(print_nki(module), stages, tuple(names), obstacles, Launch(names, hardware, cores))
+    launch = Launch(names, hardware, cores)
+    return Kernel(print_nki(module), stages, tuple(names), obstacles, launch=launch)

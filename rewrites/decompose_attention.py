@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DYNAMIC_INDEX, ModuleOp, i64
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, ModuleOp, i64
 from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import (
@@ -32,12 +32,14 @@ from flashlower.dialects import stablehlo
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
 from flashlower.dialects.stablehlo import ComparisonDirection
 from flashlower.rewrites.decompose.axes import Named, TensorBuilder
+from flashlower.rewrites.decompose.bounds import BlockBounds
 from flashlower.rewrites.decompose.score import ScoreTensors
 
 
 def _static_sizes(op: AttentionOp | CombineOp) -> dict[str, int]:
     sizes = op.dim_sizes()
-    dynamic = [name for name, size in sizes.items() if size == DYNAMIC_INDEX]
+    every = sizes if isinstance(op, CombineOp) else op.index_sizes()
+    dynamic = [name for name, size in every.items() if size == DYNAMIC_INDEX]
     if dynamic:
         raise DiagnosticException(
             f"decompose-attention: {op.name} has dynamic sizes ({', '.join(dynamic)}); only static ones have a form in "
@@ -113,14 +115,35 @@ class _Attention:
         self.op = op
         self.keys = keys
         """The number of keys, over all splits."""
-        self.values = builder.convert(builder.read(op.value, op.value_layout, "v"), op.accumulator_type)
+        self.pages = self._pages()
+        self.values = builder.convert(self._read(op.value, op.value_layout, "v"), op.accumulator_type)
         self.scores = self._scores()
         self.lengths = self._lengths()
+
+    def _pages(self) -> Named | None:
+        """The pages of every sequence."""
+        builder, op = self.builder, self.op
+        if op.block_table is None or op.block_table_layout is None:
+            return None
+        pages = builder.read(op.block_table, op.block_table_layout, "pages")
+        if op.rows is not None and op.rows_layout is not None:
+            pages = builder.take(pages, "row", builder.read(op.rows, op.rows_layout, "rows"), "pages")
+        return pages
+
+    def _read(self, value: SSAValue, layout: AffineMapAttr, hint: str) -> Named:
+        """K or V, gathered from its pages where it has those."""
+        x = self.builder.read(value, layout, hint)
+        if self.pages is None or "n" in x.axes:
+            return x
+        if "page" in x.axes:
+            # What the table has beyond a length is clamped to some page, whose keys are masked like all others there.
+            x = self.builder.take(x, "page", self.pages, hint)
+        return self.builder.join_pages(x)
 
     def _scores(self) -> Named:
         builder, op = self.builder, self.op
         q = builder.read(op.query, op.query_layout, "q")
-        k = builder.read(op.key, op.key_layout, "k")
+        k = self._read(op.key, op.key_layout, "k")
         scores = builder.dot(q, k, "k", op.accumulator_type, "scores")
         if op.scale.value.data != 1.0:
             scale = builder.constant(op.scale.value.data, op.accumulator_type)
@@ -146,25 +169,50 @@ class _Attention:
         self.scores = self.builder.where(keys, self.scores, -math.inf)
         self.values = self.builder.where(keys, self.values, 0.0)
 
+    def _reach(self) -> tuple[Named | None, Named | None]:
+        """The first key that any query reaches, None for 0, and the end of these keys, None for that of all keys."""
+        builder, op = self.builder, self.op
+        if op.reach is None:
+            return None, self.lengths
+        length = builder.constant(self.keys, i64) if self.lengths is None else self.lengths
+        bounds = BlockBounds(builder, op)
+        first, end = bounds.lower(op.reach), bounds.upper(op.reach)
+
+        def clamped(x: Named) -> Named:
+            natural = builder.elementwise(stablehlo.MaxOp, x, builder.constant(0, i64))
+            return builder.elementwise(stablehlo.MinOp, natural, length)
+
+        return None if first is None else clamped(first), length if end is None else clamped(end)
+
     def separate_splits(self, splits: int, tile: int) -> None:
         """Masks, for every split, the keys of the others: split i has tiles floor(T * i / splits) and on."""
         builder = self.builder
         keys, split = builder.iota("n"), builder.iota("split")
         tile_size, count = builder.constant(tile, i64), builder.constant(splits, i64)
-        if self.lengths is None:
+        first, end = self._reach()
+        if end is None:
             tiles = builder.constant(-(-self.keys // tile), i64)
         else:
-            rounded = builder.elementwise(stablehlo.AddOp, self.lengths, builder.constant(tile - 1, i64))
+            rounded = builder.elementwise(stablehlo.AddOp, end, builder.constant(tile - 1, i64))
             tiles = builder.elementwise(stablehlo.DivOp, rounded, tile_size, hint="tiles")
+        skipped = None if first is None else builder.elementwise(stablehlo.DivOp, first, tile_size, hint="first_tile")
+        if skipped is not None:
+            tiles = builder.elementwise(stablehlo.SubtractOp, tiles, skipped)
+            tiles = builder.elementwise(stablehlo.MaxOp, tiles, builder.constant(0, i64), hint="tiles")
 
         def start(index: Named, hint: str) -> Named:
             share = builder.elementwise(stablehlo.MulOp, tiles, index)
             first_tile = builder.elementwise(stablehlo.DivOp, share, count)
+            if skipped is not None:
+                first_tile = builder.elementwise(stablehlo.AddOp, first_tile, skipped)
             return builder.elementwise(stablehlo.MulOp, first_tile, tile_size, hint=hint)
 
         following = builder.elementwise(stablehlo.AddOp, split, builder.constant(1, i64))
         above = builder.compare(keys, ComparisonDirection.GE, start(split, "split_start"))
-        below = builder.compare(keys, ComparisonDirection.LT, start(following, "split_end"))
+        stop = start(following, "split_end")
+        if self.op.reach is not None and end is not None:
+            stop = builder.elementwise(stablehlo.MinOp, stop, end, hint="split_end")
+        below = builder.compare(keys, ComparisonDirection.LT, stop)
         self._keep(builder.elementwise(stablehlo.AndOp, above, below, hint="in_split"))
 
     def run(self, sinks: Named | None = None) -> tuple[Named, _Softmax]:
@@ -192,7 +240,7 @@ class DecomposeSdpa(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: SdpaOp, rewriter: PatternRewriter, /) -> None:
         sizes = _static_sizes(op)
-        builder = TensorBuilder(rewriter, sizes)
+        builder = TensorBuilder(rewriter, op.index_sizes())
         out, softmax = _Attention(builder, op, sizes["n"]).run(_sinks(builder, op, op.accumulator_type))
         rewriter.replace(op, [], _results(builder, op, out, softmax))
 
@@ -205,11 +253,12 @@ class DecomposePartial(RewritePattern):
         sizes = _static_sizes(op)
         keys, splits, tile = sizes["n"], op.num_splits, op.tile.value.data
         chunk = keys // splits
-        even = op.kv_lens is None and keys == chunk * splits and (chunk % tile == 0 or splits == 1)
+        even = op.kv_lens is None and op.reach is None and keys == chunk * splits and (chunk % tile == 0 or splits == 1)
         sizes = _with_split(sizes, splits)
         if even:
             sizes["n"] = chunk
-        builder = TensorBuilder(rewriter, sizes, keys_are_split=even)
+        page_sizes = {name: size for name, size in op.index_sizes().items() if name not in sizes}
+        builder = TensorBuilder(rewriter, sizes | page_sizes, keys_are_split=even)
         attention = _Attention(builder, op, keys)
         if not even:
             attention.separate_splits(splits, tile)

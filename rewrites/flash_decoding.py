@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import DYNAMIC_INDEX, AnyFloat, FloatAttr, ModuleOp, TensorType
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, AnyFloat, FloatAttr, ModuleOp, TensorType
 from xdsl.ir import Attribute, SSAValue
+from xdsl.ir.affine import AffineExpr
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 from xdsl.utils.exceptions import PassFailedException
-from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes
@@ -53,7 +54,9 @@ def may_make_large_logits(op: AttentionOp) -> bool:
             if constant is not None and LARGE_LOGIT <= abs(constant) < math.inf:
                 return True
     for value in op.captures():
-        element_type = value.type.element_type if isa(value.type, TensorType[Attribute]) else value.type
+        # Not `isa`, whose check of the element type costs more than all else here.
+        type: Attribute = value.type
+        element_type = cast(TensorType[Attribute], type).element_type if isinstance(type, TensorType) else type
         if isinstance(element_type, AnyFloat) and _float_constant(value) is None:
             return True
     return False
@@ -64,13 +67,23 @@ def _float_constant(value: SSAValue) -> float | None:
     return op.value.value.data if isinstance(op, arith.ConstantOp) and isinstance(op.value, FloatAttr) else None
 
 
-def operand_sizes(op: AttentionOp) -> dict[str, int]:
-    """Sizes of the iteration dimensions as the operands of an `attention.partial` would give them."""
+def operand_sizes(op: SdpaOp) -> dict[str, int] | None:
+    """
+    Sizes of the iteration dimensions as the operands of an `attention.partial` would give them.
+
+    None where only the results or the sinks have a dimension: a partial could not have it.
+    """
     sizes = DimSizes.of(op.batch_rank)
-    for name, value, layout in AttentionOp.layouts(op):
-        if name != "sinks" and isa(value.type, TensorType[Attribute]):
-            sizes.add(name, value.type.get_shape(), layout.data)
-    return sizes.by_name()
+    others: list[tuple[str, SSAValue, AffineMapAttr]] = []
+    for name, value, layout in op.layouts():
+        if name not in ("sinks", "out", "lse"):
+            sizes.add(name, cast(TensorType[Attribute], value.type).get_shape(), layout.data)
+        else:
+            others.append((name, value, layout))
+    found = sizes.by_name()
+    for name, value, layout in others:
+        sizes.add(name, cast(TensorType[Attribute], value.type).get_shape(), layout.data)
+    return found if all(size in (found[name], DYNAMIC_INDEX) for name, size in sizes.by_name().items()) else None
 
 
 @dataclass
@@ -92,8 +105,7 @@ class SplitKeys(RewritePattern):
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: SdpaOp, rewriter: PatternRewriter, /) -> None:
         sizes = operand_sizes(op)
-        if any(size not in (sizes[name], DYNAMIC_INDEX) for name, size in op.dim_sizes().items()):
-            # A dimension that only results or sinks have; a partial could not have it.
+        if sizes is None:
             return
         schedule = op.schedule or choose_schedule(op, self.target)
         tile = schedule.block_n.data
@@ -110,10 +122,13 @@ class SplitKeys(RewritePattern):
             splits,
             tile,
             sizes,
+            block_table=op.block_table,
+            rows=op.rows,
             kv_lens=op.kv_lens,
             with_sum=may_make_large_logits(op),
             score=op.detach_region(op.score),
             schedule=op.schedule,
+            bounds=op.bounds,
             attributes=op.attributes,
         )
         partial.output.name_hint = "partial"
@@ -147,6 +162,12 @@ class SplitKeys(RewritePattern):
         keys = sizes["n"]
         if keys == DYNAMIC_INDEX:
             keys = self.max_splits * max(self.min_chunk, tile, 8 * rows)
+        if op.reach is not None:
+            ends = [AffineExpr.constant(keys)]
+            lengths = (op.kv_lens, op.kv_lens_layout)
+            ends += [AffineExpr.symbol(i) for i, scalar in enumerate(op.bounds.scalars) if scalar == lengths]
+            reached = op.reach.most_keys(sizes["m"], ends)
+            keys = keys if reached is None else min(keys, reached)
         return choose_splits(
             batch_heads,
             rows,

@@ -5,12 +5,12 @@ JAX emits calls of `@_where`, `@tril` and `@silu`; a matcher of tensor ops would
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import builtin, func
-from xdsl.ir import Attribute, Block, Operation, ParametrizedAttribute, SSAValue
+from xdsl.ir import Attribute, Block, Operation, ParametrizedAttribute, SSAValue, TypeAttribute
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
@@ -29,23 +29,36 @@ class InlineCallsPass(ModulePass):
     name = "inline-calls"
 
     def apply(self, ctx: Context, op: builtin.ModuleOp) -> None:
-        functions = {function.sym_name.data: function for function in op.ops if isinstance(function, func.FuncOp)}
-        calls = {name: _calls_in(function) for name, function in functions.items()}
-        order, recursive = _callees_first(
-            {name: {call.callee.string_value() for call in made} & functions.keys() for name, made in calls.items()}
-        )
-        for name in order:
-            for call in calls[name]:
-                callee = functions.get(call.callee.string_value())
-                if callee is None or callee.sym_name.data in recursive:
-                    continue
-                if (body := _inlinable_body(callee)) is not None:
-                    _inline(call, body)
-        _delete_unreferenced(op)
+        inline(op, lambda call: call.callee.string_value() if isinstance(call, func.CallOp) else None)
 
 
-def _calls_in(function: func.FuncOp) -> list[func.CallOp]:
-    return [op for op in function.walk() if isinstance(op, func.CallOp)]
+def inline(
+    module: builtin.ModuleOp,
+    callee_of: Callable[[Operation], str | None],
+    accepts: Callable[[Operation, func.FuncOp], bool] = lambda call, callee: True,
+) -> None:
+    """
+    Replaces operations by the bodies of functions that compute the same; see `InlineCallsPass` for those left alone.
+
+    `callee_of` gives the name of the function that an operation stands for, or None. `accepts` may refuse one; by
+    then all is inlined in that function.
+    """
+    functions = {function.sym_name.data: function for function in module.ops if isinstance(function, func.FuncOp)}
+    calls = {
+        name: [(op, callee) for op in function.walk() if (callee := callee_of(op)) is not None]
+        for name, function in functions.items()
+    }
+    order, recursive = _callees_first(
+        {name: {callee for _, callee in made} & functions.keys() for name, made in calls.items()}
+    )
+    for name in order:
+        for call, callee_name in calls[name]:
+            callee = functions.get(callee_name)
+            if callee is None or callee_name in recursive:
+                continue
+            if (body := _inlinable_body(callee)) is not None and accepts(call, callee):
+                _inline(call, body)
+    _delete_unreferenced(module)
 
 
 def _inlinable_body(function: func.FuncOp) -> Block | None:
@@ -58,8 +71,8 @@ def _inlinable_body(function: func.FuncOp) -> Block | None:
     return block
 
 
-def _inline(call: func.CallOp, body: Block) -> None:
-    values: dict[SSAValue, SSAValue] = dict(zip(body.args, call.arguments, strict=True))
+def _inline(call: Operation, body: Block) -> None:
+    values: dict[SSAValue, SSAValue] = dict(zip(body.args, call.operands, strict=True))
     copies: list[Operation] = []
     returned: tuple[SSAValue, ...] = ()
     for op in body.ops:
@@ -118,6 +131,8 @@ def _delete_unreferenced(module: builtin.ModuleOp) -> None:
         and op.sym_visibility == builtin.StringAttr("private")
         and KERNEL_ATTRIBUTE not in op.attributes
     }
+    if not private:
+        return
     kept: set[str] = set()
     pending: list[Operation] = [op for op in module.ops if op not in private.values()]
     while pending:
@@ -144,6 +159,11 @@ def _symbols_of(attributes: Iterable[Attribute]) -> Iterator[str]:
                 yield from _symbols_of(attr.data)
             case builtin.DictionaryAttr():
                 yield from _symbols_of(attr.data.values())
+            # Most attributes are these, and refer to nothing.
+            case (
+                builtin.DenseArrayBase() | builtin.DenseIntOrFPElementsAttr() | builtin.IntegerAttr() | TypeAttribute()
+            ):
+                pass
             case ParametrizedAttribute():
                 yield from _symbols_of(attr.parameters)
             case _:

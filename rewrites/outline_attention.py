@@ -127,7 +127,7 @@ def _inputs(group: Group) -> dict[SSAValue, str]:
         if isinstance(op, AttentionOp):
             for name, value, _ in AttentionOp.layouts(op):
                 inputs.setdefault(value, name)
-            captures.update(dict.fromkeys(op.captures()))
+            captures.update(dict.fromkeys((*op.captures(), *op.bound_scalars)))
         else:
             operands = (
                 ("partial", op.partial),

@@ -62,6 +62,9 @@ RAGGED_CHUNK = 2048
 MAX_RAGGED_SPLITS = 32
 """The most splits for that reason alone."""
 
+MIN_PAGED_TILE = 32
+"""Tiles of at least so many keys lie inside of one page where the page size allows it: one page number serves all."""
+
 DEFAULT_MIN_CHUNK = 64
 DEFAULT_MAX_SPLITS = 128
 
@@ -89,8 +92,8 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
 
     For `attention.sdpa` and `attention.partial`: `block_m` covers the packed rows in one tile where it can;
     `block_n` is what one stage should load, and with its stages and the tile of Q it fits in the share of a core's
-    shared memory that one program gets. `block_n` divides the tile of a partial. A dynamic number of rows gets
-    tiles of 64, a dynamic head size is taken for 128.
+    shared memory that one program gets. `block_n` divides the tile of a partial, and the page size where that leaves
+    tiles of `MIN_PAGED_TILE` keys. A dynamic number of rows gets tiles of 64, a dynamic head size is taken for 128.
 
     For `attention.combine`, `block_m` is the number of rows (at least 16), `block_n` the number of splits, rounded
     up to a power of two of at least 16; a kernel that reduces one row a program needs no more of it than the warps.
@@ -116,6 +119,8 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     key_bytes = (key_size + value_size) * element_bytes
     block_n = min(max(STAGE_BYTES // key_bytes, 16), 128 if block_m < 128 else 64)
     block_n = 1 << (block_n.bit_length() - 1)
+    if op.page_size and (aligned := op.page_size & -op.page_size) >= MIN_PAGED_TILE:
+        block_n = min(block_n, aligned)
     if isinstance(op, PartialOp):
         tile = op.tile.value.data
         block_n = min(block_n, tile & -tile)

@@ -7,15 +7,17 @@
     case.check(run(text, inputs))             # raises AssertionError, with the tolerance of the case's dtype
 
 `random_case(rng)` draws one, `CASES` is a list by hand that has every feature at least once. `kv_lens=True` gives
-lengths from 0 to beyond N, and fills K and V behind them with NaN, which must not reach any result.
+lengths from 0 to beyond N, and fills K and V behind them with NaN, which must not reach any result. With `page_size`,
+K and V are pools of pages (`attention_pages`), in which keys lie as `pool` says; `rows=True` picks rows of the table.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from attention_pages import POOL_LAYOUTS, SPARE_PAGES, make_pages
 from attention_reference import reference_attention
 from attention_steps import DTYPES, REGION_STEPS, SHORT_STEPS, Step, make_step
 
@@ -24,6 +26,9 @@ TOLERANCE = {"f64": 1e-11, "f32": 2e-5, "f16": 3e-3, "bf16": 2e-2}
 
 Index = tuple[str, ...]
 """One index of a layout, the most significant dimension first; () is the constant 0."""
+
+OPTIONAL = ("block_table", "rows", "kv_lens", "sinks")
+"""Optional operands, in the order of @main's arguments."""
 
 B = "*"
 """Stands for all batch dimensions of a case, one index each."""
@@ -86,9 +91,15 @@ class AttentionCase:
     sinks: bool = False
     lse: bool = True
     seed: int = 0
+    page_size: int = 0
+    """The number of keys in a page, of which N is a multiple; 0 for contiguous K and V."""
+    pool: str = "slot_major"
+    rows: bool = False
 
     def __str__(self) -> str:
         flags = [name for name in ("kv_lens", "sinks", "lse") if getattr(self, name)]
+        if self.page_size:
+            flags += [f"page{self.page_size}", self.pool, *(["rows"] if self.rows else [])]
         sizes = f"b{'x'.join(map(str, self.batch))}-h{self.kv_heads}x{self.group}-m{self.queries}-n{self.keys}"
         return "-".join([sizes, f"k{self.head_size}d{self.value_size}", self.dtype, self.layout, *self.steps, *flags])
 
@@ -110,7 +121,23 @@ class AttentionCase:
             "n": self.keys,
             "k": self.head_size,
             "d": self.value_size,
+            **(
+                {"page": self.sequences * self.max_pages + SPARE_PAGES, "slot": self.page_size}
+                if self.page_size
+                else {}
+            ),
         }
+
+    @property
+    def sequences(self) -> int:
+        return math.prod(self.batch)
+
+    @property
+    def max_pages(self) -> int:
+        pages, rest = divmod(self.keys, self.page_size)
+        if rest:
+            raise ValueError(f"{self.keys} keys are no whole number of pages of {self.page_size}")
+        return pages
 
     @property
     def batch_names(self) -> tuple[str, ...]:
@@ -118,8 +145,9 @@ class AttentionCase:
 
     def indices(self, operand: str) -> list[Index]:
         """The layout of q, k, v, out or lse with the batch dimensions of this case."""
+        layouts = LAYOUTS[self.layout] | (POOL_LAYOUTS[self.pool] if self.page_size else {})
         result: list[Index] = []
-        for index in LAYOUTS[self.layout][operand]:
+        for index in layouts[operand]:
             result += [(name,) for name in self.batch_names] if index == (B,) else [index]
         return result
 
@@ -141,7 +169,7 @@ class AttentionCase:
     # Inputs and results
 
     def _operands(self) -> dict[str, np.ndarray]:
-        """q, k and v with plain axes, kv_lens and sinks."""
+        """q, k and v with plain axes, kv_lens and sinks; with pages also the table, rows, and pools of K and V."""
         rng = np.random.default_rng(self.seed)
         dtype = DTYPES[self.dtype]
         heads = (*self.batch, self.kv_heads)
@@ -154,24 +182,41 @@ class AttentionCase:
             lens = rng.integers(0, self.keys + 3, self.batch).astype(np.int32)
             lens.reshape(-1)[:2] = [self.keys + 7, 0][: lens.size]
             operands["kv_lens"] = lens
-            gone = (np.arange(self.keys) >= lens[..., None])[..., None, :, None]
+        if self.page_size:
+            operands |= self._paged(operands.get("kv_lens"))
+        if self.kv_lens:
+            gone = (np.arange(self.keys) >= operands["kv_lens"][..., None])[..., None, :, None]
             operands["k"] = np.where(gone, dtype(np.nan), operands["k"])
             operands["v"] = np.where(gone, dtype(np.nan), operands["v"])
         if self.sinks:
             operands["sinks"] = rng.standard_normal(self.kv_heads * self.group).astype(np.float32)
         return operands
 
+    def _paged(self, lens: np.ndarray | None) -> dict[str, np.ndarray]:
+        rng = np.random.default_rng([self.seed, self.page_size])
+        pages = make_pages(rng, self.batch, lens, self.max_pages, self.page_size, with_rows=self.rows)
+        operands = {"block_table": pages.table}
+        if pages.rows is not None:
+            operands["rows"] = pages.rows
+        for name, size in (("k", self.head_size), ("v", self.value_size)):
+            if "page" in [digit for index in self.indices(name) for digit in index]:
+                pool = rng.standard_normal((self.sizes["page"], self.page_size, self.kv_heads, size))
+                pool = pages.poison(pool.astype(DTYPES[self.dtype]))
+                operands |= {f"{name}_pool": pool, name: pages.gather(pool, self.batch)}
+        return operands
+
     def inputs(self) -> list[np.ndarray]:
-        """The arguments of @main: q, k, v, kv_lens, sinks, then the captured tensors of the steps."""
+        """The arguments of @main: q, k, v, block_table, rows, kv_lens, sinks, the captured tensors of the steps."""
         operands = self._operands()
         axes = (*self.batch_names, "h")
-        laid_out = [
-            self.lay_out(operands["q"], (*axes, "g", "m", "k"), "q"),
-            self.lay_out(operands["k"], (*axes, "n", "k"), "k"),
-            self.lay_out(operands["v"], (*axes, "n", "d"), "v"),
-        ]
+        laid_out = [self.lay_out(operands["q"], (*axes, "g", "m", "k"), "q")]
+        for name, head in (("k", "k"), ("v", "d")):
+            if f"{name}_pool" in operands:
+                laid_out.append(self.lay_out(operands[f"{name}_pool"], ("page", "slot", "h", head), name))
+            else:
+                laid_out.append(self.lay_out(operands[name], (*axes, "n", head), name))
         captured = [step.captured[1] for step in self.make_steps() if step.captured]
-        return [*laid_out, *(operands[name] for name in ("kv_lens", "sinks") if name in operands), *captured]
+        return [*laid_out, *(operands[name] for name in OPTIONAL if name in operands), *captured]
 
     def expected(self) -> list[np.ndarray]:
         """What @main must return for `inputs()`, in float64: out, and lse if the case has it."""
@@ -222,6 +267,13 @@ class AttentionCase:
         types = {name: self._tensor(array.shape, self.dtype) for name, array in arrays.items()}
         clauses = [f"{name}(%{name}{self._layout(name)} : {types[name]})" for name in types]
         heads = f"h * {self.group} + g"
+        if self.page_size:
+            row = "row" if self.rows else ", ".join(self.batch_names)
+            types["block_table"] = self._tensor(operands["block_table"].shape, "i32")
+            clauses.append(f"block_table(%block_table[{', '.join(filter(None, (row, 'p')))}] : {types['block_table']})")
+        if self.page_size and self.rows:
+            types["rows"] = self._tensor(operands["rows"].shape, "i64")
+            clauses.append(f"rows(%rows[{', '.join(self.batch_names)}] : {types['rows']})")
         if self.kv_lens:
             types["kv_lens"] = self._tensor(operands["kv_lens"].shape, "i32")
             clauses.append(f"kv_lens(%kv_lens[{', '.join(self.batch_names)}] : {types['kv_lens']})")
@@ -296,6 +348,14 @@ CASES = [
     AttentionCase(steps=("strided", "relative"), batch=(3,), kv_lens=True, sinks=True, keys=241),
     AttentionCase(keys=1, kv_lens=True, sinks=True, queries=2),
     AttentionCase(batch=(5,), keys=1000, kv_heads=1, group=1, kv_lens=True, layout="bshd", dtype="f16"),
+    AttentionCase(batch=(5,), keys=256, page_size=16, kv_lens=True, dtype="bf16"),
+    AttentionCase(keys=100, page_size=1, pool="token", rows=True, kv_lens=True, steps=("causal",), queries=4),
+    AttentionCase(batch=(3,), keys=240, page_size=48, pool="head_major", kv_lens=True, sinks=True, layout="bshd"),
+    AttentionCase(keys=512, page_size=128, pool="flat", kv_lens=True, steps=("window", "bias"), dtype="f16"),
+    AttentionCase(batch=(2, 2), keys=128, page_size=64, value_size=24, steps=("finite_mask",), rows=True, queries=3),
+    AttentionCase(batch=(), keys=40, page_size=8, pool="keys_only", kv_lens=True, layout="flat", group=8),
+    AttentionCase(batch=(4,), keys=256, page_size=256, kv_lens=True, rows=True, layout="no_query", dtype="f64"),
+    AttentionCase(batch=(2,), keys=15, page_size=3, steps=("document",), pool="flat", lse=False, head_size=24),
 ]
 
 
@@ -311,7 +371,7 @@ def random_case(rng: np.random.Generator) -> AttentionCase:
         steps = (*steps, choose(*SHORT_STEPS))
     if rng.random() < 0.3:
         steps = tuple(choose(*REGION_STEPS) for _ in range(choose(1, 2)))
-    return AttentionCase(
+    case = AttentionCase(
         batch=tuple(int(size) for size in rng.integers(1, 4, choose(0, 1, 1, 2, 3))),
         kv_heads=choose(1, 2, 3),
         group=choose(1, 2, 4),
@@ -326,4 +386,15 @@ def random_case(rng: np.random.Generator) -> AttentionCase:
         sinks=bool(rng.random() < 0.3),
         lse=bool(rng.random() < 0.7),
         seed=int(rng.integers(1 << 30)),
+    )
+    if rng.random() < 0.6:
+        return case
+    page_size = choose(1, 3, 8, 16, 48, 64, 128)
+    return replace(
+        case,
+        keys=-(-case.keys // page_size) * page_size,
+        kv_lens=bool(rng.random() < 0.8),
+        page_size=page_size,
+        pool=choose(*(pool for pool in POOL_LAYOUTS if page_size == 1 or pool != "token")),
+        rows=bool(rng.random() < 0.4),
     )

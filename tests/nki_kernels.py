@@ -12,11 +12,19 @@ from flashlower.lowering.nki.runtime import call, signatures
 
 
 def run(
-    text: str, inputs: Sequence[np.ndarray], *, splits: int = 0, target: str = "trn2", cores: int = 1, **options: str
+    text: str,
+    inputs: Sequence[np.ndarray],
+    *,
+    passes: str = "",
+    splits: int = 0,
+    target: str = "trn2",
+    cores: int = 1,
+    **options: str,
 ) -> list[np.ndarray]:
-    """The results of the only attention function of a module, whose source passes the checker."""
+    """The results of the only attention function of a module, after some passes; its source passes the checker."""
     nki_model.nki()
-    module = transform(text, f"flash-decoding{{splits={splits}}}" if splits else "")
+    split = f"flash-decoding{{splits={splits}}}" if splits else ""
+    module = transform(text, ",".join(filter(None, (passes, split))))
     ((name, signature),) = signatures(module).items()
     more = "".join(f" {key}={value}" for key, value in options.items())
     lowered = transform(str(module), f"convert-attention-to-nki{{target={target} cores={cores}{more}}}")

@@ -77,6 +77,7 @@ def test_compile_runs_text_and_modules(tmp_path: Path) -> None:
             "input",
             "fuse-attention",
             "outline-attention",
+            "infer-attention-bounds",
             "schedule-attention",
             "flash-decoding",
             "convert-attention-to-triton",

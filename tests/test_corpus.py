@@ -154,7 +154,9 @@ def test_xdsl_opt_splits_every_module(case: str) -> None:
 
 @pytest.mark.parametrize("case", GROUPS)
 def test_xdsl_opt_prints_a_file_that_python_runs(case: str, tmp_path: Path) -> None:
-    passes = "fuse-attention,outline-attention,flash-decoding{splits=4},convert-attention-to-triton"
+    passes = (
+        "fuse-attention,outline-attention,infer-attention-bounds,flash-decoding{splits=4},convert-attention-to-triton"
+    )
     file = tmp_path / "kernels.py"
     file.write_text(xdsl_opt(case, passes, "-t", "triton"))
     subprocess.run([sys.executable, str(file)], check=True, timeout=120)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from attention_cases import CASES, DTYPES, AttentionCase, random_case
+from paged_cache import PagedCache
 
 import flashlower as fl
 
@@ -102,3 +103,43 @@ def test_a_captured_graph_replays_with_new_lengths() -> None:
         lens.copy_(torch.tensor(new))
         graph.replay()
         assert torch.equal(out, fl.attention(q, k, v, kv_lens=lens, splits=4))
+
+
+@pytest.mark.parametrize("splits", [1, 4, None])
+@pytest.mark.parametrize(
+    ("page_size", "max_pages"), [(1, 700), (8, 60), (16, 50), (48, 9), (64, 12), (128, 5), (256, 3)]
+)
+def test_a_captured_graph_replays_with_a_new_cache(page_size: int, max_pages: int, splits: int | None) -> None:
+    """Lengths (0 included), tables and contents change in place; nothing is allocated, so the graph stays valid."""
+    cache = PagedCache(
+        "cuda", page_size=page_size, max_pages=max_pages, batch=4, heads=(2, 4), head_size=128, splits=splits
+    )
+    cache.attend()
+    cache.check()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        before = torch.cuda.memory_allocated()
+        cache.attend()
+        assert torch.cuda.memory_allocated() == before
+    for seed in range(6):
+        cache.refill(seed)
+        graph.replay()
+        cache.check()
+
+
+def test_pages_beyond_32_bits() -> None:
+    """A pool of more than 2^31 elements, whose last pages are those of the sequence."""
+    pages, page_size, heads, head_size = 20000, 128, 8, 128
+    pool = torch.empty(pages, page_size, heads, head_size, device="cuda", dtype=torch.bfloat16)
+    assert pool.numel() > 2**31
+    pool[-4:].normal_()
+    q = torch.randn(1, heads, 1, head_size, device="cuda", dtype=torch.bfloat16)
+    for size in (page_size, 16):
+        # The same memory in larger or smaller pages; the last is the first of the sequence.
+        cut = pool.view(-1, size, heads, head_size)
+        count = 4 * page_size // size
+        table = torch.arange(len(cut) - 1, len(cut) - 1 - count, -1, device="cuda", dtype=torch.int32)
+        out = fl.attention(q, cut, cut, block_table=table[None])
+        keys = cut[table.long()].reshape(1, -1, heads, head_size).transpose(1, 2).float()
+        want = torch.nn.functional.scaled_dot_product_attention(q.float(), keys, keys)
+        assert torch.linalg.norm(out.float() - want) < 5e-3 * torch.linalg.norm(want)

@@ -12,9 +12,10 @@ from xdsl.ir import Dialect
 
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.base import AttentionOp, YieldOp
+from flashlower.dialects.attention.bounds import KeyIntervalAttr
 from flashlower.dialects.attention.sdpa import SdpaOp
 from flashlower.dialects.attention.split import CombineOp, PartialOp
 
-Attention = Dialect("attention", [SdpaOp, PartialOp, CombineOp, YieldOp], [ScheduleAttr])
+Attention = Dialect("attention", [SdpaOp, PartialOp, CombineOp, YieldOp], [KeyIntervalAttr, ScheduleAttr])
 
-__all__ = ["Attention", "AttentionOp", "CombineOp", "PartialOp", "ScheduleAttr", "SdpaOp", "YieldOp"]
+__all__ = ["Attention", "AttentionOp", "CombineOp", "KeyIntervalAttr", "PartialOp", "ScheduleAttr", "SdpaOp", "YieldOp"]

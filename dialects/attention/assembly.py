@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import AffineMapAttr
+from xdsl.dialects.builtin import AffineMapAttr, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.parser import Parser
 from xdsl.printer import Printer
+from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention.layout import NamedTerms, layout_to_str, parse_named_layout
 
@@ -47,6 +48,26 @@ def print_clause(printer: Printer, keyword: str, value: SSAValue, layout: Affine
         printer.print_ssa_value(value)
         printer.print_string(layout_to_str(layout.data) + " : ")
         printer.print_attribute(value.type)
+
+
+def parse_scalar(parser: Parser) -> Clause:
+    """Parses `%value[layout] : tensor<...>` or `%value : type`."""
+    operand = parser.parse_unresolved_operand()
+    layout: NamedTerms = []
+    if parser.parse_optional_punctuation(":") is None:
+        layout = parse_named_layout(parser)
+        parser.parse_punctuation(":")
+    return Clause(parser.resolve_operand(operand, parser.parse_type()), layout)
+
+
+def print_scalar(printer: Printer, value: SSAValue, layout: AffineMapAttr) -> None:
+    """Prints `%value[layout] : tensor<...>`, or `%value : type` for what is no tensor."""
+    printer.print_ssa_value(value)
+    type = value.type
+    if isa(type, TensorType[Attribute]):
+        printer.print_string(layout_to_str(layout.data))
+    printer.print_string(" : ")
+    printer.print_attribute(type)
 
 
 def new_line(printer: Printer) -> None:

@@ -10,9 +10,11 @@ from xdsl.dialects import tensor
 from xdsl.dialects.builtin import (
     AffineMapAttr,
     AnyFloat,
+    ArrayAttr,
     Float64Type,
     FloatAttr,
     IndexType,
+    IntegerType,
     TensorType,
     f32,
     f64,
@@ -29,6 +31,7 @@ from xdsl.irdl import (
     prop_def,
     region_def,
     traits_def,
+    var_operand_def,
 )
 from xdsl.parser import Parser
 from xdsl.pattern_rewriter import RewritePattern
@@ -37,19 +40,26 @@ from xdsl.traits import HasCanonicalizationPatternsTrait, IsTerminator, Pure
 from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.attention.assembly import (
+    Clause,
     new_line,
     parse_clause,
     parse_optional_clause,
+    parse_scalar,
     print_clause,
     print_extra_attributes,
+    print_scalar,
 )
 from flashlower.dialects.attention.attributes import ScheduleAttr
+from flashlower.dialects.attention.bounds import Bounds, KeyIntervalAttr, parse_interval
 from flashlower.dialects.attention.layout import (
     INNER_DIMS,
+    PAGE_INDICES,
     DimSizes,
     NamedTerms,
     batch_rank_of,
+    dim_names,
     resolve_layout,
+    used_indices,
 )
 from flashlower.dialects.attention.score import (
     build_score_region,
@@ -63,6 +73,10 @@ TensorOf = TensorType[Attribute]
 
 SCORE_OPS = (tensor.ExtractOp, tensor.DimOp)
 """What a score region may hold besides `arith` and `math`."""
+
+
+OPERANDS = ("query", "key", "value", "block_table", "rows", "kv_lens", "sinks")
+"""The operands that `attention.sdpa` and `attention.partial` share, each with a property `<name>_layout`."""
 
 
 def accumulator_type(query_type: Attribute) -> AnyFloat:
@@ -103,12 +117,20 @@ class AttentionCanonicalizationTrait(HasCanonicalizationPatternsTrait):
         from flashlower.rewrites.canonicalize_attention import (  # noqa: PLC0415
             ConvertSingleSplit,
             DropFullLengths,
+            DropIdentityRows,
             DropIdentityScore,
             DropUnusedLse,
             DropUnusedSum,
         )
 
-        return (DropUnusedLse(), DropUnusedSum(), DropIdentityScore(), DropFullLengths(), ConvertSingleSplit())
+        return (
+            DropUnusedLse(),
+            DropUnusedSum(),
+            DropIdentityScore(),
+            DropFullLengths(),
+            DropIdentityRows(),
+            ConvertSingleSplit(),
+        )
 
 
 class AttentionOp(IRDLOperation, ABC):
@@ -117,16 +139,24 @@ class AttentionOp(IRDLOperation, ABC):
     query = operand_def(TensorType)
     key = operand_def(TensorType)
     value = operand_def(TensorType)
+    block_table = opt_operand_def(TensorType)
+    rows = opt_operand_def(TensorType)
     kv_lens = opt_operand_def(TensorType)
     sinks = opt_operand_def(TensorType)
+    bound_scalars = var_operand_def()
 
     query_layout = prop_def(AffineMapAttr)
     key_layout = prop_def(AffineMapAttr)
     value_layout = prop_def(AffineMapAttr)
+    block_table_layout = opt_prop_def(AffineMapAttr)
+    rows_layout = opt_prop_def(AffineMapAttr)
     kv_lens_layout = opt_prop_def(AffineMapAttr)
     sinks_layout = opt_prop_def(AffineMapAttr)
     scale = prop_def(FloatAttr)
     schedule = opt_prop_def(ScheduleAttr)
+    reach = opt_prop_def(KeyIntervalAttr)
+    unmasked = opt_prop_def(KeyIntervalAttr)
+    bound_scalar_layouts = opt_prop_def(ArrayAttr[AffineMapAttr])
 
     score = region_def()
 
@@ -147,11 +177,18 @@ class AttentionOp(IRDLOperation, ABC):
             ("k", self.key, self.key_layout),
             ("v", self.value, self.value_layout),
         ]
-        if self.kv_lens is not None and self.kv_lens_layout is not None:
-            layouts.append(("kv_lens", self.kv_lens, self.kv_lens_layout))
-        if self.sinks is not None and self.sinks_layout is not None:
-            layouts.append(("sinks", self.sinks, self.sinks_layout))
+        for name, value, layout in self._optional_operands():
+            if value is not None and layout is not None:
+                layouts.append((name, value, layout))
         return layouts
+
+    def _optional_operands(self) -> list[tuple[str, SSAValue | None, AffineMapAttr | None]]:
+        return [
+            ("block_table", self.block_table, self.block_table_layout),
+            ("rows", self.rows, self.rows_layout),
+            ("kv_lens", self.kv_lens, self.kv_lens_layout),
+            ("sinks", self.sinks, self.sinks_layout),
+        ]
 
     def dim_sizes(self) -> dict[str, int]:
         """
@@ -159,10 +196,22 @@ class AttentionOp(IRDLOperation, ABC):
 
         Raises `VerifyException` where the layouts contradict each other.
         """
+        return self._collect_sizes().by_name()
+
+    def index_sizes(self) -> dict[str, int]:
+        """`dim_sizes`, and the sizes of the indices of pages: row, p, page and slot."""
+        return self._collect_sizes().by_index()
+
+    def _collect_sizes(self) -> DimSizes:
         sizes = DimSizes.of(self.batch_rank)
         for name, value, layout in self.layouts():
             sizes.add(name, cast(TensorOf, value.type).get_shape(), layout.data)
-        return sizes.by_name()
+        return sizes
+
+    @property
+    def page_size(self) -> int | None:
+        """The number of keys in a page, None where neither K nor V lies in pages."""
+        return None if self.block_table is None else self.index_sizes()["slot"]
 
     def captures(self) -> list[SSAValue]:
         """Values from outside that the score region reads, each once, in the order of their use."""
@@ -182,29 +231,82 @@ class AttentionOp(IRDLOperation, ABC):
                 raise VerifyException(f"{name} has element type {type.element_type}, expected a float")
         if query.element_type != key.element_type:
             raise VerifyException(f"q has element type {query.element_type} but k has {key.element_type}")
-        for name, operand, layout in (
-            ("kv_lens", self.kv_lens, self.kv_lens_layout),
-            ("sinks", self.sinks, self.sinks_layout),
-        ):
+        for name, operand, layout in self._optional_operands():
             if (operand is None) != (layout is None):
                 raise VerifyException(f"{name} and {name}_layout must be given together")
-        self._verify_dims("q", self.query_layout, "nd")
-        self._verify_dims("k", self.key_layout, "md")
-        self._verify_dims("v", self.value_layout, "mk")
-        if self.kv_lens is not None and self.kv_lens_layout is not None:
-            element_type = cast(TensorOf, self.kv_lens.type).element_type
+            if operand is None or name == "sinks":
+                continue
+            element_type = cast(TensorOf, operand.type).element_type
             if element_type not in (i32, i64):
-                raise VerifyException(f"kv_lens has element type {element_type}, expected i32 or i64")
-            self._verify_dims("kv_lens", self.kv_lens_layout, "mnkd")
-        self.dim_sizes()
+                raise VerifyException(f"{name} has element type {element_type}, expected i32 or i64")
+        sizes = self._collect_sizes()
+        self._verify_dims("q", self.query_layout, "ghmk")
+        self._verify_dims("k", self.key_layout, "ghnk", "page", "slot")
+        self._verify_dims("v", self.value_layout, "ghnd", "page", "slot")
+        if self.kv_lens_layout is not None:
+            self._verify_dims("kv_lens", self.kv_lens_layout, "gh")
+        self._verify_pages()
+        sizes.by_index()
         self._verify_score()
+        self._verify_bounds()
 
-    def _verify_dims(self, name: str, layout: AffineMapAttr, forbidden: str) -> None:
-        names = (*[""] * (layout.data.num_dims - len(INNER_DIMS)), *INNER_DIMS)
-        for expr in layout.data.results:
-            for dim in expr.used_dims():
-                if dim < len(names) and names[dim] and names[dim] in forbidden:
-                    raise VerifyException(f"the layout of {name} depends on {names[dim]}, which {name} has not")
+    @property
+    def bounds(self) -> Bounds:
+        """What is known of the keys of a block of queries."""
+        layouts = () if self.bound_scalar_layouts is None else self.bound_scalar_layouts
+        return Bounds(self.reach, self.unmasked, list(zip(self.bound_scalars, layouts, strict=True)))
+
+    def _verify_bounds(self) -> None:
+        layouts = () if self.bound_scalar_layouts is None else self.bound_scalar_layouts.data
+        if len(layouts) != len(self.bound_scalars):
+            raise VerifyException(f"{len(self.bound_scalars)} scalars of bounds have {len(layouts)} layouts")
+        sizes = DimSizes.of(self.batch_rank)
+        for name, value, layout in self.layouts():
+            sizes.add(name, cast(TensorOf, value.type).get_shape(), layout.data)
+        for i, (value, layout) in enumerate(self.bounds.scalars):
+            is_tensor = isinstance(value.type, TensorType)
+            element_type = cast(TensorOf, value.type).element_type if is_tensor else value.type
+            if not isinstance(element_type, IntegerType | IndexType):
+                raise VerifyException(f"s{i} has type {value.type}, expected an integer or a tensor of integers")
+            sizes.add(f"s{i}", cast(TensorOf, value.type).get_shape() if is_tensor else (), layout.data)
+            self._verify_dims(f"s{i}", layout, "hgmnkd")
+        for name, interval in (("reach", self.reach), ("unmasked", self.unmasked)):
+            if interval is not None and interval.num_symbols > len(self.bound_scalars):
+                raise VerifyException(
+                    f"{name} reads s{interval.num_symbols - 1}, but has {len(self.bound_scalars)} scalars to read"
+                )
+
+    def _verify_dims(self, name: str, layout: AffineMapAttr, allowed: str, *paged: str) -> None:
+        """Raises `VerifyException` for a dimension that is none of `allowed` and no batch dimension."""
+        dims = {*dim_names(layout.data.num_dims - len(INNER_DIMS))[: -len(INNER_DIMS)], *allowed, *paged}
+        if outside := sorted(used_indices(layout.data) - dims):
+            raise VerifyException(f"the layout of {name} depends on {outside[0]}, which {name} has not")
+
+    def _verify_pages(self) -> None:
+        """Every index of pages that is used needs the operand that holds it, and the other way round."""
+        in_pages = False
+        for name, layout in (("k", self.key_layout), ("v", self.value_layout)):
+            used = used_indices(layout.data) & {"page", "slot"}
+            if used and self.block_table is None:
+                raise VerifyException(f"the layout of {name} uses {min(used)}, but there is no block_table")
+            if used and "n" in used_indices(layout.data):
+                raise VerifyException(f"the layout of {name} uses n and {min(used)}: n is p * page_size + slot")
+            in_pages = in_pages or "page" in used
+        if self.block_table_layout is None:
+            if self.rows is not None:
+                raise VerifyException("rows are given, but there is no block_table of which they could be rows")
+            return
+        if not in_pages:
+            raise VerifyException("block_table is given, but the layouts of k and v do not use page")
+        self._verify_dims("block_table", self.block_table_layout, "gh", "row", "p")
+        used = used_indices(self.block_table_layout.data)
+        if "p" not in used:
+            raise VerifyException("the layout of block_table lacks p, the number of a page of a sequence")
+        if ("row" in used) != (self.rows is not None):
+            found = "uses row, but rows are not given" if "row" in used else "does not use row, but rows are given"
+            raise VerifyException(f"the layout of block_table {found}")
+        if self.rows_layout is not None:
+            self._verify_dims("rows", self.rows_layout, "gh")
 
     def _verify_score(self) -> None:
         if not self.score.blocks:
@@ -253,11 +355,25 @@ class AttentionOp(IRDLOperation, ABC):
                 printer.print_string(" ")
                 with printer.indented(2):
                     printer.print_region(self.score)
+        self._print_bounds(printer)
         if self.schedule is not None:
             new_line(printer)
             printer.print_string("schedule")
             self.schedule.print_parameters(printer)
         print_extra_attributes(printer, self)
+
+    def _print_bounds(self, printer: Printer) -> None:
+        for name, interval in (("reach", self.reach), ("unmasked", self.unmasked)):
+            if interval is not None:
+                new_line(printer)
+                printer.print_string(name)
+                with printer.in_parens():
+                    interval.print_interval(printer)
+        if self.bound_scalars:
+            new_line(printer)
+            printer.print_string("scalars")
+            with printer.in_parens():
+                printer.print_list(self.bounds.scalars, lambda scalar: print_scalar(printer, *scalar))
 
 
 class Clauses:
@@ -268,15 +384,19 @@ class Clauses:
         self.query = parse_clause(parser, "q")
         self.key = parse_clause(parser, "k")
         self.value = parse_clause(parser, "v")
+        self.block_table = parse_optional_clause(parser, "block_table")
+        self.rows = parse_optional_clause(parser, "rows")
         self.kv_lens = parse_optional_clause(parser, "kv_lens")
         self.sinks = parse_optional_clause(parser, "sinks")
 
-    def parse_score(self, result_layouts: Sequence[NamedTerms] = ()) -> None:
+    def _clauses(self) -> tuple[Clause | None, ...]:
+        return self.query, self.key, self.value, self.block_table, self.rows, self.kv_lens, self.sinks
+
+    def parse_score(self) -> None:
         parser = self.parser
         parser.parse_keyword("scale")
         with parser.in_parens():
             self.scale = FloatAttr(float(parser.parse_number()), f64)
-        layouts = [c.layout for c in (self.query, self.key, self.value, self.kv_lens, self.sinks) if c]
         self.score_region = Region()
         self.forms = None
         if parser.parse_optional_keyword("score") is not None:
@@ -285,16 +405,29 @@ class Clauses:
                 parser.parse_punctuation(")")
             else:
                 self.score_region = parser.parse_region()
+        self._parse_bounds()
         self.schedule = None
         if parser.parse_optional_keyword("schedule") is not None:
             self.schedule = ScheduleAttr(*(a.data for a in ScheduleAttr.parse_parameters(parser)))
         attributes = parser.parse_optional_attr_dict_with_keyword()
         self.attributes = dict(attributes.data) if attributes is not None else {}
-        self._layouts = layouts
+
+    def _parse_bounds(self) -> None:
+        parser = self.parser
+        intervals: dict[str, KeyIntervalAttr | None] = {}
+        for name in ("reach", "unmasked"):
+            intervals[name] = None
+            if parser.parse_optional_keyword(name) is not None:
+                with parser.in_parens():
+                    intervals[name] = parse_interval(parser)
+        self.scalars: list[Clause] = []
+        if parser.parse_optional_keyword("scalars") is not None:
+            self.scalars = parser.parse_comma_separated_list(parser.Delimiter.PAREN, lambda: parse_scalar(parser))
+        self.intervals = intervals
 
     def finish(self, result_layouts: Sequence[NamedTerms] = ()) -> None:
         """Resolves what depends on the batch rank, which results may be the only ones to name."""
-        self.batch_rank = batch_rank_of([*self._layouts, *result_layouts])
+        self.batch_rank = batch_rank_of([*(c.layout for c in (*self._clauses(), *self.scalars) if c), *result_layouts])
         if self.forms is not None:
             self.score_region = build_score_region(
                 self.forms, self.batch_rank, accumulator_type(self.query.value.type), YieldOp
@@ -303,15 +436,24 @@ class Clauses:
     def layout(self, layout: NamedTerms) -> AffineMapAttr:
         return resolve_layout(layout, self.batch_rank)
 
+    def operands(self) -> list[SSAValue | list[SSAValue] | None]:
+        """The operands, in the order of their definition."""
+        return [*(clause.value if clause else None for clause in self._clauses()), self.bounds().operands()]
+
     def properties(self) -> dict[str, Attribute | None]:
         return {
-            "query_layout": self.layout(self.query.layout),
-            "key_layout": self.layout(self.key.layout),
-            "value_layout": self.layout(self.value.layout),
-            "kv_lens_layout": self.layout(self.kv_lens.layout) if self.kv_lens else None,
+            **{
+                f"{name}_layout": self.layout(clause.layout) if clause else None
+                for name, clause in zip(OPERANDS, self._clauses())
+            },
             "scale": self.scale,
             "schedule": self.schedule,
+            **self.bounds().properties(),
         }
+
+    def bounds(self) -> Bounds:
+        scalars = [(scalar.value, self.layout(scalar.layout)) for scalar in self.scalars]
+        return Bounds(self.intervals["reach"], self.intervals["unmasked"], scalars)
 
 
 def verify_lse_type(lse: SSAValue | None, expected: AnyFloat) -> None:
@@ -325,8 +467,7 @@ def verify_sinks(sinks: SSAValue | None, layout: AffineMapAttr | None) -> None:
     element_type = cast(TensorOf, sinks.type).element_type
     if not isinstance(element_type, AnyFloat):
         raise VerifyException(f"sinks has element type {element_type}, expected a float")
-    inner = {layout.data.num_dims - len(INNER_DIMS) + INNER_DIMS.index(name) for name in "mnkd"}
-    if any(inner & expr.used_dims() for expr in layout.data.results):
+    if used_indices(layout.data) & {*"mnkd", *PAGE_INDICES}:
         raise VerifyException("the layout of sinks may use only batch dimensions, h and g")
 
 

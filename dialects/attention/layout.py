@@ -8,6 +8,10 @@ grouped heads and flattened dimensions are layouts and not copies: `q[b, m, h * 
 Every index of a layout is a *mixed radix number*: a sum of distinct dimensions in which each coefficient is the
 product of the sizes of the dimensions after it, so `h * 4 + g` says that `g` has size 4, and a tensor dimension of
 size 32 that h has size 8. That makes a layout invertible, every access strided, and all sizes readable from it.
+
+Keys that lie in pages have four further indices, which are symbols of the map: key n is in slot `slot` of the logical
+page `p`, n = p * page_size + slot; `page` is what the block table holds for p, and `row` the row of the table that is
+a sequence's: `k(%pool[page, slot, h, k])`, `block_table(%table[b, p])` or `block_table(%table[row, p])`.
 """
 
 from __future__ import annotations
@@ -18,12 +22,15 @@ from functools import lru_cache
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineMap
-from xdsl.ir.affine.affine_expr import AffineBinaryOpExpr, AffineBinaryOpKind
+from xdsl.ir.affine.affine_expr import AffineBinaryOpExpr, AffineBinaryOpKind, AffineSymExpr
 from xdsl.parser import AttrParser
 from xdsl.utils.exceptions import VerifyException
 
 INNER_DIMS = ("h", "g", "m", "n", "k", "d")
 """The dimensions that every attention has, after its batch dimensions."""
+
+PAGE_INDICES = ("row", "p", "page", "slot")
+"""The further indices of keys in pages, symbols of a layout: what tensors hold, and the digits of n."""
 
 
 @lru_cache
@@ -33,18 +40,23 @@ def dim_names(batch_rank: int) -> tuple[str, ...]:
     return batch + INNER_DIMS
 
 
+def index_names(batch_rank: int) -> tuple[str, ...]:
+    """Names of everything that a layout may use: the iteration dimensions, then the indices of pages."""
+    return dim_names(batch_rank) + PAGE_INDICES
+
+
 @dataclass(frozen=True)
 class Term:
-    """`dim * stride`, one digit of a mixed radix number; `dim` is a position in the iteration space."""
+    """`dim * stride`, one digit of a mixed radix number; `dim` is a position in `index_names`."""
 
     dim: int
     stride: int
 
 
 @lru_cache(maxsize=4096)
-def index_terms(expr: AffineExpr) -> tuple[Term, ...]:
+def index_terms(expr: AffineExpr, num_dims: int) -> tuple[Term, ...]:
     """
-    The digits of one index of a layout, the most significant first; none for the constant 0.
+    The digits of one index of a layout over `num_dims` dimensions, the most significant first; none for 0.
 
     Raises `ValueError` for anything but a sum of distinct dimensions times positive constants.
     """
@@ -54,6 +66,8 @@ def index_terms(expr: AffineExpr) -> tuple[Term, ...]:
         match e:
             case AffineDimExpr(position):
                 coefficients[position] = coefficients.get(position, 0) + factor
+            case AffineSymExpr(position):
+                coefficients[num_dims + position] = coefficients.get(num_dims + position, 0) + factor
             case AffineConstantExpr(0):
                 pass
             case AffineBinaryOpExpr(AffineBinaryOpKind.Add, lhs, rhs):
@@ -75,28 +89,37 @@ def index_terms(expr: AffineExpr) -> tuple[Term, ...]:
 
 def layout_terms(layout: AffineMap) -> tuple[tuple[Term, ...], ...]:
     """`index_terms` of every index of a layout."""
-    return tuple(index_terms(e) for e in layout.results)
+    return tuple(index_terms(e, layout.num_dims) for e in layout.results)
+
+
+def used_indices(layout: AffineMap) -> set[str]:
+    """The names of all dimensions and indices of pages in a layout."""
+    names = index_names(layout.num_dims - len(INNER_DIMS))
+    return {names[term.dim] for terms in layout_terms(layout) for term in terms}
 
 
 def make_layout(num_dims: int, indices: Sequence[Sequence[Term]]) -> AffineMapAttr:
-    """The inverse of `layout_terms`: a map from the iteration space to the given indices."""
+    """The inverse of `layout_terms`: a map from the iteration space, and the indices of pages if it uses any."""
 
     def expr(terms: Sequence[Term]) -> AffineExpr:
         result: AffineExpr | None = None
         for term in terms:
-            digit: AffineExpr = AffineExpr.dimension(term.dim)
+            symbol = term.dim - num_dims
+            digit = AffineExpr.symbol(symbol) if symbol >= 0 else AffineExpr.dimension(term.dim)
             if term.stride != 1:
                 digit = AffineBinaryOpExpr(AffineBinaryOpKind.Mul, digit, AffineConstantExpr(term.stride))
             result = digit if result is None else AffineBinaryOpExpr(AffineBinaryOpKind.Add, result, digit)
         return AffineConstantExpr(0) if result is None else result
 
-    return AffineMapAttr(AffineMap(num_dims, 0, tuple(expr(terms) for terms in indices)))
+    paged = any(term.dim >= num_dims for terms in indices for term in terms)
+    results = tuple(expr(terms) for terms in indices)
+    return AffineMapAttr(AffineMap(num_dims, len(PAGE_INDICES) if paged else 0, results))
 
 
 def layout_to_str(layout: AffineMap, names: Sequence[str] | None = None) -> str:
     """`[b, h * 4 + g, m, k]`, the form in which layouts are printed."""
     if names is None:
-        names = dim_names(layout.num_dims - len(INNER_DIMS))
+        names = index_names(layout.num_dims - len(INNER_DIMS))
 
     def index(terms: tuple[Term, ...]) -> str:
         digits = (names[t.dim] if t.stride == 1 else f"{names[t.dim]} * {t.stride}" for t in terms)
@@ -119,9 +142,10 @@ def parse_named_layout(parser: AttrParser) -> NamedTerms:
             return None
         pos = parser.pos
         name = parser.parse_identifier(" (a dimension of the attention: b, h, g, m, n, k or d)")
-        if name not in INNER_DIMS and not (name == "b" or (name[0] == "b" and name[1:].isdecimal())):
+        if name not in (*INNER_DIMS, *PAGE_INDICES, "b") and not (name[0] == "b" and name[1:].isdecimal()):
             parser.raise_error(
-                f"'{name}' is no dimension of attention; use b (b0, b1, ...), h, g, m, n, k or d",
+                f"'{name}' is no dimension of attention; use b (b0, b1, ...), h, g, m, n, k or d, or for pages row, "
+                "p, page or slot",
                 pos,
                 parser.pos,
             )
@@ -147,14 +171,14 @@ def batch_rank_of(layouts: Sequence[NamedTerms]) -> int:
             for name, _ in index:
                 if name == "b":
                     rank = max(rank, 1)
-                elif name not in INNER_DIMS:
+                elif name not in (*INNER_DIMS, *PAGE_INDICES):
                     rank = max(rank, int(name[1:]) + 1)
     return rank
 
 
 def resolve_layout(layout: NamedTerms, batch_rank: int) -> AffineMapAttr:
     """A parsed layout as a map over the iteration space with `batch_rank` batch dimensions."""
-    positions = {name: i for i, name in enumerate(dim_names(batch_rank))}
+    positions = {name: i for i, name in enumerate(index_names(batch_rank))}
     positions.setdefault("b", 0)
     positions.setdefault("b0", 0)
     return make_layout(
@@ -166,7 +190,7 @@ def resolve_layout(layout: NamedTerms, batch_rank: int) -> AffineMapAttr:
 @dataclass
 class DimSizes:
     """
-    Sizes of the iteration dimensions, collected from shapes and layouts, and where each was seen.
+    Sizes of the iteration dimensions and page indices, collected from shapes and layouts, and where each was seen.
 
     A size is `DYNAMIC_INDEX` where only dynamic tensor dimensions give it; a dimension that no layout
     mentions has size 1.
@@ -178,7 +202,7 @@ class DimSizes:
 
     @staticmethod
     def of(batch_rank: int) -> DimSizes:
-        return DimSizes(dim_names(batch_rank), {}, {})
+        return DimSizes(index_names(batch_rank), {}, {})
 
     def add(self, what: str, shape: Sequence[int], layout: AffineMap) -> None:
         """
@@ -186,17 +210,19 @@ class DimSizes:
 
         Raises `VerifyException`, naming both values, where it contradicts the layout or an earlier tensor.
         """
-        if layout.num_dims != len(self.names) or layout.num_symbols:
+        dims = self.names[: -len(PAGE_INDICES)]
+        if layout.num_dims != len(dims) or layout.num_symbols not in (0, len(PAGE_INDICES)):
             raise VerifyException(
                 f"layout of {what} has {layout.num_dims} dimensions and {layout.num_symbols} symbols, expected "
-                f"{len(self.names)} dimensions ({', '.join(self.names)}) and no symbols"
+                f"{len(dims)} dimensions ({', '.join(dims)}) and no symbols, or {len(PAGE_INDICES)} "
+                f"({', '.join(PAGE_INDICES)})"
             )
         if len(shape) != len(layout.results):
             raise VerifyException(f"{what} has rank {len(shape)} but its layout has {len(layout.results)} indices")
         used: set[int] = set()
         for position, (size, expr) in enumerate(zip(shape, layout.results)):
             try:
-                terms = index_terms(expr)
+                terms = index_terms(expr, layout.num_dims)
             except ValueError as e:
                 raise VerifyException(f"index {position} of the layout of {what}: {e}") from e
             for term in terms:
@@ -232,6 +258,27 @@ class DimSizes:
         elif size not in (known, DYNAMIC_INDEX):
             raise VerifyException(f"size of {self.names[dim]} is {known} by {self.seen_at[dim]} but {size} by {where}")
 
-    def by_name(self) -> dict[str, int]:
-        """Size of every iteration dimension by its name."""
+    def _count_pages(self) -> None:
+        """Records that n counts the slots of all pages of the block table, where a layout uses `p`."""
+        p, slot = (self.names.index(name) for name in ("p", "slot"))
+        if p not in self.sizes:
+            return
+        page_size = self.sizes.get(slot, 1)
+        if page_size == DYNAMIC_INDEX:
+            raise VerifyException(f"the page size (slot) is dynamic by {self.seen_at[slot]}, but must be static")
+        pages = self.sizes[p]
+        keys = DYNAMIC_INDEX if pages == DYNAMIC_INDEX else pages * page_size
+        self._set(self.names.index("n"), keys, f"p * {page_size} + slot with p from {self.seen_at[p]}")
+
+    def by_index(self) -> dict[str, int]:
+        """
+        Size of every iteration dimension and page index by its name.
+
+        Raises `VerifyException` where the slots of all pages are not as many as the keys that are in no pages.
+        """
+        self._count_pages()
         return {name: self.sizes.get(i, 1) for i, name in enumerate(self.names)}
+
+    def by_name(self) -> dict[str, int]:
+        """Size of every iteration dimension by its name; raises `VerifyException` as `by_index` does."""
+        return {name: size for name, size in self.by_index().items() if name not in PAGE_INDICES}

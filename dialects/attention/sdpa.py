@@ -39,6 +39,7 @@ from flashlower.dialects.attention.base import (
     verify_lse_type,
     verify_sinks,
 )
+from flashlower.dialects.attention.bounds import NO_BOUNDS, Bounds
 
 
 @irdl_op_definition
@@ -57,12 +58,26 @@ class SdpaOp(AttentionOp):
     - A row without any key (len = 0) and a row whose logits are all -inf (fully masked) give out = 0 and
       lse = -inf, or lse = sink where there is a sink. NaN in a logit of an existing key propagates.
     - Keys from `len` on do not exist: K, V and captured tensors are not read there.
+    - With a `block_table`, K or V or both are pools of pages, and their layouts use `page` and `slot` in place of n.
+      A page has S slots, S being the size of `slot`; N is S times the entries that the table has for a sequence:
+
+          p = n floordiv S,   slot = n mod S,   row = rows[..],   page = block_table[.., row, p]
+
+      The table may have a row for every sequence (`%table[b, p]`), or `rows` says which row is a sequence's
+      (`%table[row, p]`). Pages may lie in any order and belong to several sequences. Entries that are read must be
+      numbers of pages: those for p < ceil(len / S). All others, and `row` where len = 0, may be anything.
     - `scale` is a natural-units factor on the dot product, before the score region. An empty score region is the
       identity. In it, indices count from 0 in every dimension, and `hq` is the query head, h * G + g.
+    - `reach` and `unmasked` are intervals of keys for a block of queries m0 <= m < m1, and change nothing where they
+      are true: keys outside of `reach` have the logit -inf for every query of the block, and in `unmasked` every mask
+      of the score region keeps its logit. A mask is an `arith.select` with -inf, or a constant of at most -1e4, on one
+      side. Their symbols read `bound_scalars`, integers with layouts over b.... Whether a NaN or inf in the V of a
+      key of weight 0 reaches `out` is not defined.
     - `sinks` holds a logit per query head that takes part in the sum and has no value.
 
-    Layouts of q may use b..., h, g, m, k; of k: b..., h, g, n, k; of v: b..., h, g, n, d; of kv_lens and sinks:
-    b..., h, g; of out: b..., h, g, m, d; of lse: b..., h, g, m.
+    Layouts of q may use b..., h, g, m, k; of k: b..., h, g, n (or page, slot), k; of v: b..., h, g, n (or page, slot),
+    d; of block_table: b..., h, g, row, p; of rows, kv_lens and sinks: b..., h, g; of out: b..., h, g, m, d; of lse:
+    b..., h, g, m.
     """
 
     name = "attention.sdpa"
@@ -84,27 +99,33 @@ class SdpaOp(AttentionOp):
         scale: float,
         output_type: Attribute,
         *,
+        block_table: SSAValue | None = None,
+        rows: SSAValue | None = None,
         kv_lens: SSAValue | None = None,
         sinks: SSAValue | None = None,
         score: Region | None = None,
         lse_type: Attribute | None = None,
         schedule: ScheduleAttr | None = None,
+        bounds: Bounds = NO_BOUNDS,
         attributes: Mapping[str, Attribute] | None = None,
     ):
-        """`layouts` has the keys q, k, v, out, and kv_lens, sinks, lse where those are given."""
+        """`layouts` has the keys q, k, v, out, and block_table, rows, kv_lens, sinks, lse where those are given."""
         super().__init__(
-            operands=[query, key, value, kv_lens, sinks],
+            operands=[query, key, value, block_table, rows, kv_lens, sinks, bounds.operands()],
             result_types=[output_type, lse_type],
             properties={
                 "query_layout": layouts["q"],
                 "key_layout": layouts["k"],
                 "value_layout": layouts["v"],
+                "block_table_layout": None if block_table is None else layouts["block_table"],
+                "rows_layout": None if rows is None else layouts["rows"],
                 "kv_lens_layout": None if kv_lens is None else layouts["kv_lens"],
                 "sinks_layout": None if sinks is None else layouts["sinks"],
                 "output_layout": layouts["out"],
                 "lse_layout": None if lse_type is None else layouts["lse"],
                 "scale": FloatAttr(scale, f64),
                 "schedule": schedule,
+                **bounds.properties(),
             },
             attributes=dict(attributes or {}),
             regions=[Region() if score is None else score],
@@ -121,10 +142,10 @@ class SdpaOp(AttentionOp):
         if (self.lse is None) != (self.lse_layout is None):
             raise VerifyException("lse and lse_layout must be given together")
         self._verify_common()
-        self._verify_dims("out", self.output_layout, "nk")
+        self._verify_dims("out", self.output_layout, "ghmd")
         verify_sinks(self.sinks, self.sinks_layout)
         if self.lse_layout is not None:
-            self._verify_dims("lse", self.lse_layout, "nkd")
+            self._verify_dims("lse", self.lse_layout, "ghm")
         verify_lse_type(self.lse, self.accumulator_type)
         verify_covered(self.output_layout, self.dim_sizes(), "out", "hgmd", self.batch_rank)
         if self.lse_layout is not None:
@@ -147,17 +168,10 @@ class SdpaOp(AttentionOp):
         lse_layout, lse_type = parse_result(parser, "lse") if parser.parse_optional_punctuation(",") else (None, None)
         clauses.finish([out_layout] if lse_layout is None else [out_layout, lse_layout])
         return cls.build(
-            operands=[
-                clauses.query.value,
-                clauses.key.value,
-                clauses.value.value,
-                clauses.kv_lens.value if clauses.kv_lens else None,
-                clauses.sinks.value if clauses.sinks else None,
-            ],
+            operands=clauses.operands(),
             result_types=[out_type, lse_type],
             properties={
                 **clauses.properties(),
-                "sinks_layout": clauses.layout(clauses.sinks.layout) if clauses.sinks else None,
                 "output_layout": clauses.layout(out_layout),
                 "lse_layout": None if lse_layout is None else clauses.layout(lse_layout),
             },

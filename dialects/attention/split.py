@@ -53,10 +53,12 @@ from flashlower.dialects.attention.base import (
     verify_lse_type,
     verify_sinks,
 )
+from flashlower.dialects.attention.bounds import NO_BOUNDS, Bounds
 from flashlower.dialects.attention.layout import (
     INNER_DIMS,
     DimSizes,
     batch_rank_of,
+    index_names,
     resolve_layout,
 )
 
@@ -75,7 +77,9 @@ class PartialOp(AttentionOp):
 
     The keys 0..len are cut into T = ceil(len / tile) tiles; split i has the tiles from floor(T * i / splits) to
     floor(T * (i + 1) / splits), so that runs differ by one tile at most, whatever the length, and nothing is padded.
-    For the keys n of split i, with s[n] as in `attention.sdpa` (n counts from the start of the sequence):
+    Where there is a `reach`, its bounds for all queries (m0 = 0, m1 = M) narrow the keys to lo..hi within 0..len, and
+    the tiles that are shared out are those from floor(lo / tile) to ceil(hi / tile); keys from hi on are in no split.
+    For the keys n of split i, with s[n] and pages as in `attention.sdpa` (n counts from the start of the sequence):
 
         lse[i]    = log(sum_n exp(s[n]))
         out[i, d] = sum_n exp(s[n] - lse[i]) * v[.., n, d]
@@ -111,28 +115,37 @@ class PartialOp(AttentionOp):
         tile: int,
         sizes: Mapping[str, int],
         *,
+        block_table: SSAValue | None = None,
+        rows: SSAValue | None = None,
         kv_lens: SSAValue | None = None,
         score: Region | None = None,
         with_sum: bool = False,
         schedule: ScheduleAttr | None = None,
+        bounds: Bounds = NO_BOUNDS,
         attributes: Mapping[str, Attribute] | None = None,
     ):
-        """`layouts` has the keys q, k, v and, where given, kv_lens; `sizes` those of `AttentionOp.dim_sizes`."""
+        """
+        `layouts` has the keys q, k, v and, where given, block_table, rows, kv_lens; `sizes` are those of
+        `AttentionOp.dim_sizes`.
+        """
         output_shape, lse_shape = partial_shapes(sizes, splits)
         element_type = accumulator_type(query.type)
         lse_type = TensorType(element_type, lse_shape)
         super().__init__(
-            operands=[query, key, value, kv_lens, None],
+            operands=[query, key, value, block_table, rows, kv_lens, None, bounds.operands()],
             result_types=[TensorType(element_type, output_shape), lse_type, lse_type if with_sum else None],
             properties={
                 "query_layout": layouts["q"],
                 "key_layout": layouts["k"],
                 "value_layout": layouts["v"],
+                "block_table_layout": None if block_table is None else layouts["block_table"],
+                "rows_layout": None if rows is None else layouts["rows"],
                 "kv_lens_layout": None if kv_lens is None else layouts["kv_lens"],
                 "scale": FloatAttr(scale, f64),
                 "splits": IntegerAttr(splits, i64),
                 "tile": IntegerAttr(tile, i64),
                 "schedule": schedule,
+                **bounds.properties(),
             },
             attributes=dict(attributes or {}),
             regions=[Region() if score is None else score],
@@ -201,13 +214,7 @@ class PartialOp(AttentionOp):
             result_types.append(parser.parse_type())
         clauses.finish()
         return cls.build(
-            operands=[
-                clauses.query.value,
-                clauses.key.value,
-                clauses.value.value,
-                clauses.kv_lens.value if clauses.kv_lens else None,
-                None,
-            ],
+            operands=clauses.operands(),
             result_types=result_types,
             properties={
                 **clauses.properties(),
@@ -330,7 +337,8 @@ class CombineOp(IRDLOperation):
             if (value is None) != (layout is None):
                 raise VerifyException(f"{name} and {name}_layout must be given together")
         sizes = self.dim_sizes()
-        given = DimSizes(tuple(sizes), dict(enumerate(sizes.values())), dict.fromkeys(range(len(sizes)), "partial"))
+        seen_at = dict.fromkeys(range(len(sizes)), "partial")
+        given = DimSizes(index_names(self.batch_rank), dict(enumerate(sizes.values())), seen_at)
         given.add("out", self.output.type.get_shape(), self.output_layout.data)
         verify_covered(self.output_layout, sizes, "out", "hgmd", self.batch_rank)
         if self.sinks is not None and self.sinks_layout is not None:

@@ -5,9 +5,11 @@ Source: the StableHLO specification, whose sections have the ops' names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from xdsl.dialects.builtin import (
+    I32,
     ArrayAttr,
     BoolAttr,
     DictionaryAttr,
@@ -18,6 +20,7 @@ from xdsl.dialects.builtin import (
     i1,
     i32,
 )
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Operation, Region
 from xdsl.irdl import (
     irdl_op_definition,
@@ -30,7 +33,7 @@ from xdsl.irdl import (
     var_region_def,
     var_result_def,
 )
-from xdsl.traits import IsTerminator, Pure, RecursiveMemoryEffect
+from xdsl.traits import IsTerminator, Pure, RecursiveMemoryEffect, SymbolTable, SymbolUserOpInterface
 from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.stablehlo.base import (
@@ -156,9 +159,26 @@ class OptimizationBarrierOp(StableHLOOp):
         )
 
 
+_COMPOSITE_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]*([.][a-zA-Z0-9_$]+)+")
+
+
+class _DecompositionIsAFunction(SymbolUserOpInterface):
+    """The decomposition of a composite is a function of the composite's types."""
+
+    def verify(self, op: Operation) -> None:
+        assert isinstance(op, CompositeOp)
+        function = SymbolTable.lookup_symbol(op, op.decomposition)
+        if not isinstance(function, FuncOp):
+            found = "no symbol of that name" if function is None else function.name
+            raise VerifyException(f"decomposition {op.decomposition} must be a function, but got {found}")
+        type = function.function_type
+        _verify_types("input", op.inputs.types, type.inputs.data)
+        _verify_types("result", op.results_.types, type.outputs.data)
+
+
 @irdl_op_definition
 class CompositeOp(StableHLOOp):
-    """A named computation, whose meaning is the function `decomposition`."""
+    """A named computation, whose meaning is the function `decomposition`; `composite_attributes` are for readers."""
 
     name = "stablehlo.composite"
 
@@ -166,9 +186,15 @@ class CompositeOp(StableHLOOp):
     composite_name = prop_def(StringAttr, prop_name="name")
     composite_attributes = opt_prop_def(DictionaryAttr)
     decomposition = prop_def(FlatSymbolRefAttr)
-    version = opt_prop_def(IntegerAttr)
+    version = opt_prop_def(IntegerAttr[I32])
     composite_regions = var_region_def()
     results_ = var_result_def()
+
+    traits = traits_def(_DecompositionIsAFunction())
+
+    def verify_(self) -> None:
+        if not _COMPOSITE_NAME.fullmatch(self.composite_name.data):
+            raise VerifyException(f'name "{self.composite_name.data}" must have a namespace: "my.attention"')
 
 
 @irdl_op_definition

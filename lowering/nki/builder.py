@@ -115,11 +115,26 @@ class KernelBuilder:
         total = as_sum(index)
         return self.value(total) if total.terms else total.constant
 
-    def minimum(self, lhs: Sum, rhs: int) -> Sum:
+    def minimum(self, lhs: Sum, rhs: Sum | int) -> Sum:
         """The smaller of two indices."""
-        if not lhs.terms:
-            return Sum(min(lhs.constant, rhs))
-        return Sum.of(self.add(arith.MinSIOp(self.value(lhs), self.value(rhs))).result)
+        other = as_sum(rhs)
+        if not lhs.terms and not other.terms:
+            return Sum(min(lhs.constant, other.constant))
+        return Sum.of(self.add(arith.MinSIOp(self.value(lhs), self.value(other))).result)
+
+    def maximum(self, lhs: Sum, rhs: Sum | int) -> Sum:
+        """The larger of two indices."""
+        other = as_sum(rhs)
+        if not lhs.terms and not other.terms:
+            return Sum(max(lhs.constant, other.constant))
+        return Sum.of(self.add(arith.MaxSIOp(self.value(lhs), self.value(other))).result)
+
+    def affine(self, expr: AffineExpr, operands: Sequence[Sum]) -> Sum:
+        """An affine expression of indices."""
+        if not any(operand.terms for operand in operands):
+            return Sum(expr.eval([operand.constant for operand in operands], []))
+        values = [self.value(operand) for operand in operands]
+        return Sum.of(self.add(affine.ApplyOp(values, AffineMapAttr(AffineMap(len(values), 0, (expr,))))).result)
 
     def flag(self, index: Sum | int | bool) -> SSAValue:
         """An i1: a constant, or whether an index is not 0."""

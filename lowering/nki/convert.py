@@ -254,8 +254,9 @@ class FunctionLowering:
     def _lower_sdpa(self, op: SdpaOp) -> None:
         outputs = self._outputs(op, {"out": (op.output, op.output_layout), "lse": (op.lse, op.lse_layout)})
         problem = Problem(op, self.tensors)
-        keys, cores = problem.sizes["n"], self.machine.cores
-        self._emit(self._kernel(problem, outputs, keys, cores), Sum(), keys, cores)
+        first, end = problem.reached_keys()
+        cores = self.machine.cores
+        self._emit(self._kernel(problem, outputs, end - first, cores), Sum(first), end - first, cores)
 
     def _lower_partial(self, op: PartialOp) -> None:
         """
@@ -268,15 +269,16 @@ class FunctionLowering:
         keys, splits = problem.sizes["n"], op.num_splits
         fused = not any(result in self.tensors for result in op.results)
         if fused:
-            tiles = -(-keys // PARTITIONS)
+            first_key, end = problem.reached_keys()
+            tiles = -(-(end - first_key) // PARTITIONS)
             width = -(-tiles // splits) * PARTITIONS
-            runs = [(start, min(width, keys - start)) for start in range(0, keys, width)]
+            runs = [(start, min(width, end - start)) for start in range(first_key, end, width)]
             self.splits[op.output] = len(runs)
         else:
-            if op.kv_lens is not None:
+            if op.kv_lens is not None or op.reach is not None:
                 raise DiagnosticException(
-                    f"{op.name} whose results leave the function has runs of keys that depend on kv_lens, which NKI "
-                    "kernels do not lower: keep attention.combine in the same function"
+                    f"{op.name} whose results leave the function has runs of keys that depend on kv_lens or reach, "
+                    "which NKI kernels do not lower: keep attention.combine in the same function"
                 )
             tile = op.tile.value.data
             tiles = -(-keys // tile)

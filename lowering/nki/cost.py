@@ -98,10 +98,26 @@ def _add_block(result: Account, block: Block, times: int, known: Mapping[SSAValu
         if isinstance(op, nki.ForOp):
             start, end = _value(op.start, known), _value(op.end, known)
             step = op.step.value.data
+            if _bounds_depend_on(op.counter, op.body.block):
+                for counter in range(start, end, step):
+                    _add_block(result, op.body.block, times, {**known, op.counter: counter})
+                continue
             count = max(-(-(end - start) // step), 0)
             _add_block(result, op.body.block, times * count, {**known, op.counter: start})
         elif isinstance(op, Instruction):
             _add(result, op, times)
+
+
+def _bounds_depend_on(counter: SSAValue, block: Block) -> bool:
+    """Whether a loop inside of a block has bounds that change with a counter."""
+    derived = {counter}
+    for op in block.walk():
+        if isinstance(op, nki.ForOp):
+            if op.start in derived or op.end in derived:
+                return True
+        elif derived.intersection(op.operands):
+            derived.update(op.results)
+    return False
 
 
 def _value(value: SSAValue, known: Mapping[SSAValue, int]) -> int:
@@ -113,6 +129,10 @@ def _value(value: SSAValue, known: Mapping[SSAValue, int]) -> int:
             return attr.value.data
         case nki.ProgramIdOp():
             return 0
+        case arith.MinSIOp(lhs=lhs, rhs=rhs):
+            return min(_value(lhs, known), _value(rhs, known))
+        case arith.MaxSIOp(lhs=lhs, rhs=rhs):
+            return max(_value(lhs, known), _value(rhs, known))
         case affine.ApplyOp() as op:
             return op.map.data.eval([_value(operand, known) for operand in op.mapOperands], [])[0]
         case _:

@@ -23,7 +23,7 @@ from flashlower.lowering.triton.names import Names, checked_symbol, comment_line
 NEG_INF = "NEG_INF"
 """The name of -inf in the file, which Python has no literal of."""
 
-RESERVED = ("nki", "nisa", "nl", NEG_INF, "range", "float", "min")
+RESERVED = ("nki", "nisa", "nl", NEG_INF, "range", "float", "min", "max")
 """Names that the file gives a meaning, beside those that are never given out."""
 
 Arguments = list[tuple[str, str]]
@@ -72,8 +72,9 @@ class _KernelPrinter:
                 text, simple = str(op.value.value.data), op.value.value.data >= 0
             case affine.ApplyOp():
                 text, simple = self._affine(op.map.data.results[0], list(op.mapOperands)), False
-            case arith.MinSIOp():
-                text, simple = f"min({self._scalar(op.lhs)}, {self._scalar(op.rhs)})", True
+            case arith.MinSIOp() | arith.MaxSIOp():
+                function = "min" if isinstance(op, arith.MinSIOp) else "max"
+                text, simple = f"{function}({self._scalar(op.lhs)}, {self._scalar(op.rhs)})", True
             case arith.CmpiOp() if op.predicate.value.data == 4:
                 text, simple = f"{self._scalar(op.lhs)} > {self._scalar(op.rhs)}", False
             case nki.ProgramIdOp():
@@ -95,6 +96,8 @@ class _KernelPrinter:
                 text = f"{self._affine(lhs, operands)} + {self._affine(rhs, operands)}"
             case AffineBinaryOpExpr(AffineBinaryOpKind.Mul, lhs, rhs):
                 return f"{self._affine(lhs, operands, factor=True)} * {self._affine(rhs, operands, factor=True)}"
+            case AffineBinaryOpExpr(AffineBinaryOpKind.FloorDiv, lhs, AffineConstantExpr(value)):
+                text = f"{self._affine(lhs, operands, factor=True)} // {value}"
             case _:
                 raise DiagnosticException(f"{expr} is no sum of indices in an NKI kernel")
         return f"({text})" if factor else text
@@ -152,7 +155,7 @@ class _KernelPrinter:
         match op:
             case nki.SliceOp() | nki.ApOp() | nki.ReshapeOp() | arith.ConstantOp() | affine.ApplyOp() | arith.CmpiOp():
                 pass
-            case arith.MinSIOp() | nki.ProgramIdOp():
+            case arith.MinSIOp() | arith.MaxSIOp() | nki.ProgramIdOp():
                 (result,) = op.results
                 text = self._scalar(result)
                 self._lines.append(f"{self._indent}{self._named(result, 'start')} = {text}")

@@ -12,6 +12,7 @@ from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, CombineOp
+from flashlower.dialects.attention.bounds import KeyIntervalAttr
 from flashlower.dialects.attention.layout import INNER_DIMS
 from flashlower.dialects.nki.types import PARTITIONS, Hardware, tile_of
 from flashlower.lowering.nki.access import Access
@@ -172,6 +173,10 @@ class Problem:
     """The operands of one `attention.sdpa` or `attention.partial` in a kernel."""
 
     def __init__(self, op: AttentionOp, tensors: Mapping[SSAValue, SSAValue]):
+        if op.block_table is not None:
+            raise DiagnosticException(
+                f"K and V of {op.name} lie in pages, which NKI kernels do not lower yet: gather them into one tensor"
+            )
         self.op = op
         self.sizes = static_sizes(op)
         self.tensors = tensors
@@ -199,6 +204,23 @@ class Problem:
     def _access(self, value: SSAValue, layout: object) -> Access:
         assert isa(value.type, TensorOf)
         return Access.of(self.tensors[value], value.type.get_shape(), layout)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def reach(self) -> KeyIntervalAttr | None:
+        """The keys that a block of queries reaches, None where that depends on data."""
+        reach = self.op.reach
+        return None if reach is None or reach.num_symbols else reach
+
+    def reached_keys(self) -> tuple[int, int]:
+        """The first key that any query reaches, and the one after the last; one key at least."""
+        keys = self.sizes["n"]
+        if (reach := self.reach) is None:
+            return 0, keys
+        block = [0, self.sizes["m"]]
+        lower = reach.evaluate_lower(lambda expr: expr.eval(block, []), max, min)
+        upper = reach.evaluate_upper(lambda expr: expr.eval(block, []), max, min)
+        first = min(max(lower or 0, 0), keys - 1)
+        return first, max(min(keys if upper is None else upper, keys), first + 1)
 
     @property
     def batch_dims(self) -> list[str]:

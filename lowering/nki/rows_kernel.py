@@ -16,6 +16,7 @@ from functools import partial
 
 from xdsl.dialects.builtin import f32, i32
 from xdsl.ir import SSAValue
+from xdsl.ir.affine import AffineExpr
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import FP32_MIN, PARTITIONS, tile_of
@@ -65,15 +66,32 @@ class RowsKernel:
         out = b.filled("out_sum", [block.rows, self.sizes["d"]], 0.0)
         state = (top, total, out)
         tiles = CHUNK // PARTITIONS
-        with_loop = keys // CHUNK
-        if with_loop:
-            with b.loop("chunk", with_loop) as chunk:
+        whole = keys // CHUNK
+        if whole:
+            first, end = self._reached_chunks(indices, n, whole)
+            with b.loop("chunk", end, start=first) as chunk:
                 self._step(queries, state, indices, n, chunk * tiles, CHUNK)
         if keys % CHUNK:
-            self._step(queries, state, indices, n, Sum(with_loop * tiles), keys % CHUNK)
+            self._step(queries, state, indices, n, Sum(whole * tiles), keys % CHUNK)
         parts = [(0, out)]
         b.comment("Normalise, and store.")
         store_rows(b, self.outputs, block, {**indices, **(more or {})}, top, total, self.sizes["d"], parts)
+
+    def _reached_chunks(self, indices: Mapping[str, Sum], n: Sum, whole: int) -> tuple[Sum, Sum]:
+        """The first of the whole chunks that the queries of a block reach, and the one after the last."""
+        b, reach = self.b, self.problem.reach
+        if reach is None or n.terms:
+            return Sum(), Sum(whole)
+        block = [indices["m"], indices["m"] + self.block.queries]
+        lower = reach.evaluate_lower(lambda expr: b.affine(expr, block), b.maximum, b.minimum)
+        upper = reach.evaluate_upper(lambda expr: b.affine(expr, block), b.maximum, b.minimum)
+        key = AffineExpr.dimension(0)
+        first, end = Sum(), Sum(whole)
+        if lower is not None:
+            first = b.maximum(b.affine((key - n.constant) // CHUNK, [lower]), 0)
+        if upper is not None:
+            end = b.minimum(b.affine((key + (CHUNK - 1 - n.constant)) // CHUNK, [upper]), whole)
+        return first, end
 
     def _step(
         self,

@@ -10,21 +10,23 @@ differences of logits are multiplied, since a finite mask value such as -3.4e38 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import cast
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX, f32, i64
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, f32, i64
 from xdsl.ir import SSAValue
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
-from flashlower.dialects.attention.layout import layout_to_str
+from flashlower.dialects.attention.layout import dim_names, layout_terms, layout_to_str
 from flashlower.dialects.tl import JitOp, PtrType
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import Carried, KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes, can_pack_group, outer_dims, row_dims
 from flashlower.lowering.triton.host import Host, TensorOf
-from flashlower.lowering.triton.key_range import key_range
+from flashlower.lowering.triton.key_range import Run, key_range
+from flashlower.lowering.triton.key_tiles import KeyTiles
 from flashlower.lowering.triton.memory import (
     dot_precision,
     head_parts,
@@ -32,7 +34,6 @@ from flashlower.lowering.triton.memory import (
     row_pointers,
     row_tile_pointers,
     tile_mask,
-    whole,
 )
 from flashlower.lowering.triton.parameters import Access, Parameters
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
@@ -70,11 +71,22 @@ class AttentionKernel:
         self._natural = bool(op.score.blocks) and not only_masks(op.score.block)
         self._b = b = KernelBuilder(name, self.parameters.types(), doc=self._doc(host))
         self._sizes = Sizes(b, host.sizes)
-        self._programs = Programs(b, self._sizes, schedule.block_m.data, pack_group=self.pack_group)
+        self._programs = Programs(
+            b, self._sizes, schedule.block_m.data, pack_group=self.pack_group, last_first=reaches_further(op)
+        )
         self._block_n = self._sizes.constexpr("BLOCK_N", schedule.block_n.data)
         self._k_parts = head_parts(b, self._sizes, "k")
         self._d_parts = head_parts(b, self._sizes, "d")
-        self._keys = key_range(b, op, self._sizes, self._programs, self._accesses.get("kv_lens"), schedule.block_n.data)
+        self._keys = key_range(
+            b,
+            op,
+            self._sizes,
+            self._programs,
+            self._accesses.get("kv_lens"),
+            [b.arg(scalar) if isinstance(scalar, str) else scalar for scalar in self._scalars],
+            self._block_n,
+            schedule,
+        )
 
     # Parameters.
 
@@ -91,6 +103,19 @@ class AttentionKernel:
                         self._captured_sizes[value, position] = self.parameters.capture_size(access, value, position)
             elif constant_of(value) is None:
                 self._captured_scalars[value] = self.parameters.capture_scalar(value)
+        self._scalars: list[Access | str] = []
+        for value, layout in self._op.bounds.scalars:
+            if isa(value.type, TensorOf):
+                access = self._captured.get(value) or self.parameters.capture(value)
+                names = dim_names(self._op.batch_rank)
+                strides = {
+                    names[terms[0].dim]: access.strides[str(position)]
+                    for position, terms in enumerate(layout_terms(layout.data))
+                    if terms and str(position) in access.strides
+                }
+                self._scalars.append(Access(access.pointer, strides))
+            else:
+                self._scalars.append(self._captured_scalars.get(value) or self.parameters.capture_scalar(value))
 
     def _register_results(self, output: SSAValue, lse: SSAValue | None, sums: SSAValue | None, host: Host) -> None:
         op = self._op
@@ -113,6 +138,8 @@ class AttentionKernel:
         lines += [
             f"{name}{layout_to_str(layout.data)}: {element_type(value.type)}" for name, value, layout in op.layouts()
         ]
+        if op.block_table_layout is not None:
+            lines.append(_about_pages(op, op.block_table_layout))
         if isinstance(op, PartialOp):
             inner = ", ".join((*outer_dims(host.sizes, pack_group=False), "split", "m"))
             lines += [f"out[{inner}, d]: f32", f"lse[{inner}]: f32"]
@@ -130,26 +157,52 @@ class AttentionKernel:
 
     def build(self) -> JitOp:
         """Builds the rest and gives the kernel."""
-        b, keys, schedule = self._b, self._keys, self._schedule
+        b = self._b
         q = self._load_query()
-        k_ptrs, v_ptrs = self._key_and_value_pointers()
+        tiles = KeyTiles(
+            b,
+            self._op,
+            self._accesses,
+            self._programs,
+            self._sizes,
+            self._block_n,
+            {"k": self._k_parts, "v": self._d_parts},
+        )
         score = self._start_score()
-        inits = self._start_softmax()
+        keys = self._keys
+        carried: Mapping[str, SSAValue] = {**tiles.start(keys.runs[0].lo, keys.hi), **self._start_softmax()}
+        for run in keys.runs:
+            carried = self._walk(run, carried, q, tiles, score)
+        self._finish(carried)
+        self._programs.name_indices()
+        return b.finish()
+
+    def _walk(
+        self,
+        run: Run,
+        inits: Mapping[str, SSAValue],
+        q: list[SSAValue],
+        tiles: KeyTiles,
+        score: ScoreLowering | None,
+    ) -> Carried:
+        """The loop over one run of tiles."""
+        b, keys = self._b, self._keys
+        stages = self._schedule.stages.data
         with b.range(
-            keys.lo, keys.hi, self._block_n, inits=inits, num_stages=schedule.stages.data, name="start_n"
+            run.lo, run.hi, self._block_n, inits=inits, num_stages=stages, name="start_n", comment=run.comment
         ) as loop:
-            start = b.cast(loop.index, i64, name="start")
             offs_n = b.add(loop.index, b.arange(0, self._block_n), name="offs_n")
-            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.masked else None
+            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.masked else None
+            tile = tiles.enter(loop.index, offs_n, loop.args)
 
             scores: SSAValue | None = None
-            for part, q_part, pointers in zip(self._k_parts, q, k_ptrs):
+            for part, q_part, pointers in zip(self._k_parts, q, tile.pointers("k")):
                 mask = tile_mask(b, part.mask, mask_n)
-                k = load_floats(b, self._at_key("k", pointers, start), mask, f"k{part.suffix}")
+                k = load_floats(b, pointers, mask, f"k{part.suffix}")
                 comment = "S = Q K^T" if scores is None else None
                 scores = b.dot(q_part, k, scores, input_precision=dot_precision(k), name="scores", comment=comment)
             assert scores is not None
-            scores = self._score(scores, score, offs_n, mask_n)
+            scores = self._score(scores, score and score.fork(masked=run.masked), offs_n, mask_n)
 
             m_i, l_i = loop.args.m_i, loop.args.l_i
             m_new = b.maximum(m_i, b.max(scores, 1), name="m_new")
@@ -160,19 +213,17 @@ class AttentionKernel:
                 b.sub(scores, b.rows(m_safe)), name="p", comment="P = exp(S - max), and what the sums shrink by"
             )
             alpha = self._exp(b.sub(m_i, m_safe), name="alpha")
-            new = {"m_i": m_new, "l_i": b.add(b.mul(l_i, alpha), b.sum(p, 1))}
-            for part, pointers in zip(self._d_parts, v_ptrs):
+            new = {**tile.carried, "m_i": m_new, "l_i": b.add(b.mul(l_i, alpha), b.sum(p, 1))}
+            for part, pointers in zip(self._d_parts, tile.pointers("v")):
                 name = f"acc{part.suffix}"
                 mask = tile_mask(b, mask_n, part.mask)
-                v = load_floats(b, self._at_key("v", pointers, start), mask, f"v{part.suffix}")
+                v = load_floats(b, pointers, mask, f"v{part.suffix}")
                 acc = b.mul(loop.args[name], b.rows(alpha))
                 weights = b.cast(p, element_type(v.type))
                 comment = "O = alpha O + P V" if part is self._d_parts[0] else None
                 new[name] = b.dot(weights, v, acc, input_precision=dot_precision(v), comment=comment)
             b.yield_(**new)
-        self._finish(loop.results)
-        self._programs.name_indices()
-        return b.finish()
+        return loop.results
 
     def _load_query(self) -> list[SSAValue]:
         b, programs = self._b, self._programs
@@ -181,26 +232,6 @@ class AttentionKernel:
             load_floats(b, tile, tile_mask(b, programs.row_mask, part.mask), f"q{part.suffix}")
             for part, tile in zip(self._k_parts, pointers)
         ]
-
-    def _key_and_value_pointers(self) -> tuple[list[SSAValue], list[SSAValue]]:
-        """Pointers to the first tile of K (transposed) and V, one block for every part of the head size."""
-        b, k, v, outer = self._b, self._accesses["k"], self._accesses["v"], self._programs.indices
-        tile_n = b.cast(b.arange(0, self._block_n), i64, name="tile_n")
-        base = k.base(b, outer)
-        k_ptrs: list[SSAValue] = []
-        for part in self._k_parts:
-            tile = k.move(b, base, {"k": b.rows(part.offsets), "n": b.columns(tile_n)})
-            k_ptrs.append(whole(b, tile, (part.block, self._block_n), f"k_ptrs{part.suffix}"))
-        base = v.base(b, outer)
-        v_ptrs: list[SSAValue] = []
-        for part in self._d_parts:
-            tile = v.move(b, base, {"n": b.rows(tile_n), "d": b.columns(part.offsets)})
-            v_ptrs.append(whole(b, tile, (self._block_n, part.block), f"v_ptrs{part.suffix}"))
-        return k_ptrs, v_ptrs
-
-    def _at_key(self, operand: str, pointers: SSAValue, start: SSAValue) -> SSAValue:
-        """The pointers moved to the key `start`."""
-        return self._accesses[operand].move(self._b, pointers, {"n": start})
 
     # The score region.
 
@@ -287,11 +318,15 @@ class AttentionKernel:
             inits[name] = b.zeros((block_m, part.block), f32, name=name)
         return inits
 
-    def _finish(self, last: Carried) -> None:
+    def _finish(self, last: Mapping[str, SSAValue]) -> None:
         """Normalises and stores."""
         b, programs = self._b, self._programs
         l_safe = b.where(
-            b.eq(last.l_i, 0.0), 1.0, last.l_i, name="l_safe", comment="A row without keys has output 0 and LSE -inf"
+            b.eq(last["l_i"], 0.0),
+            1.0,
+            last["l_i"],
+            name="l_safe",
+            comment="A row without keys has output 0 and LSE -inf",
         )
         out_ptrs, row_ptrs = self._result_pointers()
         for part, pointers in zip(self._d_parts, out_ptrs):
@@ -302,12 +337,12 @@ class AttentionKernel:
             ln_2 = self._sizes.constexpr("LN2", LN_2, f32)
             sum_log2 = b.log2(l_safe)
             if self._natural:
-                lse = b.add(last.m_i, b.mul(sum_log2, ln_2), name="lse")
+                lse = b.add(last["m_i"], b.mul(sum_log2, ln_2), name="lse")
             else:
-                lse = b.mul(b.add(last.m_i, sum_log2), ln_2, name="lse")
+                lse = b.mul(b.add(last["m_i"], sum_log2), ln_2, name="lse")
             b.store(row_ptrs["lse"], lse, mask=programs.row_mask)
         if "sum" in row_ptrs:
-            b.store(row_ptrs["sum"], last.l_i, mask=programs.row_mask)
+            b.store(row_ptrs["sum"], last["l_i"], mask=programs.row_mask)
 
     def _result_pointers(self) -> tuple[list[SSAValue], dict[str, SSAValue]]:
         """Pointers to the rows of the output, one block for every part of the head size, and to one number a row."""
@@ -341,3 +376,19 @@ class AttentionKernel:
             row = b.broadcast_to(row, (programs.block_m,))
         row.name_hint = "row"
         return row
+
+
+def _about_pages(op: AttentionOp, layout: AffineMapAttr) -> str:
+    """How a key is found in pages: "Key n is slot n % 16 of page block_table[b, n // 16]."."""
+    size = op.page_size
+    entry = layout_to_str(layout.data).replace("p", "n" if size == 1 else f"n // {size}")
+    row = "" if op.rows_layout is None else f", row = rows{layout_to_str(op.rows_layout.data)}"
+    slot = "is" if size == 1 else f"is slot n % {size} of"
+    return f"Key n {slot} page block_table{entry}{row}."
+
+
+def reaches_further(op: AttentionOp) -> bool:
+    """Whether later queries reach more keys: an upper bound grows with them, and there is no lower one."""
+    if op.reach is None or op.reach.lower:
+        return False
+    return any(1 in expr.used_dims() for found in op.reach.upper for expr in found.data.results)

@@ -42,6 +42,8 @@ MAX_EXTENT = (1 << 31) - (1 << 16)
 MAX_SPLITS = 65535
 """The most programs along the second axis of a grid."""
 
+INTEGER_OPERANDS = ("block_table", "rows", "kv_lens")
+
 KERNEL_SUFFIXES: dict[type[Operation], str] = {
     SdpaOp: "kernel",
     PartialOp: "partial_kernel",
@@ -115,13 +117,14 @@ def convert_attention(op: Convertible, name: str, target: TargetDescription) -> 
     Raises `DiagnosticException` where the operation cannot be converted.
     """
     check_types(op)
-    sizes = op.dim_sizes()
+    sizes = op.index_sizes() if isinstance(op, AttentionOp) else op.dim_sizes()
     check_extents(op, sizes)
     schedule = op.schedule or choose_schedule(op, target)
     new_ops: list[Operation] = []
     host = Host(new_ops.append, sizes)
     for operand, value, digits in operands(op):
         host.read_sizes(operand, value, digits)
+    host.count_pages()
     buffers = [host.empty(result.name, result.value, result.digits) for result in results(op)]
 
     try:
@@ -182,7 +185,7 @@ def split_digits(sizes: Mapping[str, int]) -> list[Digit | None]:
 
 def check_types(op: Convertible) -> None:
     """Raises `DiagnosticException` for tensors that kernels cannot compute on."""
-    floats = [(name, value) for name, value, _ in operands(op) if name != "kv_lens"]
+    floats = [(name, value) for name, value, _ in operands(op) if name not in INTEGER_OPERANDS]
     floats += [(result.name, result.value) for result in results(op)]
     for name, value in floats:
         element = cast(TensorOf, value.type).element_type

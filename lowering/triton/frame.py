@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import DYNAMIC_INDEX, StringAttr, i32, i64
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from flashlower.dialects.attention import AttentionOp
-from flashlower.dialects.attention.layout import INNER_DIMS
+from flashlower.dialects.attention.layout import INNER_DIMS, PAGE_INDICES, used_indices
 from flashlower.dialects.tl.blocks import constant_size
 from flashlower.lowering.triton.builder import COMMENT, KernelBuilder
 from flashlower.lowering.triton.host import Host
@@ -36,7 +36,7 @@ class Sizes:
     def register(parameters: Parameters, host: Host) -> None:
         """Makes parameters of the dynamic sizes."""
         for dim, size in host.sizes.items():
-            if size == DYNAMIC_INDEX:
+            if size == DYNAMIC_INDEX and dim not in PAGE_INDICES:
                 parameters.scalar(dim.upper(), i32, lambda dim=dim: host.size(dim))
 
     def value(self, dim: str) -> SSAValue:
@@ -68,7 +68,8 @@ class Programs:
     Axis 0 of the grid counts tiles of rows fastest, then the group if it is not packed, heads, and batches.
     """
 
-    def __init__(self, b: KernelBuilder, sizes: Sizes, block_m: int, *, pack_group: bool):
+    def __init__(self, b: KernelBuilder, sizes: Sizes, block_m: int, *, pack_group: bool, last_first: bool = False):
+        """With `last_first` the programs of the last rows come first: they have the most work under a causal mask."""
         self._b = b
         self._sizes = sizes
         self.row_dims = row_dims(sizes.static, pack_group)
@@ -78,7 +79,11 @@ class Programs:
         if not one_row_tile(sizes.static, self.row_dims, block_m):
             program.name_hint = "pid"
             tiles = b.cdiv(self.row_count(), self.block_m, name="num_tiles_m")
-            self.row_tile = b.mod(program, tiles, name="pid_m")
+            row_tile = b.mod(program, tiles)
+            if last_first:
+                row_tile = b.sub(b.sub(tiles, 1), row_tile)
+            row_tile.name_hint = "pid_m"
+            self.row_tile = row_tile
             program = b.floordiv(program, tiles, name="bh")
         self.flat = program
         """The batch, head and group of the program as one number."""
@@ -99,6 +104,19 @@ class Programs:
                 return b.mul(queries, group)
             case _:
                 return b.constant(1)
+
+    def query_range(self) -> tuple[SSAValue, SSAValue]:
+        """The first query of the rows of a program, and the one after the last, in i32."""
+        b, queries = self._b, self._sizes.value("m")
+        if self.row_tile is None or "m" not in self.row_dims:
+            return b.constant(0), queries
+        first = b.mul(self.row_tile, self.block_m)
+        end = b.add(first, self.block_m)
+        if "g" in self.row_dims:
+            group = self._sizes.value("g")
+            first, end = b.floordiv(first, group), b.cdiv(end, group)
+        first.name_hint = "first_m"
+        return first, b.minimum(end, queries, name="end_m")
 
     def _find_rows(self) -> dict[str, SSAValue]:
         b = self._b
@@ -170,7 +188,7 @@ def row_dims(sizes: Mapping[str, int], pack_group: bool) -> tuple[str, ...]:
 
 def outer_dims(sizes: Mapping[str, int], pack_group: bool) -> tuple[str, ...]:
     """The dimensions that programs are counted over, the slowest first."""
-    batch = tuple(dim for dim in sizes if dim not in INNER_DIMS)
+    batch = tuple(dim for dim in sizes if dim not in (*INNER_DIMS, *PAGE_INDICES))
     return (*batch, "h", *(() if pack_group else ("g",)))
 
 
@@ -184,9 +202,9 @@ def can_pack_group(op: AttentionOp) -> bool:
     """
     Whether the heads of a group can share a tile.
 
-    Rows of one tile walk over the same keys, so not where lengths differ between the heads of a group.
+    Rows of one tile walk over the same keys, so not where lengths or pages differ between the heads of a group.
     """
-    if op.kv_lens_layout is None or op.dim_sizes()["g"] == 1:
+    if op.dim_sizes()["g"] == 1:
         return True
-    group = op.batch_rank + INNER_DIMS.index("g")
-    return not any(group in expr.used_dims() for expr in op.kv_lens_layout.data.results)
+    layouts = (op.kv_lens_layout, op.block_table_layout, op.rows_layout)
+    return not any("g" in used_indices(layout.data) for layout in layouts if layout is not None)

@@ -15,7 +15,7 @@ from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, IntegerAttr, Ten
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 
-from flashlower.dialects.attention.layout import INNER_DIMS, dim_names, layout_terms
+from flashlower.dialects.attention.layout import INNER_DIMS, index_names, layout_terms
 from flashlower.dialects.launch import EmptyOp, RequireOp, SizeOp, StrideOp
 
 TensorOf = TensorType[Attribute]
@@ -31,7 +31,7 @@ class Digit:
 
 def leading_digits(layout: AffineMapAttr) -> list[Digit | None]:
     """The leading digit of every index of a layout, None for the constant 0."""
-    names = dim_names(layout.data.num_dims - len(INNER_DIMS))
+    names = index_names(layout.data.num_dims - len(INNER_DIMS))
     return [Digit(names[terms[0].dim], terms[0].stride) if terms else None for terms in layout_terms(layout.data)]
 
 
@@ -116,6 +116,16 @@ class Host:
                 self._sizes[digit.dim] = self.add(arith.FloorDivSIOp(found, self.constant(digit.stride)))
                 whole = self.multiply(self._sizes[digit.dim], digit.stride)
                 self.add_check(found, whole, f"{what} must be a multiple of {digit.stride}")
+
+    def count_pages(self) -> None:
+        """Takes the number of keys from a dynamic number of pages, or checks it where it is known already."""
+        if self.sizes.get("p") != DYNAMIC_INDEX:
+            return
+        found = self.multiply(self.size("p"), self.sizes["slot"])
+        if self.sizes["n"] != DYNAMIC_INDEX or "n" in self._sizes:
+            self.add_check(found, self.size("n"), "pages of block_table times their size must be the size of n")
+        else:
+            self._sizes["n"] = found
 
     def add_check(self, found: SSAValue, expected: SSAValue, message: str) -> None:
         """Raises ValueError at launch where the two differ."""

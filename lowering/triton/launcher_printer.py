@@ -16,6 +16,7 @@ from flashlower.lowering.triton.builder import COMMENT
 from flashlower.lowering.triton.expressions import Expression, Precedence
 from flashlower.lowering.triton.kernel_printer import MAX_LINE, wrap_call
 from flashlower.lowering.triton.names import Names, checked_symbol, literal, one_line, tensor_dtype
+from flashlower.lowering.triton.workspace import result_buffers
 
 _INFIX: dict[type[Operation], tuple[str, Precedence]] = {
     arith.AddiOp: ("+", Precedence.SUM),
@@ -107,15 +108,19 @@ class _FunctionPrinter:
         self._names = Names(symbols)
         self._name_of: dict[SSAValue, str] = {}
         self._lines: list[str] = []
+        self._results = result_buffers(function)
+        """Buffers that a caller may give."""
 
     def print(self) -> str:
         block = self._function.body.block
         for argument in block.args:
             self._name_of[argument] = self._names.fresh(argument.name_hint or "arg")
+        for buffer in self._results:
+            self._name_of[buffer.result] = self._names.fresh(buffer.result.name_hint or "out")
         parameters = [self._name_of[argument] for argument in block.args]
-        head = wrap_call(
-            f"def {checked_symbol(self._function.sym_name.data)}", [*parameters, "*", "empty=None"], ":", ""
-        )
+        given = [f"{self._name_of[buffer.result]}=None" for buffer in self._results]
+        name = checked_symbol(self._function.sym_name.data)
+        head = wrap_call(f"def {name}", [*parameters, "*", *given, "empty=None"], ":", "")
         tensors = [argument for argument in block.args if isa(argument.type, TensorType)]
         for argument in tensors:
             self._check(argument)
@@ -217,7 +222,18 @@ class _FunctionPrinter:
         ]
         shape = f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
         dtype = tensor_dtype(op.result.type.element_type)
-        self._assign(op.result, f'empty({shape}, "{dtype}")', "out")
+        if op not in self._results:
+            self._assign(op.result, f'empty({shape}, "{dtype}")', "out")
+            return
+        name = self._name_of[op.result]
+        self._line(f"if {name} is None:")
+        self._line(f'    {name} = empty({shape}, "{dtype}")')
+        self._line("else:")
+        self._line(f'    _check({name}, "{name}", "{dtype}", {shape})')
+        if not any(isinstance(use.operation, launch.StrideOp) for use in op.result.uses):
+            # Its kernel reads no strides.
+            self._line(f"    if not {name}.is_contiguous():")
+            self._line(f'        raise ValueError("{name} must be contiguous")')
 
     def _print_require(self, op: launch.RequireOp) -> None:
         lhs, rhs = (self._operand(value) for value in (op.lhs, op.rhs))

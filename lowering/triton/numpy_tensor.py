@@ -42,6 +42,10 @@ class NumpyTensor:
         strides = tuple(stride // self.array.itemsize for stride in self.array.strides)
         return strides if dim is None else strides[dim]
 
+    def is_contiguous(self) -> bool:
+        """Whether elements lie in row-major order without gaps."""
+        return self.array.flags.c_contiguous
+
     def data_ptr(self) -> int:
         """The address of the first element."""
         return self.array.__array_interface__["data"][0]

@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import AffineMapAttr, IndexType, i64
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.hints import isa
 
-from flashlower.dialects.attention.layout import INNER_DIMS, dim_names, layout_terms
+from flashlower.dialects.attention.layout import INNER_DIMS, index_names, layout_terms, used_indices
 from flashlower.dialects.tl import JitOp, PtrType
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.host import Host, TensorOf
@@ -29,6 +29,8 @@ class Access:
 
     pointer: str
     strides: dict[str, str] = field(default_factory=lambda: dict[str, str]())
+    dims: frozenset[str] = frozenset()
+    """All that the layout uses, sizes of 1 included."""
 
     @property
     def name(self) -> str:
@@ -104,9 +106,9 @@ class Parameters:
         return name
 
     def tensor(self, name: str, value: SSAValue, layout: AffineMapAttr, sizes: Mapping[str, int]) -> Access:
-        """Registers a tensor with a layout: its pointer, and a stride per iteration dimension of size above 1."""
-        access = Access(self.pointer(f"{name}_ptr", value))
-        names = dim_names(layout.data.num_dims - len(INNER_DIMS))
+        """Registers a tensor with a layout: its pointer, and a stride per dimension or index of size above 1."""
+        access = Access(self.pointer(f"{name}_ptr", value), dims=frozenset(used_indices(layout.data)))
+        names = index_names(layout.data.num_dims - len(INNER_DIMS))
         used = {term.dim for terms in layout_terms(layout.data) for term in terms}
         for dim in sorted(used):
             if sizes[names[dim]] != 1:

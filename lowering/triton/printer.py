@@ -24,6 +24,8 @@ def _check(tensor, name, dtype, shape):
     if found != dtype:
         raise TypeError(f"{name} has dtype {found}, but {dtype} is expected")
     sizes = tuple(tensor.shape)
+    if sizes == shape:
+        return
     if len(sizes) != len(shape) or any(n is not None and n != m for n, m in zip(shape, sizes)):
         raise ValueError(f"{name} has shape {sizes}, but {shape} is expected (None is any size)")'''
 
@@ -36,7 +38,8 @@ def _torch_empty(device):
 
 _ABOUT_TENSORS = """\
 Tensors are anything with .shape, .dtype, .stride(dim), .device and .data_ptr(), such as torch's on a GPU.
-`empty(shape, dtype)` allocates results; without it torch does, on the device of the first tensor.
+`empty(shape, dtype)` allocates; without it torch does, on the device of the first tensor.
+Results are written to tensors that are given by their names, such as `out=`, or else allocated.
 """
 
 

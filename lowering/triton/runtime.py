@@ -16,7 +16,7 @@ import linecache
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from flashlower.lowering.triton.numpy_tensor import NumpyTensor, numpy_empty
+from flashlower.lowering.triton.workspace import buffers_of
 
 
 class TritonNotFoundError(ImportError):
@@ -104,32 +105,99 @@ def _any_kernel(module: ModuleType) -> object | None:
     return next((value for value in vars(module).values() if isinstance(value, KernelInterface)), None)
 
 
-def call(source: str, function: str, args: Sequence[Any]) -> Any:
+def call(
+    source: str,
+    function: str,
+    args: Sequence[Any],
+    *,
+    out: Any = None,
+    workspace: Any = None,
+    workspace_size: int = 0,
+) -> Any:
     """
     Call a launch function of an emitted file.
 
     NumPy arrays give NumPy arrays, through Triton's interpreter; torch tensors give torch tensors, on their
     GPU, or through the interpreter when they are on the CPU. Other arguments, such as ints, are passed on.
-    Raises TypeError when arrays and tensors, or devices, are mixed.
+
+    Results are written to `out`: a tensor, or a tuple where there are several, with None for what is to be
+    allocated. With a `workspace` of at least `workspace_size` bytes nothing else is allocated either; it needs `out`
+    for every result.
+
+    Raises TypeError when arrays and tensors, or devices, are mixed, and ValueError for results that the function
+    does not have.
     """
-    arrays = [arg for arg in args if isinstance(arg, np.ndarray)]
-    tensors = [arg for arg in args if _is_torch(arg)]
-    if arrays and tensors:
-        raise TypeError("all tensors are NumPy arrays, or all are torch tensors; these are mixed")
-    if not tensors:
-        return _call_numpy(source, function, args)
-    devices = sorted({str(tensor.device) for tensor in tensors})
-    if len(devices) > 1:
-        raise TypeError(f"all tensors are on one device; these are on {', '.join(devices)}")
-    kind = tensors[0].device.type
-    if kind == "cpu":
-        return _function(source, function, interpret=True)(*args)
-    if kind != "cuda":
-        raise TypeError(f"kernels run on CUDA and ROCm GPUs, and on the CPU; these tensors are on {devices[0]}")
-    launcher = _function(source, function, interpret=False)
+    given: tuple[Any, ...] = tuple(out) if isinstance(out, tuple | list) else () if out is None else (out,)
+    device = _device((*args, *given, workspace))
+    kind = "cpu" if device is None else device.type
+    if kind not in ("cpu", "cuda"):
+        raise TypeError(f"kernels run on CUDA and ROCm GPUs, and on the CPU; these tensors are on {device}")
+    launcher = _function(source, function, interpret=kind == "cpu")
+    options = _results(launcher, function, given)
+    if workspace is not None:
+        if not (isinstance(workspace, np.ndarray) or _is_torch(workspace)):
+            raise TypeError(f"workspace is a {type(workspace).__name__}, expected a NumPy array or a torch tensor")
+        if len(options) < len(_result_names(launcher)):
+            raise ValueError("a workspace needs out for every result, else those would be allocated")
+        options["empty"] = buffers_of(workspace, workspace_size)
+    if device is None:
+        return _call_numpy(launcher, args, options)
+    cuda = sys.modules["torch"].cuda
+    if kind == "cpu" or device.index == cuda.current_device():
+        return launcher(*args, **options)
     # Triton launches on the current device.
-    with sys.modules["torch"].cuda.device(tensors[0].device):
-        return launcher(*args)
+    with cuda.device(device):
+        return launcher(*args, **options)
+
+
+def _device(values: Sequence[Any]) -> Any:
+    """The device of the torch tensors among values, None where there are none. Raises TypeError for a mixture."""
+    torch = sys.modules.get("torch")
+    device: Any = None
+    has_arrays = False
+    for value in values:
+        if torch is not None and isinstance(value, torch.Tensor):
+            if device is None:
+                device = value.device
+            elif value.device != device:
+                raise TypeError(f"all tensors are on one device; these are on {device} and {value.device}")
+        elif isinstance(value, np.ndarray):
+            has_arrays = True
+    if has_arrays and device is not None:
+        raise TypeError("all tensors are NumPy arrays, or all are torch tensors; these are mixed")
+    return device
+
+
+def _result_names(launcher: Any) -> list[str]:
+    """The keywords of results that a caller may give, in order."""
+    return [name for name in launcher.__kwdefaults__ if name != "empty"]
+
+
+def _results(launcher: Any, function: str, given: Sequence[Any]) -> dict[str, Any]:
+    """The tensors that results are written to, by their keywords."""
+    names = _result_names(launcher)
+    if len(given) > len(names):
+        found = ", ".join(names) or "none"
+        raise ValueError(f"out has {len(given)} tensors, but the results of {function} that can be given are: {found}")
+    results = {name: tensor for name, tensor in zip(names, given) if tensor is not None}
+    for name, tensor in results.items():
+        _check_writable(name, tensor)
+    return results
+
+
+def _check_writable(name: str, tensor: Any) -> None:
+    strides: Sequence[int]
+    sizes: Sequence[int] = getattr(tensor, "shape", ())
+    if isinstance(tensor, np.ndarray):
+        strides = tensor.strides
+        if not tensor.flags.writeable:
+            raise ValueError(f"{name} cannot be written: the array is read-only")
+    elif _is_torch(tensor):
+        strides = tensor.stride()
+    else:
+        raise TypeError(f"{name} is a {type(tensor).__name__}, expected a NumPy array or a torch tensor")
+    if any(stride == 0 and size > 1 for stride, size in zip(strides, sizes)):
+        raise ValueError(f"{name} cannot be written: several of its elements are one in memory (stride 0)")
 
 
 def _is_torch(value: object) -> bool:
@@ -144,12 +212,17 @@ def _function(source: str, name: str, *, interpret: bool) -> Any:
     return function
 
 
-def _call_numpy(source: str, function: str, args: Sequence[Any]) -> Any:
-    wrapped = [NumpyTensor(arg) if isinstance(arg, np.ndarray) else arg for arg in args]
-    result = _function(source, function, interpret=True)(*wrapped, empty=numpy_empty)
+def _call_numpy(launcher: Any, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+    wrapped = [_wrap(arg) for arg in args]
+    given = {name: _wrap(option) for name, option in options.items()}
+    result = launcher(*wrapped, **{"empty": numpy_empty, **given})
     if isinstance(result, tuple):
         return tuple(_unwrap(value) for value in result)
     return _unwrap(result)
+
+
+def _wrap(value: Any) -> Any:
+    return NumpyTensor(value) if isinstance(value, np.ndarray) else value
 
 
 def _unwrap(value: Any) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from typing import cast
 
@@ -19,6 +20,7 @@ from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, YieldOp
+from flashlower.dialects.attention.masks import kept_operand, masks
 from flashlower.dialects.tl.types import bit_width, is_bool, is_integer, shape_of
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.host import TensorOf
@@ -126,6 +128,7 @@ class ScoreLowering:
         self._key_mask: SSAValue | None = None
         logit = self._block.args[0]
         self._logits = {v for v in derived_from(logit, self._block) if v.type == logit.type}
+        self._kept: dict[SSAValue, SSAValue] = {}
         self._values: dict[SSAValue, SSAValue] = {}
         self._wide: dict[SSAValue, SSAValue] = {}
         self.index_type = index_type(self._block)
@@ -134,6 +137,14 @@ class ScoreLowering:
         for captured in op.captures():
             if (constant := constant_of(captured)) is not None:
                 self._values[captured] = self._constant(constant, captured.type)
+
+    def fork(self, *, masked: bool) -> ScoreLowering:
+        """One that goes on from here by itself; without masks if not `masked`."""
+        other = copy(self)
+        other._values, other._wide = dict(self._values), dict(self._wide)
+        if not masked:
+            other._kept = {mask.result: kept for mask in masks(self._block) if (kept := kept_operand(mask)) is not None}
+        return other
 
     def _as_index(self, value: SSAValue) -> SSAValue:
         return self._builder.cast(value, self.index_type)
@@ -158,7 +169,10 @@ class ScoreLowering:
         for op in self._block.ops:
             if isinstance(op, YieldOp) or not op.results or op.results[0] in self._values:
                 continue
-            if all(operand in self._values or operand in self._tensors for operand in op.operands):
+            if op.results[0] in self._kept:
+                if (kept := self._values.get(self._kept[op.results[0]])) is not None:
+                    self._values[op.results[0]] = kept
+            elif all(operand in self._values or operand in self._tensors for operand in op.operands):
                 if (constant := constant_of(op.results[0])) is not None:
                     value = self._constant(constant, op.results[0].type)
                 else:

@@ -17,7 +17,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter
 
 from flashlower.dialects import stablehlo
-from flashlower.dialects.attention.layout import INNER_DIMS, dim_names, layout_terms
+from flashlower.dialects.attention.layout import INNER_DIMS, dim_names, index_names, layout_terms
 from flashlower.dialects.stablehlo.reduction import ReductionKind
 
 
@@ -144,7 +144,7 @@ class TensorBuilder:
 
     def read(self, value: SSAValue, layout: AffineMapAttr, hint: str) -> Named:
         """An operand, with one axis for each iteration dimension of its layout; n may stand for (split, n)."""
-        names = dim_names(layout.data.num_dims - len(INNER_DIMS))
+        names = index_names(layout.data.num_dims - len(INNER_DIMS))
         axes: list[str] = []
         for terms in layout_terms(layout.data):
             for term in terms:
@@ -154,6 +154,32 @@ class TensorBuilder:
         if result is not value:
             result.name_hint = hint
         return Named(result, tuple(axes))
+
+    def take(self, x: Named, axis: str, indices: Named, hint: str) -> Named:
+        """`x` at indices along one axis; other axes that both have are batch axes. Indices are clamped to the axis."""
+        shared = [a for a in x.axes if a in indices.axes and a != axis]
+        kept = [a for a in x.axes if a != axis and a not in shared]
+        count = len(indices.axes)
+        numbers = stablehlo.GatherDimensionNumbersAttr.get(
+            offset_dims=range(count, count + len(kept)),
+            collapsed_slice_dims=[x.axes.index(axis)],
+            operand_batching_dims=[x.axes.index(a) for a in shared],
+            start_indices_batching_dims=[indices.axes.index(a) for a in shared],
+            start_index_map=[x.axes.index(axis)],
+            index_vector_dim=count,
+        )
+        sizes = [self.sizes[a] if a in kept else 1 for a in x.axes]
+        value = self.emit(stablehlo.GatherOp(x.value, indices.value, numbers, sizes), hint)
+        return Named(value, (*indices.axes, *kept))
+
+    def join_pages(self, x: Named) -> Named:
+        """`x` with the keys n (which may stand for (split, n)) in place of its axes p and slot."""
+        x = self.broadcast(x, (*x.axes, *(axis for axis in ("p", "slot") if axis not in x.axes)))
+        head = tuple(axis for axis in x.axes if axis in "kd")
+        outer = tuple(axis for axis in self.ordered(x.axes) if axis not in (*head, "p", "slot"))
+        x = self.transpose(x, (*outer, "p", "slot", *head))
+        axes = (*outer, *(["split", "n"] if self.keys_are_split else ["n"]), *head)
+        return Named(self.reshape(x.value, self.shape(axes)), axes)
 
     def write(self, x: Named, layout: AffineMapAttr, type: Attribute) -> SSAValue:
         """A result in its layout and type; `x` may lack axes, and have others of size 1."""

@@ -115,7 +115,7 @@ def _composed(builder: TensorBuilder, op: Operation, operands: Sequence[Named]) 
                 stablehlo.AddOp if isinstance(op, arith.AddiOp) else stablehlo.SubtractOp, *operands
             )
         case arith.FloorDivSIOp() | arith.CeilDivSIOp():
-            return _rounded_division(builder, *operands, up=isinstance(op, arith.CeilDivSIOp))
+            return rounded_division(builder, *operands, up=isinstance(op, arith.CeilDivSIOp))
         case arith.MaxnumfOp() | arith.MinnumfOp():
             lhs, rhs = operands
             kind = stablehlo.MaxOp if isinstance(op, arith.MaxnumfOp) else stablehlo.MinOp
@@ -210,7 +210,7 @@ def _compare_integers(builder: TensorBuilder, predicate: str, lhs: Named, rhs: N
     return builder.compare(lhs, _DIRECTIONS[predicate[1:]], rhs)
 
 
-def _rounded_division(builder: TensorBuilder, lhs: Named, rhs: Named, *, up: bool) -> Named:
+def rounded_division(builder: TensorBuilder, lhs: Named, rhs: Named, *, up: bool) -> Named:
     """Signed division, rounded down or up: one off from StableHLO's where it rounded towards zero wrongly."""
     zero, one = (builder.constant(value, lhs.element_type) for value in (0, 1))
     quotient = builder.elementwise(stablehlo.DivOp, lhs, rhs)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX
 from xdsl.ir import Operation, OpResult, SSAValue
+from xdsl.traits import is_side_effect_free
 
 from flashlower.rewrites.fuse_attention import hlo
 
@@ -81,6 +82,9 @@ class Index:
 
 
 Indices = tuple[Index, ...]
+
+# Exporters repeat a few operations of a mask or a softmax, not whole graphs.
+MAX_REPEATED_OPS = 64
 
 
 def same_indices(a: Indices, b: Indices) -> bool:
@@ -163,6 +167,47 @@ def _split_linear(terms: Sequence[tuple[Digit, int]], offset: int, shape: Sequen
     return result
 
 
+def same_value(a: SSAValue, b: SSAValue) -> bool:
+    """Whether two values are one, or are computed by the same operations, as front ends that share nothing write."""
+    worklist = [(a, b)]
+    seen: set[tuple[SSAValue, SSAValue]] = set()
+    while worklist:
+        pair = x, y = _unconverted(worklist[-1][0]), _unconverted(worklist.pop()[1])
+        if x is y or pair in seen:
+            continue
+        seen.add(pair)
+        if len(seen) > MAX_REPEATED_OPS or not (isinstance(x, OpResult) and isinstance(y, OpResult)):
+            return False
+        if not _same_operation(x.op, y.op):
+            return False
+        worklist += zip(x.op.operands, y.op.operands, strict=True)
+    return True
+
+
+def _unconverted(value: SSAValue) -> SSAValue:
+    """The value before conversions to the type that it has."""
+    while isinstance(value, OpResult) and value.op.name == "stablehlo.convert":
+        if value.op.operands[0].type != value.type:
+            break
+        value = value.op.operands[0]
+    return value
+
+
+def _same_operation(a: Operation, b: Operation) -> bool:
+    """Whether two operations compute the same from the same operands."""
+    return (
+        a.name == b.name
+        and a.name.startswith("stablehlo.")
+        and len(a.results) == len(b.results) == 1
+        and a.results[0].type == b.results[0].type
+        and len(a.operands) == len(b.operands)
+        and a.properties == b.properties
+        and a.attributes == b.attributes
+        and (not (a.regions or b.regions) or hlo.reduce_kind(a) == hlo.reduce_kind(b) is not None)
+        and is_side_effect_free(a)
+    )
+
+
 @dataclass(frozen=True)
 class Read:
     """An element of a tensor: the value and an index per dimension."""
@@ -171,7 +216,8 @@ class Read:
     indices: Indices
 
     def same_as(self, other: Read) -> bool:
-        return self.value == other.value and same_indices(self.indices, other.indices)
+        """Whether two reads give the same number; what is computed twice is the same."""
+        return same_indices(self.indices, other.indices) and same_value(self.value, other.value)
 
 
 def _broadcast_indices(op: Operation, indices: Indices) -> Indices | None:

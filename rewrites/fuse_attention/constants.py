@@ -49,23 +49,17 @@ class ConstantFolder:
         worklist = [value]
         while worklist:
             v = worklist[-1]
+            op = hlo.owner(v)
             if v in self._constant:
                 worklist.pop()
-                continue
-            op = hlo.owner(v)
-            if op is None or (op.regions and hlo.reduce_kind(op) is None and op.name != "stablehlo.reduce_window"):
+            elif op is None or not _may_be_constant(op):
                 self._constant[v] = False
-                continue
-            unknown = [o for o in op.operands if o not in self._constant]
-            if unknown and not any(self._constant.get(o) is False for o in op.operands):
-                worklist.extend(unknown)
-                continue
-            self._constant[v] = (
-                op.name.startswith(("stablehlo.", "arith."))
-                and op.name != "stablehlo.custom_call"
-                and all(self._constant[o] for o in op.operands if o in self._constant)
-                and all(o in self._constant for o in op.operands)
-            )
+            else:
+                known = [self._constant.get(o) for o in op.operands]
+                if False in known or None not in known:
+                    self._constant[v] = False not in known
+                else:
+                    worklist += [o for o, k in zip(op.operands, known) if k is None]
         return self._constant[value]
 
     def splat(self, value: SSAValue) -> float | int | bool | None:
@@ -80,9 +74,9 @@ class ConstantFolder:
             value = op.operands[0]
         if not self.is_constant(value) or (array := self.evaluate(value)) is None or not array.size:
             return None
-        if not (array == array.flat[0]).all():
-            return None
         element = array.reshape(-1)[:1].reshape(())
+        if element != element or (array.size > 1 and not (array == element).all()):
+            return None
         for convert in reversed(converts):
             if (converted := self._run(convert, (element,))) is None:
                 return None
@@ -126,6 +120,15 @@ class ConstantFolder:
             return tuple(np.asarray(result) for result in self.interpreter.run_op(op, args))
         except _CANNOT_RUN:
             return None
+
+
+def _may_be_constant(op: Operation) -> bool:
+    """Whether an operation has the same results for the same operands, and no region that reads other values."""
+    return (
+        op.name.startswith(("stablehlo.", "arith."))
+        and op.name != "stablehlo.custom_call"
+        and (not op.regions or op.name == "stablehlo.reduce_window" or hlo.reduce_kind(op) is not None)
+    )
 
 
 def _is_small(value: SSAValue) -> bool:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import Float64Type, ModuleOp, f32, f64
+from xdsl.dialects.builtin import Float64Type, ModuleOp, TensorType, f32, f64
+from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
-from xdsl.rewriter import InsertPoint, Rewriter
+from xdsl.rewriter import Rewriter
 from xdsl.traits import is_side_effect_free
 
 from flashlower.dialects.attention import SdpaOp
+from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.interpreters import make_interpreter
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.access import Read
+from flashlower.rewrites.fuse_attention.composites import CompositeInliner
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
 from flashlower.rewrites.fuse_attention.emit import Emitter
+from flashlower.rewrites.fuse_attention.explain import Explainer, Remark
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.lengths import logit_factor, split_kv_lens
 from flashlower.rewrites.fuse_attention.match import Group, Matcher
 from flashlower.rewrites.fuse_attention.operands import Dimensions, result_of
+from flashlower.rewrites.fuse_attention.place import insert, insertion_point, lse_of, sink_of
 from flashlower.rewrites.inline import InlineCallsPass
 
 
@@ -31,51 +37,106 @@ class FuseAttentionPass(ModulePass):
     """
     Replaces every dot -> elementwise -> softmax -> dot group of StableHLO by one `attention.sdpa`.
 
-    Calls are inlined first, as JAX hides masks in private functions. What is no attention stays as it is.
+    Calls are inlined first, as JAX hides masks in private functions, and composites that are named attention, where
+    their decomposition holds attention. What is no attention stays as it is.
     """
 
     name = "fuse-attention"
 
+    explain: bool = False
+    """Say on stderr, for every softmax that was met, what was found or why it was left alone."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        InlineCallsPass().apply(ctx, op)
-        folder = ConstantFolder(make_interpreter(op))
-        positions = {o: i for block in _blocks(op) for i, o in enumerate(block)}
-        for dot in [o for o in op.walk() if o.name == "stablehlo.dot_general"]:
-            # What only an earlier group needed is gone.
-            if dot.parent is not None:
-                fuse(dot, folder, positions)
+        for remark in fuse_attention(op, ctx, explain=self.explain):
+            print(remark, file=sys.stderr)
 
 
-def _blocks(op: Operation) -> list[list[Operation]]:
-    return [list(block.ops) for o in op.walk() for region in o.regions for block in region.blocks]
+def fuse_attention(module: ModuleOp, ctx: Context, *, explain: bool = False) -> list[Remark]:
+    """Does what the pass does. Returns its remarks if it is to explain itself."""
+    InlineCallsPass().apply(ctx, module)
+    CompositeInliner(_holds_attention).run(module)
+    return _fuse_all(module, explain)
 
 
-def fuse(dot: Operation, folder: ConstantFolder, positions: Mapping[Operation, int]) -> SdpaOp | None:
+def explain(module: ModuleOp | str) -> list[Remark]:
+    """
+    What `fuse-attention` would say of a module, which stays as it is: a remark for every softmax in it.
+
+    Raises `ModuleTextError` for text that cannot be read.
+    """
+    ctx = make_context()
+    copy = parse_module(module, ctx) if isinstance(module, str) else module.clone()
+    return fuse_attention(copy, ctx, explain=True)
+
+
+def _holds_attention(function: FuncOp) -> bool:
+    module = ModuleOp([function.clone()])
+    _fuse_all(module, explain=False)
+    return any(isinstance(op, SdpaOp) for op in module.walk())
+
+
+def _fuse_all(module: ModuleOp, explain: bool) -> list[Remark]:
+    folder = ConstantFolder(make_interpreter(module))
+    positions = {
+        inner: i
+        for outer in module.walk()
+        for region in outer.regions
+        for block in region.blocks
+        for i, inner in enumerate(block.ops)
+    }
+    explainer = Explainer(module, folder) if explain else None
+    for dot in [o for o in positions if o.name == "stablehlo.dot_general"]:
+        # What only an earlier group needed is gone.
+        if dot.parent is not None:
+            fuse(dot, folder, positions, explainer)
+    return [] if explainer is None else explainer.remarks()
+
+
+def fuse(
+    dot: Operation, folder: ConstantFolder, positions: Mapping[Operation, int], explainer: Explainer | None = None
+) -> SdpaOp | None:
     """Replaces the group that ends in this second dot, if there is one."""
     for side in (0, 1):
+        if not _may_be_weights(dot.operands[side]):
+            continue
         try:
-            group = Matcher(dot, side, folder, positions).match()
-            result = result_of(group)
-            sdpa = _build(group, result)
-        except NotAttention:
+            matcher = Matcher(dot, side, folder, positions)
+            group = matcher.match()
+            result, lse = result_of(group), lse_of(group)
+            dims = Dimensions(group, result)
+            place = insertion_point(group, result, positions)
+            sdpa = _build(group, dims, result, lse)
+        except NotAttention as reason:
+            if explainer is not None:
+                explainer.failed(dot, side, str(reason))
             continue
         last = hlo.owner(result.value)
         assert last is not None
-        Rewriter.insert_op(sdpa, InsertPoint.before(last))
-        sdpa.output.name_hint = result.value.name_hint
-        result.value.replace_all_uses_with(sdpa.output)
-        _erase_dead(last)
+        insert(sdpa, group, dims, result, place)
+        if explainer is not None:
+            explainer.fused(matcher.tracer.visited, sdpa)
+        for op in (*group.unused, *(hlo.owner(use.read.value) for use in group.row_uses), last):
+            if op is not None:
+                _erase_dead(op)
         return sdpa
     return None
 
 
-def _build(group: Group, result: Read) -> SdpaOp:
-    dims = Dimensions(group, result)
+def _may_be_weights(value: SSAValue) -> bool:
+    """Whether more than views lies between a value and an argument or another dot: most dots end their match here."""
+    while (op := hlo.owner(value)) is not None and (op.name in hlo.VIEWS or op.name == "stablehlo.convert"):
+        value = op.operands[0]
+    return op is not None and op.name != "stablehlo.dot_general"
+
+
+def _build(group: Group, dims: Dimensions, result: Read, lse: Read | None) -> SdpaOp:
     query, key, value = group.query.read, group.key.read, group.value.read
     score, lens = split_kv_lens(group.score, dims)
     scale = logit_factor(score) or 1.0
     type = f64 if isinstance(hlo.element_type(query.value), Float64Type) else f32
-    sink = None if group.sink is None else Read(group.sink.value, group.sink.indices)
+    sink = sink_of(group)
+    if lse is not None and not dims.has_all_rows(lse):
+        raise NotAttention("the LSE is the same for several rows of the result")
     layouts = {
         name: dims.layout(read, allowed)
         for name, read, allowed in (
@@ -83,6 +144,7 @@ def _build(group: Group, result: Read) -> SdpaOp:
             ("k", key, "hgnk"),
             ("v", value, "hgnd"),
             ("out", result, "hgmd"),
+            ("lse", lse, "hgm"),
             ("kv_lens", lens, "hg"),
             ("sinks", sink, "hg"),
         )
@@ -101,6 +163,7 @@ def _build(group: Group, result: Read) -> SdpaOp:
         kv_lens=None if lens is None else lens.value,
         sinks=None if sink is None else sink.value,
         score=Emitter(dims, type, scale).region(score),
+        lse_type=None if lse is None else TensorType(type, hlo.shape(lse.value)),
     )
 
 

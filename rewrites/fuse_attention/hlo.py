@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from functools import lru_cache
+from typing import Any, TypeAlias, cast, get_args
 
 from xdsl.dialects.builtin import (
     AnyFloat,
@@ -18,12 +19,17 @@ from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
     FixedBitwidthType,
     Float8E8M0FNUType,
+    Float64Type,
     IntegerAttr,
     IntegerType,
     TensorType,
     i1,
 )
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
+
+# `isinstance` of a union asks every member in turn, for every value that a pass looks at.
+_FLOATS = frozenset(type for type in (member() for member in get_args(AnyFloat)) if type.bitwidth in (8, 16, 32, 64))
+_INTEGERS = frozenset(IntegerType(width) for width in (2, 4, 8, 16, 32, 64))
 
 
 class NotAttention(Exception):
@@ -35,11 +41,15 @@ def owner(value: SSAValue) -> Operation | None:
     return value.op if isinstance(value, OpResult) else None
 
 
-def _type(value: SSAValue) -> TensorType[Attribute]:
+# An alias, as a subscript in a function is computed at every call.
+_Tensor: TypeAlias = TensorType[Attribute]
+
+
+def _type(value: SSAValue) -> _Tensor:
     type: Attribute = value.type
     if not isinstance(type, TensorType):
         raise NotAttention(f"{value.type} is no ranked tensor")
-    return cast(TensorType[Attribute], type)
+    return cast(_Tensor, type)
 
 
 def shape(value: SSAValue) -> tuple[int, ...]:
@@ -67,14 +77,12 @@ def is_bool(value: SSAValue) -> bool:
 
 def is_float(value: SSAValue) -> bool:
     """Whether a tensor holds floats of a type that machines store."""
-    type = element_type(value)
-    return isinstance(type, AnyFloat) and type.bitwidth in (8, 16, 32, 64)
+    return element_type(value) in _FLOATS
 
 
 def is_integer(value: SSAValue) -> bool:
     """Whether a tensor holds integers as StableHLO writes signed ones (`i32`), wider than one bit."""
-    type = element_type(value)
-    return isinstance(type, IntegerType) and type == IntegerType(type.bitwidth) and type != i1
+    return element_type(value) in _INTEGERS
 
 
 def attribute(op: Operation, name: str) -> Attribute:
@@ -149,7 +157,11 @@ class DotDimensions:
 
 def dot_dimensions(op: Operation) -> DotDimensions:
     """The dimension numbers of stablehlo.dot_general."""
-    numbers = cast(Any, attribute(op, "dot_dimension_numbers"))
+    return _dot_dimensions(attribute(op, "dot_dimension_numbers"))
+
+
+@lru_cache(1024)
+def _dot_dimensions(numbers: Attribute) -> DotDimensions:
 
     def get(name: str) -> tuple[int, ...]:
         return integers(getattr(numbers, name, numbers))
@@ -158,6 +170,11 @@ def dot_dimensions(op: Operation) -> DotDimensions:
         (get("lhs_batching_dimensions"), get("rhs_batching_dimensions")),
         (get("lhs_contracting_dimensions"), get("rhs_contracting_dimensions")),
     )
+
+
+def accumulates_in_f64(op: Operation) -> bool:
+    """Whether stablehlo.dot_general names an algorithm that sums in f64."""
+    return isinstance(getattr(op.properties.get("algorithm"), "accumulation_type", None), Float64Type)
 
 
 def reduce_kind(op: Operation) -> str | None:

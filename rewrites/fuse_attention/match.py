@@ -23,12 +23,13 @@ from flashlower.rewrites.fuse_attention.access import (
     Read,
     Tracer,
     Var,
-    reshape_indices,
 )
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
 from flashlower.rewrites.fuse_attention.expression import Const, Float, Logit, TensorRead
+from flashlower.rewrites.fuse_attention.forward import forward_step, single_user
 from flashlower.rewrites.fuse_attention.guards import GuardChecker
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
+from flashlower.rewrites.fuse_attention.row_uses import RowUse, RowUseFinder, is_small
 from flashlower.rewrites.fuse_attention.score import ScoreReader, is_elementwise
 from flashlower.rewrites.fuse_attention.simplify import multiply
 from flashlower.rewrites.fuse_attention.softmax import Softmax, SoftmaxFinder
@@ -44,7 +45,13 @@ class Group:
     key: Operand
     value: Operand
     score: Float
-    sink: TensorRead | None
+    sink: TensorRead | Const | None
+    weight_factor: float
+    """A constant that the result is multiplied with."""
+    row_uses: list[RowUse]
+    """Values that the graph computes from the LSE."""
+    unused: list[Operation]
+    """Operations on values of the group that nothing uses."""
     n: Var
     k: Var
     d: Var
@@ -107,7 +114,9 @@ class Matcher:
         softmax = self.finder.find(self.weights)
         dot_result = Read(self.dot.results[0], self.dot_indices)
         root = dot_result if softmax.probabilities else self._late_division(dot_result, softmax)
+        self.finder.check_maximum(softmax)
         logit, first_dot = self._find_logit(softmax.scores)
+        self._check_accumulators(first_dot, root)
         computed = self._computed_from(logit.value, root)
         if self.value.value in computed:
             raise NotAttention("the value is computed from the weights")
@@ -116,34 +125,50 @@ class Matcher:
         product = key_operand.scale(q.scale(Logit(q.factor * key_operand.factor)))
         reader = ScoreReader(self.n, self.tracer, self.folder, logit, product, computed)
         score = multiply(reader.float_expr(softmax.scores), Const(self._factor(softmax)))
-        GuardChecker(softmax, self.finder, reader, score).check()
+        exponent = softmax.exponent
+        if exponent.logarithms and not (exponent.is_stepwise and exponent.is_bounded) and not is_small(score):
+            raise NotAttention("the LSE is subtracted from scores that may be large, where its rounding loses the sum")
+        checked = GuardChecker(softmax, self.finder.rows, reader, score).check()
         sink = self._sink(softmax, reader)
-        self._check_escapes(computed)
-        return Group(root, q, key_operand, value, score, sink, self.n, k, self.d, self.batch, self.rows)
+        outside = RowUseFinder(self.finder, softmax, checked, checked != score, self.dot, root.value, logit)
+        if not self._is_closed(computed):
+            outside.find()
+        return Group(
+            *(root, q, key_operand, value, checked, sink, softmax.weight_factor, outside.uses, outside.unused),
+            *(self.n, k, self.d, self.batch, self.rows),
+        )
 
     def _factor(self, softmax: Softmax) -> float:
         """The factor of the scores; 2 ** (x * log2(e)) has none, whatever the rounding of log2(e) is."""
+        factor = softmax.exponent.factor
         in_f64 = isinstance(hlo.element_type(softmax.scores.value), Float64Type)
-        return 1.0 if math.isclose(softmax.factor, 1.0, rel_tol=1e-15 if in_f64 else 1e-7) else softmax.factor
+        return 1.0 if math.isclose(factor, 1.0, rel_tol=1e-15 if in_f64 else 1e-7) else factor
 
-    def _sink(self, softmax: Softmax, reader: ScoreReader) -> TensorRead | None:
+    def _sink(self, softmax: Softmax, reader: ScoreReader) -> TensorRead | Const | None:
         if softmax.sink is None:
             return None
-        sink = None if softmax.sink.value in reader.computed_from_logit else reader.float_expr(softmax.sink)
-        if not isinstance(sink, TensorRead) or softmax.factor != 1.0:
+        read = softmax.sink.read
+        if read is None:
+            return Const(0.0)
+        sink = None if read.value in reader.computed_from_logit else reader.float_expr(read)
+        if not isinstance(sink, TensorRead | Const) or self._factor(softmax) != 1.0:
             raise NotAttention("the extra column of the softmax is not a tensor of sinks")
         return sink
 
     def _late_division(self, result: Read, softmax: Softmax) -> Read:
-        """Follows the unnormalised result to the division by the row sum."""
+        """Follows the unnormalised result to the division by the row sum, or the product with its reciprocal."""
         while (user := single_user(result.value)) is not None:
-            if user.name == "stablehlo.divide" and user.operands[0] == result.value:
-                total = self.tracer.source(Read(user.operands[1], result.indices))
-                if any(index.uses(self.d) for index in total.indices):
+            side = list(user.operands).index(result.value)
+            if (user.name == "stablehlo.divide" and side == 0) or user.name == "stablehlo.multiply":
+                after = Read(user.results[0], result.indices)
+                division = self.finder.division(user, after)
+                if division is None or division[0] != side:
+                    break
+                if any(index.uses(self.d) for index in division[1].indices):
                     raise NotAttention("the result is divided by more than a row sum")
-                self.finder.check_row_reduction(total, "add", softmax.exponential, "the denominator is")
+                self.finder.check_sum(softmax, division[1])
                 self.tracer.visited.add(user)
-                return Read(user.results[0], result.indices)
+                return after
             step = forward_step(user, result.indices)
             if step is None:
                 break
@@ -156,23 +181,37 @@ class Matcher:
     def _find_logit(self, scores: Read) -> tuple[Read, Operation]:
         """The dot below the score one of whose operands varies with the key and not with the rows."""
         seen: set[SSAValue] = set()
+        sources: list[str] = []
         queue = deque([scores])
         while queue:
             read = self.tracer.source(queue.popleft())
             op = hlo.owner(read.value)
-            if op is None or read.value in seen:
+            if read.value in seen:
                 continue
             seen.add(read.value)
-            if op.name == "stablehlo.dot_general" and op.parent is self.dot.parent and hlo.is_float(read.value):
+            if op is None:
+                sources.append("an argument")
+            elif op.name == "stablehlo.dot_general" and op.parent is self.dot.parent and hlo.is_float(read.value):
                 if self._key_side(op, read.indices) is not None:
                     return read, op
+                sources.append("a dot of other dimensions")
             elif is_elementwise(read.value):
                 queue += [
                     Read(operand, read.indices)
                     for operand in op.operands
                     if hlo.shape(operand) == hlo.shape(read.value)
                 ]
-        raise NotAttention("no dot product of queries and keys was found below the softmax")
+            else:
+                sources.append(op.name if op.parent is self.dot.parent else f"{op.name} in another block")
+        found = " and ".join(dict.fromkeys(sources))
+        raise NotAttention(f"no dot of queries and keys was found below the softmax, whose scores come from {found}")
+
+    def _check_accumulators(self, first_dot: Operation, root: Read) -> None:
+        if isinstance(hlo.element_type(root.value), Float64Type):
+            return
+        for dot in (first_dot, self.dot):
+            if hlo.accumulates_in_f64(dot):
+                raise NotAttention("a dot asks for sums in f64, which attention has only for operands in f64")
 
     def _key_side(self, dot: Operation, indices: Indices) -> int | None:
         dims = hlo.dot_dimensions(dot)
@@ -267,31 +306,10 @@ class Matcher:
                     worklist.extend(new)
         return computed
 
-    def _check_escapes(self, computed: set[SSAValue]) -> None:
-        """Nothing between the dots may be used by anything else: it would have to be computed after all."""
-        for value in computed:
-            for use in value.uses:
-                if use.operation is not self.dot and use.operation not in self.tracer.visited:
-                    raise NotAttention(f"a value between the dots is also used by {use.operation.name}")
-
-
-def single_user(value: SSAValue) -> Operation | None:
-    """The only operation that uses a value, once and in the block that defines it; None where there is none."""
-    uses = list(value.uses)
-    owner = hlo.owner(value)
-    if len(uses) != 1 or owner is None or uses[0].operation.parent is not owner.parent:
-        return None
-    return uses[0].operation
-
-
-def forward_step(op: Operation, indices: Indices) -> Indices | None:
-    """The indices of an element after a transpose, a reshape, or a broadcast or conversion that changes no shape."""
-    if op.name == "stablehlo.transpose":
-        return tuple(indices[i] for i in hlo.permutation(op))
-    if op.name == "stablehlo.reshape":
-        return reshape_indices(indices, hlo.shape(op.operands[0]), hlo.shape(op.results[0]))
-    if op.name == "stablehlo.broadcast_in_dim" and hlo.shape(op.operands[0]) == hlo.shape(op.results[0]):
-        return indices if hlo.broadcast_dimensions(op) == tuple(range(len(indices))) else None
-    if op.name == "stablehlo.convert" and hlo.is_float_convert(op.results[0]):
-        return indices
-    return None
+    def _is_closed(self, computed: set[SSAValue]) -> bool:
+        """Whether nothing between the dots is used by anything else."""
+        return all(
+            use.operation is self.dot or use.operation in self.tracer.visited
+            for value in computed
+            for use in value.uses
+        )

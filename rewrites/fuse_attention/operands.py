@@ -17,8 +17,9 @@ from flashlower.dialects.attention.layout import INNER_DIMS, Term, make_layout
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.absorb import is_layout
 from flashlower.rewrites.fuse_attention.access import Digit, Index, Indices, Read, Var
+from flashlower.rewrites.fuse_attention.forward import forward_step, single_user
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
-from flashlower.rewrites.fuse_attention.match import Group, forward_step, single_user
+from flashlower.rewrites.fuse_attention.match import Group
 
 
 def result_of(group: Group) -> Read:
@@ -45,6 +46,8 @@ class Dimensions:
             group.value.read.indices,
             result.indices,
         ]
+        # Uses of rows may cut variables further, but say nothing of what they are.
+        self._rows = [use.read.indices for use in group.row_uses]
         self.digits: dict[Var, list[Digit]] = {
             var: self._refine(var) for var in (*group.batch, *group.rows, group.n, group.k, group.d)
         }
@@ -55,7 +58,7 @@ class Dimensions:
         if var.size == DYNAMIC_INDEX:
             return [Digit(var, 1, DYNAMIC_INDEX)]
         cuts = {1, var.size}
-        for indices in self.reads:
+        for indices in (*self.reads, *self._rows):
             for index in indices:
                 for digit, _ in index.terms:
                     if digit.var is var:
@@ -199,3 +202,8 @@ class Dimensions:
         if index.offset or covered != size:
             raise NotAttention("a tensor is not read as a whole")
         return terms
+
+    def has_all_rows(self, read: Read) -> bool:
+        """Whether a read varies with all dimensions that a row of the softmax has."""
+        found = {piece for index in read.indices for piece, _ in self._expand(index)}
+        return all(d in found for d, name in self.names.items() if name not in "nkd" and d.size != 1)

@@ -2,32 +2,38 @@
 The softmax of a candidate: which values were exponentiated, and that they were divided by their own sum.
 
 The row maximum and the row sum must be reductions, over exactly the keys, of exactly the values that they are applied
-to. Exponentials are of base e or 2, the division may be a product with the reciprocal, and may come after the second
-dot. A column that takes part in the softmax and is dropped after it is an attention sink.
+to (see `rows`). Exponentials are of base e or 2. The division may be a product with the reciprocal or a subtraction of
+the logarithm, and may come after the second dot. A column that takes part in the softmax and is dropped after it, or a
+further exponential in the sum, is an attention sink.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, cast
 
-from ml_dtypes import finfo
 from xdsl.ir import Operation
 
-from flashlower.dialects.numpy_values import numpy_dtype
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.access import Index, Read, Tracer, Var
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
+from flashlower.rewrites.fuse_attention.reductions import difference, same_terms
+from flashlower.rewrites.fuse_attention.rows import Exponent, Guard, RowReader, RowSum
 
 
 @dataclass(frozen=True)
-class Guard:
-    """A condition that, where it has the value `zero_when`, replaces the weights by 0."""
+class Sink:
+    """A further score that takes part in the sum and has no value; 0 where no value is read."""
 
-    condition: Read
-    zero_when: bool
+    read: Read | None
+    is_added: bool
+    """Whether its exponential is added to the sum; otherwise it is a column of the scores."""
+
+    def same_as(self, other: Sink) -> bool:
+        if self.read is None or other.read is None:
+            return self.read is other.read
+        return self.read.same_as(other.read)
 
 
 @dataclass
@@ -36,16 +42,19 @@ class Softmax:
 
     exponential: Read
     """The exponentials, at the keys of the second dot."""
+    exponent: Exponent
+    """What they are exponentials of: weights are exp(factor * score), normalised."""
     scores: Read
-    """What they are exponentials of, less the row maximum and without the factor."""
-    factor: float
-    """The logarithm of the base times a constant: weights are exp(factor * score), normalised."""
-    sink: Read | None
-    """A further score that takes part in the sum and has no value."""
-    has_maximum: bool
+    """The scores of the exponent without the column of a sink."""
+    sink: Sink | None
     guards: list[Guard]
-    probabilities: list[Read]
-    """The weights after the division by the sum; none where that comes after the second dot."""
+    """Conditions under which weights are 0."""
+    sum_guards: list[Guard] = field(default_factory=list[Guard])
+    """Conditions under which exponentials are left out of the sum."""
+    probabilities: list[Read] = field(default_factory=list[Read])
+    """The weights after the normalisation; none where that comes after the second dot."""
+    weight_factor: float = 1.0
+    """A constant that the weights are multiplied with after the softmax."""
 
 
 @dataclass
@@ -55,176 +64,146 @@ class SoftmaxFinder:
     tracer: Tracer
     folder: ConstantFolder
     key: Var
-    # The keys of the softmax: one more than those of the second dot where there is a sink.
-    key_index: Index = field(init=False)
-    key_size: int = field(init=False)
+    rows: RowReader = field(init=False)
 
     def __post_init__(self) -> None:
-        self.key_index, self.key_size = Index.of(self.key), self.key.size
-
-    def through(self, op: Operation, position: int, read: Read) -> Read:
-        """The read of an operand of an elementwise operation."""
-        self.tracer.visited.add(op)
-        operand = op.operands[position]
-        # A rank-0 condition of a select stands for all elements.
-        return self.tracer.source(Read(operand, read.indices if hlo.shape(operand) else ()))
+        self.rows = RowReader(self.tracer, self.folder, self.key)
 
     def find(self, weights: Read) -> Softmax:
         """The softmax. Raises `NotAttention` with the reason where there is none."""
         guards: list[Guard] = []
         sums: list[Read] = []
         probabilities: list[Read] = []
+        weight_factor = 1.0
         read = self.tracer.source(weights)
         while (op := hlo.owner(read.value)) is not None:
-            if (guard := self._guard(op, read)) is not None:
-                guards.append(guard)
-                read = self.through(op, 2 if guard.zero_when else 1, read)
-            elif (division := self._division(op, read)) is not None:
+            if (guarded := self.rows.guard(op, read)) is not None:
+                guards.append(guarded[0])
+                read = guarded[1]
+            elif (scaled := self.folder.constant_factor(op)) is not None:
+                self.tracer.visited.add(op)
+                weight_factor *= scaled[1]
+                read = self.tracer.source(Read(scaled[0], read.indices))
+            elif (division := self.division(op, read)) is not None:
                 probabilities.append(read)
-                read, total = division
+                numerator, total = division
                 sums.append(total)
+                read = self.rows.through(op, numerator, read)
             else:
                 break
-        exponent, factor = self._exponent(op, read)
-        self._find_keys(read)
-        if len(sums) > 1:
+        self.rows.find_keys(read)
+        exponent = self.rows.exponent(read)
+        scores, sink = self._split_sink(exponent.scores)
+        softmax = Softmax(read, exponent, scores, sink, guards, [], probabilities, weight_factor)
+        if exponent.logarithms:
+            probabilities.append(read)
+        if len(probabilities) > 1:
             raise NotAttention("the weights are divided more than once")
         for total in sums:
-            self.check_row_reduction(total, "add", read, "the denominator is")
-        scores, outer = self._without_factor(exponent)
-        stripped = self._without_maximum(scores)
-        has_maximum = not stripped.same_as(scores)
-        scores, sink = self._split_sink(stripped)
-        return Softmax(read, scores, factor * outer, sink, has_maximum, guards, probabilities)
+            self.check_sum(softmax, total)
+        if exponent.logarithms:
+            self._check_logarithms(softmax)
+        if probabilities:
+            self.check_maximum(softmax)
+        return softmax
 
-    def _guard(self, op: Operation, read: Read) -> Guard | None:
-        if op.name != "stablehlo.select":
-            return None
-        condition = Read(op.operands[0], read.indices if hlo.shape(op.operands[0]) else ())
-        for zero, zero_when in ((1, True), (2, False)):
-            if self.folder.splat(op.operands[zero]) == 0:
-                return Guard(condition, zero_when)
-        return None
-
-    def _division(self, op: Operation, read: Read) -> tuple[Read, Read] | None:
-        """Numerator and denominator of a quotient, or of a product with a reciprocal."""
+    def division(self, op: Operation, read: Read) -> tuple[int, Read] | None:
+        """Which operand is the numerator, and the denominator, of a quotient or of a product with a reciprocal."""
         if op.name == "stablehlo.divide":
-            return self.through(op, 0, read), self.through(op, 1, read)
-        if op.name == "stablehlo.multiply":
-            for side in (1, 0):
-                reciprocal = self.tracer.source(Read(op.operands[side], read.indices))
-                divide = hlo.owner(reciprocal.value)
-                if divide is None or divide.name != "stablehlo.divide":
-                    continue
-                if self.folder.splat(divide.operands[0]) == 1:
-                    return self.through(op, 1 - side, read), self.through(divide, 1, reciprocal)
+            return 0, self.rows.through(op, 1, read)
+        for side in (1, 0) if op.name == "stablehlo.multiply" else ():
+            reciprocal = self.tracer.source(Read(op.operands[side], read.indices))
+            divide = hlo.owner(reciprocal.value)
+            if divide is None or divide.name != "stablehlo.divide":
+                continue
+            if self.folder.splat(divide.operands[0]) == 1:
+                return 1 - side, self.rows.through(divide, 1, reciprocal)
         return None
 
-    def _exponent(self, op: Operation | None, read: Read) -> tuple[Read, float]:
-        """What an exponential was taken of, and the logarithm of its base."""
-        if op is None:
-            raise NotAttention("the weights are no softmax")
-        if op.name == "stablehlo.exponential":
-            return self.through(op, 0, read), 1.0
-        if op.name == "stablehlo.power" and self.folder.splat(op.operands[0]) == 2:
-            return self.through(op, 1, read), math.log(2)
-        raise NotAttention(f"the weights come from {op.name}, not from a softmax")
+    # The sum
 
-    def _find_keys(self, exponential: Read) -> None:
-        for index, size in zip(exponential.indices, hlo.shape(exponential.value)):
-            if index.uses(self.key) and size == self.key.size + 1:
-                self.key_index, self.key_size = index, size
+    def check_sum(self, softmax: Softmax, read: Read) -> None:
+        """Raises `NotAttention` unless a value is the sum that weights are divided by; adds its sink to the softmax."""
+        total = self.rows.row_sum(read)
+        if total is None:
+            raise NotAttention("the denominator is no add over the keys")
+        if not total.exponential.same_as(softmax.exponential):
+            raise NotAttention("the denominator is taken of other values")
+        self._add_sum(softmax, total, softmax.exponent)
 
-    # The row maximum
+    def _check_logarithms(self, softmax: Softmax) -> None:
+        """Checks exp(s - m - log(sum(exp(s - m))))."""
+        (coefficient, logarithm), *others = softmax.exponent.logarithms
+        read = self.rows.logarithm(logarithm)
+        total = None if read is None or others else self.rows.row_sum(read)
+        if total is None or not math.isclose(coefficient * softmax.exponent.factor, 1.0, rel_tol=1e-6):
+            raise NotAttention("what is subtracted from the scores is no logarithm of their sum")
+        exponent = self.rows.exponent(total.exponential)
+        if not same_exponent(exponent, softmax.exponent):
+            raise NotAttention("the logarithm of a sum of other values is subtracted from the scores")
+        self._add_sum(softmax, total, exponent)
 
-    def _without_factor(self, exponent: Read) -> tuple[Read, float]:
-        """The exponent without a positive constant factor, which may come after the maximum was subtracted."""
-        op = hlo.owner(exponent.value)
-        if op is not None and (scaled := self.folder.constant_factor(op)) is not None and scaled[1] > 0:
-            self.tracer.visited.add(op)
-            return self.tracer.source(Read(scaled[0], exponent.indices)), scaled[1]
-        return exponent, 1.0
+    def _add_sum(self, softmax: Softmax, total: RowSum, exponent: Exponent) -> None:
+        if total.is_clamped and not exponent.is_bounded:
+            raise NotAttention("the denominator is clamped, which may change a sum that is not known to be 1 or more")
+        softmax.sum_guards += total.guards
+        softmax.exponent.is_bounded &= exponent.is_bounded
+        if (sink := self.sink_of(total, exponent)) is not None:
+            if softmax.sink is not None:
+                raise NotAttention("the softmax has two sinks")
+            softmax.sink = sink
 
-    def _without_maximum(self, scores: Read) -> Read:
-        """Scores before their row maximum was subtracted, which some graphs do twice."""
-        while (op := hlo.owner(scores.value)) is not None and op.name == "stablehlo.subtract":
-            subtrahend = self.through(op, 1, scores)
-            if any(index.uses(self.key) for index in subtrahend.indices) or self.folder.is_constant(subtrahend.value):
-                break
-            maximum = self.row_maximum(subtrahend)
-            reduce = hlo.owner(maximum.value)
-            if reduce is None or hlo.reduce_kind(reduce) != "maximum":
-                # Any other number that a row has is a part of the score.
-                break
-            minuend = self.through(op, 0, scores)
-            self.check_row_reduction(maximum, "maximum", minuend, "the subtracted maximum is")
-            scores = minuend
-        return scores
-
-    def row_maximum(self, read: Read) -> Read:
-        """Sees through `max(-inf, x)`, which jax.nn.softmax writes for empty rows."""
-        op = hlo.owner(read.value)
-        if op is not None and op.name == "stablehlo.maximum":
-            for constant, other in ((0, 1), (1, 0)):
-                if self.folder.is_negative_infinity(op.operands[constant]):
-                    return self.through(op, other, read)
-        return read
-
-    # Reductions
-
-    def reduced_over_keys(self, read: Read, op: Operation) -> Read | None:
-        """What a reduction over the keys reduces, read at the key; None where it is over anything else."""
-        reduced = hlo.integers(hlo.attribute(op, "dimensions"))
-        if len(reduced) != 1 or hlo.shape(op.operands[0])[reduced[0]] != self.key_size:
+    def sink_of(self, total: RowSum, exponent: Exponent) -> Sink | None:
+        """The sink whose exponential is added to a sum, with the same maximum subtracted from it."""
+        if total.extra is None:
             return None
-        if any(index.uses(self.key) for index in read.indices):
-            return None
-        self.tracer.visited.add(op)
-        indices = list(read.indices)
-        indices.insert(reduced[0], self.key_index)
-        return self.tracer.source(Read(op.operands[0], tuple(indices)))
+        op = hlo.owner(total.extra.value)
+        assert op is not None
+        base, position = (1.0, 0) if op.name == "stablehlo.exponential" else (math.log(2), 1)
+        if position == 1 and self.folder.splat(op.operands[0]) != 2:
+            raise NotAttention("the denominator is no add over the keys")
+        terms = [(base * c, read) for c, read in self.rows.linear(self.rows.through(op, position, total.extra))]
+        rest = difference(terms, [(-c, read) for c, read in exponent.shifts])
+        match rest:
+            case []:
+                return Sink(None, is_added=True)
+            case [(c, read)] if math.isclose(c, 1.0, rel_tol=1e-6):
+                return Sink(read, is_added=True)
+            case _:
+                raise NotAttention("an exponential of other values is added to the denominator")
 
-    def row_reduction(self, read: Read, kind: str) -> Read | None:
-        """What a row sum or maximum is of, read at the key; None where it is none."""
-        op = hlo.owner(read.value)
-        if op is None or hlo.reduce_kind(op) != kind:
-            return None
-        start = self.folder.splat(op.operands[1])
-        if start is None or not (start == 0 if kind == "add" else start <= _lowest(op)):
-            return None
-        return self.reduced_over_keys(read, op)
-
-    def check_row_reduction(self, read: Read, kind: str, of: Read, what: str) -> None:
-        """Raises `NotAttention`, beginning with `what`, unless `read` is the row sum or maximum of `of`."""
-        operand = self.row_reduction(read, kind)
-        if operand is None:
-            raise NotAttention(f"{what} no {kind} over the keys")
-        if not operand.same_as(of):
-            raise NotAttention(f"{what} taken of other values")
+    def check_maximum(self, softmax: Softmax) -> None:
+        """Raises `NotAttention` where a maximum is of scores and of something else than the sink."""
+        for read in softmax.exponent.raised:
+            sink = softmax.sink
+            if sink is None or sink.read is None or not sink.read.same_as(read):
+                raise NotAttention("the subtracted maximum is taken of other values")
 
     # Sinks
 
-    def _split_sink(self, scores: Read) -> tuple[Read, Read | None]:
+    def _split_sink(self, columns: Read) -> tuple[Read, Sink | None]:
         """The scores of the keys, and the score of the column that was appended to them."""
-        if self.key_size == self.key.size:
-            return scores, None
-        op = hlo.owner(scores.value)
-        axis = next((i for i, index in enumerate(scores.indices) if index.uses(self.key)), None)
+        if self.rows.key_size == self.key.size:
+            return columns, None
+        op = hlo.owner(columns.value)
+        axis = next((i for i, index in enumerate(columns.indices) if index.uses(self.key)), None)
         if op is None or op.name != "stablehlo.concatenate" or len(op.operands) != 2 or axis is None:
             raise NotAttention("the softmax is over one more key than the second dot")
         sizes = [hlo.shape(operand)[axis] for operand in op.operands]
-        start = scores.indices[axis].offset
+        start = columns.indices[axis].offset
         if hlo.concatenate_dimension(op) != axis or sizes != ([self.key.size, 1] if start == 0 else [1, self.key.size]):
             raise NotAttention("the softmax is over one more key than the second dot")
         self.tracer.visited.add(op)
 
         def part(position: int, index: Index) -> Read:
-            indices = (*scores.indices[:axis], index, *scores.indices[axis + 1 :])
+            indices = (*columns.indices[:axis], index, *columns.indices[axis + 1 :])
             return self.tracer.source(Read(op.operands[position], indices))
 
-        return part(start, Index.of(self.key)), part(1 - start, Index())
+        return part(start, Index.of(self.key)), Sink(part(1 - start, Index()), is_added=False)
 
 
-def _lowest(reduce: Operation) -> float:
-    """The lowest finite number of the element type of a reduction: no maximum is missed by starting there."""
-    return float(cast(Any, finfo(numpy_dtype(hlo.element_type(reduce.operands[0])))).min)
+def same_exponent(a: Exponent, b: Exponent) -> bool:
+    """Whether two exponents are of the same scores, factor and maxima; logarithms do not count."""
+    return (
+        a.scores.same_as(b.scores) and math.isclose(a.factor, b.factor, rel_tol=1e-6) and same_terms(a.maxima, b.maxima)
+    )

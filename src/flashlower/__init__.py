@@ -7,7 +7,9 @@ flashlower lowers attention, as compilers write it, to kernels that people can r
 
     out = flashlower.attention(q, k, v, score=flashlower.causal(), kv_lens=lens)
     module = flashlower.from_jax(fn, *args)      # what JAX makes of a function, or any exported StableHLO
+    module = flashlower.from_onnx("model.onnx")  # an ONNX model, its Attention nodes included
     out = flashlower.interpret(module, *arrays)  # a whole model, on NumPy arrays
+    flashlower.explain(module)                   # of every softmax: is it attention, and if not, why
 """
 
 from importlib import import_module
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from flashlower.frontends.from_jax import from_jax
     from flashlower.frontends.from_torch import from_torch
+    from flashlower.frontends.onnx import from_onnx
     from flashlower.frontends.score import (
         alibi,
         bias,
@@ -29,9 +32,10 @@ if TYPE_CHECKING:
         where,
         window,
     )
-    from flashlower.lowering.functional import attention
+    from flashlower.lowering.functional import attention, workspace_size
     from flashlower.lowering.interpret import interpret
     from flashlower.lowering.kernel import Kernel, compile
+    from flashlower.rewrites.fuse_attention.fuse import explain
 
 __all__ = [
     "Kernel",
@@ -43,7 +47,9 @@ __all__ = [
     "chain",
     "compile",
     "exp",
+    "explain",
     "from_jax",
+    "from_onnx",
     "from_torch",
     "interpret",
     "mask",
@@ -51,15 +57,19 @@ __all__ = [
     "tanh",
     "where",
     "window",
+    "workspace_size",
 ]
 
 _MODULES = {
     "Kernel": "lowering.kernel",
     "attention": "lowering.functional",
     "compile": "lowering.kernel",
+    "explain": "rewrites.fuse_attention.fuse",
     "from_jax": "frontends.from_jax",
+    "from_onnx": "frontends.onnx",
     "from_torch": "frontends.from_torch",
     "interpret": "lowering.interpret",
+    "workspace_size": "lowering.functional",
 }
 
 

@@ -119,6 +119,12 @@ def get_fuse_attention() -> type[ModulePass]:
     return FuseAttentionPass
 
 
+def get_infer_attention_bounds() -> type[ModulePass]:
+    from flashlower.rewrites.infer_bounds import InferAttentionBoundsPass  # noqa: PLC0415
+
+    return InferAttentionBoundsPass
+
+
 def get_outline_attention() -> type[ModulePass]:
     from flashlower.rewrites.outline_attention import OutlineAttentionPass  # noqa: PLC0415
 
@@ -146,6 +152,7 @@ UNIVERSE = Universe(
         "outline-attention": get_outline_attention,
         "schedule-attention": get_schedule_attention,
         "fuse-attention": get_fuse_attention,
+        "infer-attention-bounds": get_infer_attention_bounds,
         "inline-calls": get_inline_calls,
     },
     all_targets={

@@ -18,6 +18,7 @@ MUTANTS = (
     *("transposed weights", "transposed keys", "sliced weights", "reversed weights", "reversed logits"),
     *("squared weights", "divided twice", "guard any", "guard inverted", "guard of a foreign mask", "rolled logits"),
     *("shifted exponent", "product reduction", "sum starts at one", "maximum starts at zero", "logits twice"),
+    *("half of the LSE", "clamped to 2", "sink of the other sign", "guard of half the mask", "foreign LSE"),
 )
 
 
@@ -29,6 +30,26 @@ class Names:
     heads: list[str]
     group: list[str]
     rows: list[str]
+
+
+class Form:
+    """How one softmax is written."""
+
+    def __init__(self, random: Random, s: Value, score: Score, mutant: str | None, dtype: str):
+        is_narrow = s.dtype in ("f16", "bf16")
+        self.sink = mutant == "sink of the other sign" or (mutant is None and random.random() < 0.1)
+        self.is_clamped = mutant == "clamped to 2" or (mutant is None and not self.sink and random.random() < 0.1)
+        # Without a maximum, exponentials overflow in narrow types, and all are 0 in rows that finite masks empty.
+        needs_max = score.finite_masks or is_narrow or dtype in ("f16", "bf16") or self.sink or self.is_clamped
+        # Without one, a row bias that is subtracted would look like the maximum of another tensor.
+        self.has_max = needs_max or not score.is_small or random.random() < 0.7
+        self.normalisation = "early" if mutant else random.choice(["early"] * 6 + ["late"] * 2)
+        if mutant == "half of the LSE" or (mutant is None and not is_narrow and random.random() < 0.1):
+            # The logarithm of a clamped sum is that of another one.
+            self.normalisation = "logarithm"
+            self.is_clamped = self.sink = False
+        self.base_two = not self.sink and self.normalisation != "logarithm" and random.random() < 0.2
+        self.returns_lse = mutant == "foreign LSE" or (mutant is None and not self.base_two and random.random() < 0.2)
 
 
 class AttentionGraph:
@@ -113,52 +134,130 @@ class AttentionGraph:
     # Softmax and second dot
 
     def _softmax_and_second_dot(self, score: Score, v: Value) -> Value:
-        b, random, s = self.b, self.random, score.value
+        b, random = self.b, self.random
+        again = self._finite_mask(score)
+        s = score.value
         axis = s.axis("n")
         if self.mutant == "softmax axis":
             same = [i for i in range(len(s.shape)) if i != axis]
             axis = random.choice(same) if same else axis
-        # Without a maximum, exponentials overflow in narrow types, and all are 0 in rows that finite masks empty.
-        has_max = score.finite_masks or self.dtype in ("f16", "bf16") or random.random() < 0.7
+        form = Form(random, s, score, self.mutant, self.dtype)
         low = b.scalar(-math.inf, s.dtype)
         zero = b.scalar(1.0 if self.mutant == "sum starts at one" else 0.0, s.dtype)
         start = b.scalar(0.0, s.dtype) if self.mutant == "maximum starts at zero" else low
         exponent = s
-        top = None
-        if has_max or self.mutant in ("foreign maximum", "maximum starts at zero"):
+        top = shift = None
+        if form.has_max or self.mutant in ("foreign maximum", "maximum starts at zero"):
             of = b.argument(s.dims, s.dtype) if self.mutant == "foreign maximum" else s
-            top = b.reduce(of, axis, "maximum", start)
+            top = shift = b.reduce(of, axis, "maximum", start)
             if random.random() < 0.3:
-                top = b.binary("maximum", *random.sample([top, b.full(-math.inf, top)], 2))
-            exponent = b.binary("subtract", s, b.noise(b.keep_dims(top, axis, s)))
+                top = shift = b.binary("maximum", *random.sample([top, b.full(-math.inf, top)], 2))
+            if form.is_clamped or form.sink or random.random() < 0.1:
+                shift = self._safe_maximum(top, form)
+            exponent = b.binary("subtract", s, b.noise(b.keep_dims(shift, axis, s)))
         if self.mutant == "shifted exponent":
             exponent = b.binary("subtract", exponent, b.argument(s.dims, s.dtype))
         exponent = b.noise(exponent)
         if self.mutant == "relu":
             weights = b.binary("maximum", s, b.full(0.0, s))
-        elif random.random() < 0.2:
-            factor = b.full(math.log2(math.e), exponent)
-            weights = b.binary("power", b.full(2.0, exponent), b.binary("multiply", exponent, factor))
         else:
-            weights = b.unary("exponential", exponent)
+            weights = self._exponential(exponent, form.base_two)
         weights = b.noise(weights)
-        total = self._total(weights, s, axis, zero)
+        is_repeated = not form.base_two and random.random() < 0.1
+        summed = self._exponential(exponent, False) if is_repeated and self.mutant is None else weights
+        total = self._total(summed, s, axis, zero)
         if self.mutant == "sum escapes":
             self.escaped.append(total)
-        is_late = random.random() < 0.25 and self.mutant is None
-        if not is_late:
+        if form.sink:
+            assert shift is not None
+            inner = shift if self.mutant == "sink of the other sign" else b.unary("negate", shift)
+            total = b.binary("add", total, b.unary("exponential", inner))
+        if form.returns_lse and again is None:
+            # The LSE of a finite mask is another one where weights are 0 in rows of nothing else.
+            self.escaped.append(self._lse(s, axis, shift, total))
+        if form.is_clamped:
+            total = b.binary("maximum", total, b.full(2.0 if self.mutant == "clamped to 2" else 1e-20, total))
+        if form.normalisation == "logarithm":
+            weights = self._minus_logarithm(score, exponent, axis, shift, total)
+        elif form.normalisation == "early":
             weights = self._divide(weights, b.keep_dims(total, axis, weights))
-            if self.mutant == "divided twice":
-                weights = b.binary("divide", weights, b.keep_dims(total, axis, weights))
+        if self.mutant == "divided twice":
+            weights = b.binary("divide", weights, b.keep_dims(total, axis, weights))
+        if self.mutant is None and random.random() < 0.1:
+            weights = b.binary("multiply", weights, b.full(1.25, weights))
+        elif form.normalisation == "early" and not form.sink and again is None:
             weights = self._guarded(weights, score, top, axis)
+        if again is not None:
+            weights = self._masked(weights, again)
         weights = self._mutate_weights(weights)
         out = self._second_dot(weights, v)
-        if is_late:
+        if form.normalisation == "late":
             rest = [x for x in total.names if x in out.names]
             wide = b.spread(b.relayout(total, single(*rest)), out)
-            out = b.binary("divide", out, b.convert(wide, out.dtype) if out.dtype != wide.dtype else wide)
+            out = self._divide(out, b.convert(wide, out.dtype) if out.dtype != wide.dtype else wide)
         names = [name for name in out.names if name]
         return b.relayout(b.convert(out, self.dtype) if out.dtype != self.dtype else out, b.random_dims(names))
+
+    def _finite_mask(self, score: Score) -> Value | None:
+        """Masks with a finite number, once in a while; weights are to be masked by the condition again."""
+        b, random, s = self.b, self.random, score.value
+        is_mutant = self.mutant == "guard of half the mask"
+        is_narrow = s.dtype in ("f16", "bf16")
+        if not is_mutant and (self.mutant or is_narrow or score.finite_masks or random.random() > 0.1):
+            return None
+        keep = b.argument(s.dims, "i1", np.random.default_rng(random.getrandbits(32)).random(s.shape) < 0.5)
+        score.value = b.select(keep, s, b.full(-1e4 if is_narrow else random.choice([-1e4, -1e9, -1e30, -3e38]), s))
+        score.finite_masks, score.is_small = True, False
+        if is_mutant:
+            other = b.argument(s.dims, "i1", np.random.default_rng(random.getrandbits(32)).random(s.shape) < 0.5)
+            score.value = b.select(other, score.value, b.full(-2e4, s))
+        return keep
+
+    def _masked(self, weights: Value, keep: Value) -> Value:
+        b = self.b
+        if self.random.random() < 0.5:
+            return b.binary("multiply", *self.random.sample([weights, b.convert(keep, weights.dtype)], 2))
+        return b.select(keep, weights, b.full(0.0, weights))
+
+    def _safe_maximum(self, top: Value, form: Form) -> Value:
+        """0 in the place of a maximum of -inf, or no maximum below 0."""
+        b = self.b
+        if form.sink:
+            return b.binary("maximum", *self.random.sample([top, b.full(0.0, top)], 2))
+        if self.random.random() < 0.5:
+            finite = b.op("is_finite", (top,), top.dims, "i1")
+        else:
+            finite = b.compare("GT", top, b.full(-math.inf, top))
+        return b.select(finite, top, b.full(0.0, top))
+
+    def _exponential(self, exponent: Value, base_two: bool) -> Value:
+        b = self.b
+        if not base_two:
+            return b.unary("exponential", exponent)
+        factor = b.full(math.log2(math.e), exponent)
+        return b.binary("power", b.full(2.0, exponent), b.binary("multiply", exponent, factor))
+
+    def _lse(self, s: Value, axis: int, shift: Value | None, total: Value) -> Value:
+        """m + log(l) of a softmax, or of another one."""
+        b = self.b
+        if self.mutant == "foreign LSE":
+            s = b.argument(s.dims, s.dtype)
+            shift = b.reduce(s, axis, "maximum", b.scalar(-math.inf, s.dtype))
+            e = b.unary("exponential", b.binary("subtract", s, b.keep_dims(shift, axis, s)))
+            total = b.reduce(e, axis, "add", b.scalar(0.0, s.dtype))
+        log = b.unary("log", b.unary("abs", total) if self.random.random() < 0.3 else total)
+        lse = log if shift is None else b.binary("add", *self.random.sample([log, shift], 2))
+        return b.relayout(lse, b.random_dims(lse.names))
+
+    def _minus_logarithm(self, score: Score, exponent: Value, axis: int, shift: Value | None, total: Value) -> Value:
+        """exp(S - LSE), in two steps or, where that loses nothing, in one."""
+        b, s, log = self.b, score.value, self.b.unary("log", total)
+        if self.mutant == "half of the LSE":
+            log = b.binary("multiply", log, b.full(0.5, log))
+        if shift is None or not score.is_small or self.random.random() < 0.5:
+            return b.unary("exponential", b.binary("subtract", exponent, b.keep_dims(log, axis, s)))
+        lse = b.binary("add", log, shift)
+        return b.unary("exponential", b.binary("subtract", s, b.keep_dims(lse, axis, s)))
 
     def _total(self, weights: Value, s: Value, axis: int, zero: Value) -> Value:
         b, random = self.b, self.random

@@ -19,6 +19,8 @@ class Score:
     value: Value
     keeps: list[Value] = field(default_factory=list)
     finite_masks: bool = False
+    is_small: bool = True
+    """Whether scores are known to be no larger than logits are, or -inf."""
     heads: tuple[str, ...] = ()
     batch: tuple[str, ...] = ()
 
@@ -57,7 +59,7 @@ class Score:
         if low == -math.inf:
             self.keeps.append(keep)
         else:
-            self.finite_masks = True
+            self.finite_masks, self.is_small = True, False
             if form.startswith("select"):
                 # A finite value has taken the place of -inf.
                 self.keeps.clear()
@@ -164,6 +166,7 @@ class Score:
 
     def _bias(self) -> None:
         b = self.builder
+        self.is_small = False
         names = self._some_names()
         bias = b.argument(single(*names), self.value.dtype)
         self.value = b.binary(b.random.choice(["add", "subtract"]), self.value, b.spread(bias, self.value))
@@ -172,6 +175,7 @@ class Score:
         b, s = self.builder, self.value
         if not self.heads:
             return
+        self.is_small = False
         names = list(self.heads)
         data = 2.0 ** -np.arange(1, 1 + math.prod(b.sizes[x] for x in names)).reshape([b.sizes[x] for x in names])
         slopes = b.argument(single(*names), s.dtype, data) if b.random.random() < 0.5 else None

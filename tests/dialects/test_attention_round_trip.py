@@ -12,7 +12,11 @@ from pipelines import transform
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.printer import Printer
 
-PIPELINES = ("", "flash-decoding{splits=3},schedule-attention", "flash-decoding{splits=2},outline-attention")
+PIPELINES = (
+    "",
+    "infer-attention-bounds,flash-decoding{splits=3},schedule-attention",
+    "flash-decoding{splits=2},outline-attention",
+)
 
 
 def check_round_trip(module: ModuleOp) -> None:

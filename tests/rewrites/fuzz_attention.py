@@ -10,15 +10,13 @@ Every module is run before and after the pass (see `attention_graphs.check`). A 
 from __future__ import annotations
 
 import argparse
-import collections
 import sys
-import time
-import traceback
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from attention_graphs.check import check, check_mutated, fused_text
+from attention_graphs.check import check, fused_text
+from attention_graphs.fuzz import fuzz
 from attention_graphs.generate import MUTANTS, generate
 
 
@@ -35,27 +33,10 @@ def main() -> int:
         print(fused_text(case))
         print(check(case), "fused")
         return 0
-    end = time.monotonic() + args.seconds
-    seed = args.seed * 1_000_000
-    counts: collections.Counter[str] = collections.Counter()
-    while time.monotonic() < end:
-        # Attention, a near miss that is known, and one that is a change of any edge, in turn.
-        kind = seed % 3
-        mutant = MUTANTS[seed // 3 % len(MUTANTS)] if kind == 1 else None
-        name = "changed edge" if kind == 2 else mutant or "attention"
-        try:
-            case = generate(seed, mutant, dtype="f64" if kind == 2 else None)
-            fused = check_mutated(case, seed) if kind == 2 else check(case)
-            counts[f"{name}: fused"] += bool(fused)
-            counts[name] += fused is not None
-        except Exception as e:
-            counts["failures"] += 1
-            where = traceback.extract_tb(e.__traceback__)[-1]
-            print(f"seed {seed} {name}: {type(e).__name__} at {where.name}:{where.lineno}: {str(e)[:400]}", flush=True)
-        seed += 1
+    counts, failures = fuzz(args.seconds, args.seed)
     for name, count in sorted(counts.items()):
         print(f"{count:6} {name}")
-    return 1 if counts["failures"] else 0
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

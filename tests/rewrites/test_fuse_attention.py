@@ -1,31 +1,37 @@
 """
 Locks in what `fuse-attention` must keep besides the form of its result (see tests/filecheck/rewrites): that nothing of
 Q, K and V is copied in real exports, that odd but legal graphs give the same numbers, that no graph makes it crash or
-run away, that its time is linear, and that the same module gives the same text.
+run away, that its work is linear, and that the same module gives the same text.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import runpy
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
+from types import FrameType
 
 import numpy as np
 import pytest
 from attention_graphs.builder import Builder, Value, single
 from attention_graphs.check import difference
+from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import BlockArgument
 
-from flashlower.dialects.attention import SdpaOp
+from flashlower.dialects.attention import CombineOp, SdpaOp
 from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.interpreters import run_module
+from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
 
 CORPUS = Path(__file__).parents[1] / "corpus"
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "fuse_speed.py"
 
 
 def fuse(text: str) -> tuple[ModuleOp, list[SdpaOp]]:
@@ -212,23 +218,39 @@ def test_large_scores_end_in_time(step: Step, groups: int) -> None:
     assert sum(isinstance(op, SdpaOp) for op in module.walk()) == groups
 
 
-def causal(b: Builder, s: Value) -> Value:
-    dims = single("m", "n")
-    keep = b.compare("GE", b.iota(dims, 0, "i32"), b.iota(dims, 1, "i32"))
-    return b.select(b.spread(keep, s), s, b.full(-math.inf, s))
+def calls_of(run: Callable[[], None]) -> int:
+    """How many calls of functions a computation makes: a measure of its work that no other load changes."""
+    count = 0
+
+    def profiler(frame: FrameType, event: str, arg: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    sys.setprofile(profiler)
+    try:
+        run()
+    finally:
+        sys.setprofile(None)
+    return count
 
 
-def test_time_is_linear() -> None:
-    """Many groups in one block cost no more than a small multiple of parsing them."""
-    b = attention_module(causal, groups=200)
-    text = b.module(b.results)
-    start = time.monotonic()
-    module = parse_module(text)
-    parsed = time.monotonic()
-    FuseAttentionPass().apply(make_context(), module)
-    fused = time.monotonic()
-    assert sum(isinstance(op, SdpaOp) for op in module.walk()) == 200
-    assert fused - parsed < 2 * (parsed - start)
+def test_work_is_linear_and_below_that_of_two_verifications() -> None:
+    """The graphs of benchmarks/fuse_speed.py: four times as many groups make four times the work."""
+    build = runpy.run_path(str(BENCHMARK))["build"]
+    works: list[int] = []
+    for groups in (8, 32):
+        ctx = make_context()
+        module = parse_module(build(groups), ctx)
+        verification = calls_of(module.verify)
+
+        def passes(module: ModuleOp = module, ctx: Context = ctx) -> None:
+            FuseAttentionPass().apply(ctx, module)
+            FlashDecodingPass(splits=4).apply(ctx, module)
+
+        works.append(calls_of(passes))
+        assert works[-1] < 2 * verification
+        assert sum(isinstance(op, CombineOp) for op in module.walk()) == groups
+    assert works[1] < 4.4 * works[0]
 
 
 def test_same_module_gives_same_text() -> None:

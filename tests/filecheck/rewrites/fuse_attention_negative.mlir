@@ -1,7 +1,9 @@
-// RUN: xdsl-opt %s -p fuse-attention | filecheck %s
+// RUN: xdsl-opt %s -p 'fuse-attention{explain=true}' >%t.mlir 2>%t.txt
+// RUN: filecheck %s --input-file %t.mlir
+// RUN: filecheck %s --input-file %t.txt --check-prefix REMARK
 
 // What must be left alone. Each graph is attention but for one edge, and would compute something else as one operation,
-// or keep what fusing is to save.
+// or keep what fusing is to save. The remarks say why.
 
 // CHECK-LABEL: builtin.module
 
@@ -32,6 +34,7 @@ func.func @softmax_over_queries(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>
 // CHECK-LABEL: func.func @softmax_over_queries
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @softmax_over_queries: {{.*}}remark: not fused: the denominator is no add over the keys
 
 // The softmax is over the heads.
 func.func @softmax_over_heads(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
@@ -60,6 +63,7 @@ func.func @softmax_over_heads(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, 
 // CHECK-LABEL: func.func @softmax_over_heads
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @softmax_over_heads: {{.*}}remark: not fused: the denominator is no add over the keys
 
 // The second dot contracts the queries: P^T V.
 func.func @second_dot_contracts_queries(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
@@ -88,6 +92,7 @@ func.func @second_dot_contracts_queries(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x
 // CHECK-LABEL: func.func @second_dot_contracts_queries
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @second_dot_contracts_queries: {{.*}}remark: not fused: the denominator is no add over the keys
 
 // P is transposed before the second dot, which sizes do not show.
 func.func @weights_transposed(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
@@ -117,6 +122,7 @@ func.func @weights_transposed(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, 
 // CHECK-LABEL: func.func @weights_transposed
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @weights_transposed: {{.*}}remark: not fused: the denominator is no add over the keys
 
 // The maximum is over the queries.
 func.func @maximum_over_queries(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
@@ -145,6 +151,7 @@ func.func @maximum_over_queries(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>
 // CHECK-LABEL: func.func @maximum_over_queries
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @maximum_over_queries: {{.*}}remark: not fused: the subtracted maximum is taken of other values
 
 // The sum is over the queries.
 func.func @sum_over_queries(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
@@ -173,6 +180,7 @@ func.func @sum_over_queries(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v
 // CHECK-LABEL: func.func @sum_over_queries
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @sum_over_queries: {{.*}}remark: not fused: the denominator is taken of other values
 
 // The sums of a row go to a column: the broadcast exchanges queries and heads.
 func.func @sum_broadcast_to_another_row(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
@@ -203,6 +211,7 @@ func.func @sum_broadcast_to_another_row(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x
 // CHECK-LABEL: func.func @sum_broadcast_to_another_row
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @sum_broadcast_to_another_row: {{.*}}remark: not fused: the denominator is taken of other values
 
 // The maximum of a row is subtracted from another one.
 func.func @maximum_of_another_row(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
@@ -231,6 +240,7 @@ func.func @maximum_of_another_row(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf3
 // CHECK-LABEL: func.func @maximum_of_another_row
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @maximum_of_another_row: {{.*}}remark: not fused: the subtracted maximum is taken of other values
 
 // The logits are added to their own transpose: two logits make one score.
 func.func @logits_at_two_positions(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
@@ -261,6 +271,7 @@ func.func @logits_at_two_positions(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf
 // CHECK-LABEL: func.func @logits_at_two_positions
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @logits_at_two_positions: {{.*}}remark: not fused: logits are used at two different positions
 
 // The same with batch and heads exchanged.
 func.func @logits_of_two_heads(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
@@ -291,6 +302,7 @@ func.func @logits_of_two_heads(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>,
 // CHECK-LABEL: func.func @logits_of_two_heads
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @logits_of_two_heads: {{.*}}remark: not fused: logits are used at two different positions
 
 // Two products of different queries are added, but the first is computed from the second.
 func.func @query_from_logits(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
@@ -321,6 +333,7 @@ func.func @query_from_logits(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %
 // CHECK-LABEL: func.func @query_from_logits
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @query_from_logits: {{.*}}remark: not fused: stablehlo.dot_general between the dots is no function of one logit
 
 // The maximum is that of another tensor.
 func.func @foreign_maximum(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %y: tensor<2x4x8x16xf32>) -> tensor<2x4x8x32xf32> {
@@ -337,6 +350,7 @@ func.func @foreign_maximum(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, 
 // CHECK-LABEL: func.func @foreign_maximum
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @foreign_maximum: {{.*}}remark: not fused: the subtracted maximum is taken of other values
 
 // The denominator is that of another softmax.
 func.func @foreign_denominator(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %y: tensor<2x4x8x16xf32>) -> tensor<2x4x8x32xf32> {
@@ -354,6 +368,7 @@ func.func @foreign_denominator(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf3
 // CHECK-LABEL: func.func @foreign_denominator
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @foreign_denominator: {{.*}}remark: not fused: the denominator is taken of other values
 
 // The denominator is the sum of the scores, not of their exponentials.
 func.func @denominator_of_scores(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -370,6 +385,7 @@ func.func @denominator_of_scores(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32x
 // CHECK-LABEL: func.func @denominator_of_scores
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @denominator_of_scores: {{.*}}remark: not fused: the denominator is taken of other values
 
 // The sum starts at 1 (softmax1): each row has a key of score 0 and value 0.
 func.func @sum_from_one(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -392,6 +408,7 @@ func.func @sum_from_one(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v:
 // CHECK-LABEL: func.func @sum_from_one
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @sum_from_one: {{.*}}remark: not fused: the denominator is no add over the keys
 
 // A small number is added to the sum.
 func.func @sum_with_epsilon(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -410,6 +427,7 @@ func.func @sum_with_epsilon(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>,
 // CHECK-LABEL: func.func @sum_with_epsilon
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @sum_with_epsilon: {{.*}}remark: not fused: the denominator is no add over the keys
 
 // The maximum starts at 0: rows whose scores are far below it have sums of 0.
 func.func @maximum_from_zero(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -432,6 +450,7 @@ func.func @maximum_from_zero(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>
 // CHECK-LABEL: func.func @maximum_from_zero
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @maximum_from_zero: {{.*}}remark: not fused: the subtracted maximum is no maximum over the keys
 
 // The sum is a product.
 func.func @product_for_sum(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -454,6 +473,7 @@ func.func @product_for_sum(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, 
 // CHECK-LABEL: func.func @product_for_sum
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @product_for_sum: {{.*}}remark: not fused: the denominator is no add over the keys
 
 // relu in place of the softmax.
 func.func @relu(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -479,6 +499,7 @@ func.func @no_sum(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tenso
 // CHECK-LABEL: func.func @no_sum
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @no_sum: {{.*}}remark: not fused: the weights are not divided by their sum
 
 // A base other than e and 2.
 func.func @base_three(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -494,6 +515,7 @@ func.func @base_three(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: t
 // CHECK-LABEL: func.func @base_three
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @base_three: {{.*}}remark: not fused: the weights come from stablehlo.power, not from a softmax
 
 // The result of the late division is divided by a number for each column.
 func.func @late_division_by_column(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %y: tensor<32xf32>) -> tensor<2x4x8x32xf32> {
@@ -508,6 +530,7 @@ func.func @late_division_by_column(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x3
 // CHECK-LABEL: func.func @late_division_by_column
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @late_division_by_column: {{.*}}remark: not fused: the result is divided by more than a row sum
 
 // The weights are divided twice by their sum.
 func.func @divided_twice(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -522,6 +545,7 @@ func.func @divided_twice(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v
 // CHECK-LABEL: func.func @divided_twice
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @divided_twice: {{.*}}remark: not fused: the weights are divided more than once
 
 // The sum is divided by the weights.
 func.func @quotient_inverted(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -536,6 +560,7 @@ func.func @quotient_inverted(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>
 // CHECK-LABEL: func.func @quotient_inverted
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @quotient_inverted: {{.*}}remark: not fused: the weights come from stablehlo.reduce, not from a softmax
 
 // The probabilities are a result.
 func.func @weights_returned(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> (tensor<2x4x8x32xf32>, tensor<2x4x8x16xf32>) {
@@ -548,6 +573,7 @@ func.func @weights_returned(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>,
 // CHECK-LABEL: func.func @weights_returned
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @weights_returned: {{.*}}remark: not fused: a value between the dots is also used by func.return
 
 // The logits are a result.
 func.func @logits_returned(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> (tensor<2x4x8x32xf32>, tensor<2x4x8x16xf32>) {
@@ -560,44 +586,7 @@ func.func @logits_returned(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, 
 // CHECK-LABEL: func.func @logits_returned
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
-
-// The row sum is a result.
-func.func @sum_returned(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> (tensor<2x4x8x32xf32>, tensor<2x4x8x16xf32>) {
-  %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
-  %top = func.call @row_max(%s) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %x = "stablehlo.subtract"(%s, %top) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %e = "stablehlo.exponential"(%x) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %sum = func.call @row_sum(%e) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %p = "stablehlo.divide"(%e, %sum) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %o = func.call @pv(%p, %v) : (tensor<2x4x8x16xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32>
-  func.return %o, %sum : tensor<2x4x8x32xf32>, tensor<2x4x8x16xf32>
-}
-
-// CHECK-LABEL: func.func @sum_returned
-// CHECK-NOT: attention.sdpa
-// CHECK: func.return
-
-// The row sum is a result, and the division is late: what is between the dots ends only there.
-func.func @sum_of_late_division_returned(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> (tensor<2x4x8x32xf32>, tensor<2x4x8xf32>) {
-  %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
-  %top = func.call @row_max(%s) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %x = "stablehlo.subtract"(%s, %top) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %e = "stablehlo.exponential"(%x) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %od = func.call @pv(%e, %v) : (tensor<2x4x8x16xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32>
-  %zero = "stablehlo.constant"() <{value = dense<0.0> : tensor<f32>}> : () -> tensor<f32>
-  %sum = "stablehlo.reduce"(%e, %zero) <{dimensions = array<i64: 3>}> ({
-  ^bb0(%one_: tensor<f32>, %two_: tensor<f32>):
-    %both_ = "stablehlo.add"(%one_, %two_) : (tensor<f32>, tensor<f32>) -> tensor<f32>
-    "stablehlo.return"(%both_) : (tensor<f32>) -> ()
-  }) : (tensor<2x4x8x16xf32>, tensor<f32>) -> tensor<2x4x8xf32>
-  %sumb = "stablehlo.broadcast_in_dim"(%sum) <{broadcast_dimensions = array<i64: 0, 1, 2>}> : (tensor<2x4x8xf32>) -> tensor<2x4x8x32xf32>
-  %o = "stablehlo.divide"(%od, %sumb) : (tensor<2x4x8x32xf32>, tensor<2x4x8x32xf32>) -> tensor<2x4x8x32xf32>
-  func.return %o, %sum : tensor<2x4x8x32xf32>, tensor<2x4x8xf32>
-}
-
-// CHECK-LABEL: func.func @sum_of_late_division_returned
-// CHECK-NOT: attention.sdpa
-// CHECK: func.return
+// REMARK: @logits_returned: {{.*}}remark: not fused: a value between the dots is also used by func.return
 
 // The unnormalised result is used twice.
 func.func @unnormalised_result_used_twice(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> (tensor<2x4x8x32xf32>, tensor<2x4x8x32xf32>) {
@@ -618,6 +607,7 @@ func.func @unnormalised_result_used_twice(%q: tensor<2x4x8x32xf32>, %k: tensor<2
 // CHECK-LABEL: func.func @unnormalised_result_used_twice
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @unnormalised_result_used_twice: {{.*}}remark: not fused: the weights are not divided by their sum
 
 // The weights have a second use in a second dot with other values.
 func.func @weights_used_twice(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -632,6 +622,7 @@ func.func @weights_used_twice(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32
 // CHECK-LABEL: func.func @weights_used_twice
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @weights_used_twice: {{.*}}remark: not fused: a value between the dots is also used by stablehlo.dot_general
 
 // The values are computed from the weights.
 func.func @value_from_weights(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -652,6 +643,7 @@ func.func @value_from_weights(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32
 // CHECK-LABEL: func.func @value_from_weights
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @value_from_weights: {{.*}}remark: not fused: the value is computed from the weights
 
 // Dropout by a product with a full tensor.
 func.func @dropout_product(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %y: tensor<2x4x8x16xf32>) -> tensor<2x4x8x32xf32> {
@@ -665,6 +657,7 @@ func.func @dropout_product(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, 
 // CHECK-LABEL: func.func @dropout_product
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @dropout_product: {{.*}}remark: not fused: the weights come from stablehlo.multiply, not from a softmax
 
 // Dropout by a select: the weights that go are not those of masked keys.
 func.func @dropout_select(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %y: tensor<2x4x8x16xi1>) -> tensor<2x4x8x32xf32> {
@@ -679,20 +672,7 @@ func.func @dropout_select(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %
 // CHECK-LABEL: func.func @dropout_select
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
-
-// Even a product with a constant: the weights no longer sum to 1.
-func.func @weights_scaled(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
-  %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
-  %p0 = func.call @softmax(%s) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %c = "stablehlo.constant"() <{value = dense<1.25> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
-  %p = "stablehlo.multiply"(%p0, %c) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %o = func.call @pv(%p, %v) : (tensor<2x4x8x16xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32>
-  func.return %o : tensor<2x4x8x32xf32>
-}
-
-// CHECK-LABEL: func.func @weights_scaled
-// CHECK-NOT: attention.sdpa
-// CHECK: func.return
+// REMARK: @dropout_select: {{.*}}remark: not fused: weights are masked after the softmax by something else than an empty row
 
 // Sharpened weights.
 func.func @weights_squared(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -706,6 +686,7 @@ func.func @weights_squared(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, 
 // CHECK-LABEL: func.func @weights_squared
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @weights_squared: {{.*}}remark: not fused: the weights come from stablehlo.multiply, not from a softmax
 
 // A guard against empty rows that takes every row with any masked key for one.
 func.func @guard_any(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %mask: tensor<8x16xi1>) -> tensor<2x4x8x32xf32> {
@@ -731,6 +712,7 @@ func.func @guard_any(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: te
 // CHECK-LABEL: func.func @guard_any
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @guard_any: {{.*}}remark: not fused: weights are masked after the softmax by something else than an empty row
 
 // A guard in the wrong polarity.
 func.func @guard_inverted(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %mask: tensor<8x16xi1>) -> tensor<2x4x8x32xf32> {
@@ -756,6 +738,7 @@ func.func @guard_inverted(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %
 // CHECK-LABEL: func.func @guard_inverted
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @guard_inverted: {{.*}}remark: not fused: weights are masked after the softmax by something else than an empty row
 
 // A guard that asks whether scores are +inf.
 func.func @guard_plus_infinity(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %mask: tensor<8x16xi1>) -> tensor<2x4x8x32xf32> {
@@ -775,6 +758,7 @@ func.func @guard_plus_infinity(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf3
 // CHECK-LABEL: func.func @guard_plus_infinity
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @guard_plus_infinity: {{.*}}remark: not fused: weights are masked after the softmax by something else than an empty row
 
 // A guard over the queries: an empty column is no empty row.
 func.func @guard_over_queries(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %mask: tensor<8x16xi1>) -> tensor<2x4x8x32xf32> {
@@ -807,6 +791,7 @@ func.func @guard_over_queries(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32
 // CHECK-LABEL: func.func @guard_over_queries
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @guard_over_queries: {{.*}}remark: not fused: weights are masked after the softmax by something else than an empty row
 
 // A guard by a mask that the scores were not masked with.
 func.func @guard_by_another_mask(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %mask: tensor<8x16xi1>, %other: tensor<8x16xi1>) -> tensor<2x4x8x32xf32> {
@@ -825,23 +810,7 @@ func.func @guard_by_another_mask(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32x
 // CHECK-LABEL: func.func @guard_by_another_mask
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
-
-// A guard by a mask whose low value is finite: a row that it empties has weights.
-func.func @guard_of_finite_mask(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %mask: tensor<8x16xi1>) -> tensor<2x4x8x32xf32> {
-  %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
-  %keep = "stablehlo.broadcast_in_dim"(%mask) <{broadcast_dimensions = array<i64: 2, 3>}> : (tensor<8x16xi1>) -> tensor<2x4x8x16xi1>
-  %low = "stablehlo.constant"() <{value = dense<-1.0e9> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
-  %t = "stablehlo.select"(%keep, %s, %low) : (tensor<2x4x8x16xi1>, tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %p0 = func.call @softmax(%t) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %zero = "stablehlo.constant"() <{value = dense<0.0> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
-  %p = "stablehlo.select"(%keep, %p0, %zero) : (tensor<2x4x8x16xi1>, tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
-  %o = func.call @pv(%p, %v) : (tensor<2x4x8x16xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32>
-  func.return %o : tensor<2x4x8x32xf32>
-}
-
-// CHECK-LABEL: func.func @guard_of_finite_mask
-// CHECK-NOT: attention.sdpa
-// CHECK: func.return
+// REMARK: @guard_by_another_mask: {{.*}}remark: not fused: weights are masked after the softmax by something else than an empty row
 
 // A guard by a tensor that only goes into the score after a function of it.
 func.func @guard_of_a_function(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %y: tensor<8x16xf32>) -> tensor<2x4x8x32xf32> {
@@ -861,6 +830,7 @@ func.func @guard_of_a_function(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf3
 // CHECK-LABEL: func.func @guard_of_a_function
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @guard_of_a_function: {{.*}}remark: not fused: weights are masked after the softmax by something else than an empty row
 
 // NaN weights become 0, without a subtracted maximum: exponentials that overflow would be such weights.
 func.func @guard_nan_without_maximum(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -878,6 +848,7 @@ func.func @guard_nan_without_maximum(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16
 // CHECK-LABEL: func.func @guard_nan_without_maximum
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @guard_nan_without_maximum: {{.*}}remark: not fused: weights are masked after the softmax by something else than an empty row
 
 // Masked weights do not become 0 but another number.
 func.func @guard_with_another_number(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %mask: tensor<8x16xi1>) -> tensor<2x4x8x32xf32> {
@@ -896,6 +867,7 @@ func.func @guard_with_another_number(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16
 // CHECK-LABEL: func.func @guard_with_another_number
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @guard_with_another_number: {{.*}}remark: not fused: the weights come from stablehlo.select, not from a softmax
 
 // The keys are reversed between the dots.
 func.func @weights_reversed(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -909,6 +881,7 @@ func.func @weights_reversed(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>,
 // CHECK-LABEL: func.func @weights_reversed
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @weights_reversed: {{.*}}remark: not fused: the weights come from stablehlo.reverse, not from a softmax
 
 // The logits are reversed before the softmax.
 func.func @logits_reversed(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -922,6 +895,7 @@ func.func @logits_reversed(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, 
 // CHECK-LABEL: func.func @logits_reversed
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @logits_reversed: {{.*}}remark: not fused: no dot of queries and keys was found below the softmax, whose scores come from stablehlo.reverse
 
 // Half of the keys go after the softmax: the rest does not sum to 1.
 func.func @weights_sliced(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x8x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -935,6 +909,7 @@ func.func @weights_sliced(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %
 // CHECK-LABEL: func.func @weights_sliced
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @weights_sliced: {{.*}}remark: not fused: the subtracted maximum is no maximum over the keys
 
 // One key goes after the softmax, and it was no sink: its score is a logit.
 func.func @last_key_sliced(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x15x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -948,6 +923,7 @@ func.func @last_key_sliced(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, 
 // CHECK-LABEL: func.func @last_key_sliced
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @last_key_sliced: {{.*}}remark: not fused: the softmax is over one more key than the second dot
 
 // Only some of the rows go on: the layout of Q cannot say that it is read in part.
 func.func @rows_sliced(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x4x32xf32> {
@@ -961,6 +937,7 @@ func.func @rows_sliced(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: 
 // CHECK-LABEL: func.func @rows_sliced
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @rows_sliced: {{.*}}remark: not fused: an operand of the dots is a slice, or cuts keys or head sizes in pieces
 
 // The first rows, from 0 on, too.
 func.func @first_rows(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x4x32xf32> {
@@ -990,6 +967,7 @@ func.func @first_rows(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: t
 // CHECK-LABEL: func.func @first_rows
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @first_rows: {{.*}}remark: not fused: a tensor is not read as a whole
 
 // The scores are cumulative sums: no function of one logit.
 func.func @cumulative_scores(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -1008,6 +986,7 @@ func.func @cumulative_scores(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>
 // CHECK-LABEL: func.func @cumulative_scores
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @cumulative_scores: {{.*}}remark: not fused: no dot of queries and keys was found below the softmax, whose scores come from stablehlo.reduce_window
 
 // The queries are integers.
 func.func @integers(%q: tensor<2x4x8x32xi8>, %k: tensor<2x4x16x32xi8>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -1021,6 +1000,7 @@ func.func @integers(%q: tensor<2x4x8x32xi8>, %k: tensor<2x4x16x32xi8>, %v: tenso
 // CHECK-LABEL: func.func @integers
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @integers: {{.*}}remark: not fused: no dot of queries and keys was found below the softmax, whose scores come from stablehlo.dot_general
 
 // The result is summed in f64, which attention.sdpa does only for queries in f64.
 func.func @sums_in_f64(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf64>) -> tensor<2x4x8x32xf64> {
@@ -1034,6 +1014,7 @@ func.func @sums_in_f64(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: 
 // CHECK-LABEL: func.func @sums_in_f64
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @sums_in_f64: {{.*}}remark: not fused: the result is in f64 but the logits are not
 
 // The softmax is outside the loop, and its second dot inside: fusing would compute it again and again.
 func.func @softmax_outside_the_loop(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
@@ -1059,6 +1040,7 @@ func.func @softmax_outside_the_loop(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x
 // CHECK-LABEL: func.func @softmax_outside_the_loop
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @softmax_outside_the_loop: {{.*}}remark: not fused: no dot of queries and keys was found below the softmax, whose scores come from stablehlo.dot_general in another block
 
 // No keys at all.
 func.func @no_keys(%q: tensor<8x32xf32>, %k: tensor<0x32xf32>, %v: tensor<0x32xf32>) -> tensor<8x32xf32> {
@@ -1079,6 +1061,7 @@ func.func @no_keys(%q: tensor<8x32xf32>, %k: tensor<0x32xf32>, %v: tensor<0x32xf
 // CHECK-LABEL: func.func @no_keys
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @no_keys: {{.*}}remark: not fused: a tensor is empty
 
 // The head size is contracted in two dimensions: Q and K have no layout with one head size.
 func.func @two_contracting_dimensions(%q: tensor<8x4x8xf32>, %k: tensor<16x4x8xf32>, %v: tensor<16x32xf32>) -> tensor<8x32xf32> {
@@ -1099,6 +1082,7 @@ func.func @two_contracting_dimensions(%q: tensor<8x4x8xf32>, %k: tensor<16x4x8xf
 // CHECK-LABEL: func.func @two_contracting_dimensions
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @two_contracting_dimensions: {{.*}}remark: not fused: no dot of queries and keys was found below the softmax, whose scores come from a dot of other dimensions
 
 // A vision model's keys in two dimensions, flattened after the first dot only: K has no layout with one key
 // dimension, and the copy is the graph's to make.
@@ -1121,6 +1105,7 @@ func.func @keys_in_two_dimensions(%q: tensor<8x32xf32>, %k: tensor<4x32x4xf32>, 
 // CHECK-LABEL: func.func @keys_in_two_dimensions
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
+// REMARK: @keys_in_two_dimensions: {{.*}}remark: not fused: an operand of the dots is a slice, or cuts keys or head sizes in pieces
 
 // The parts of a plain attention, which are inlined.
 

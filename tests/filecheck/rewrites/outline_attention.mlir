@@ -2,7 +2,7 @@
 // RUN: xdsl-opt %s -p outline-attention,outline-attention --split-input-file | filecheck %s
 
 // Every attention becomes a private function with the attribute flashlower.kernel, and a call. Its arguments are the
-// operands (q, k, v, kv_lens, sinks), then what the score region captures. A constant is copied into it.
+// operands (q, k, v, block_table, rows, kv_lens, sinks), then what the score region captures. A constant is copied into it.
 
 func.func @layer(%x: tensor<2x4x16xf32>, %cache: tensor<2x64x16xf32>, %lens: tensor<2xi32>, %bias: tensor<64xf32>)
     -> tensor<2x4x16xf32> {

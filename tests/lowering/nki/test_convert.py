@@ -15,9 +15,13 @@ from nki_kernels import relative_error, run
 from pipelines import transform
 from xdsl.utils.exceptions import DiagnosticException
 
+from flashlower.dialects import nki
+from flashlower.lowering.nki.cost import account
+
 TOLERANCE = {"f32": 1e-5, "f16": 1e-3, "bf16": 5e-3}
 """Relative error of the output; LSE is held to 1e-4, as exponentials are summed after they are rounded."""
 TARGETS = ("trn1", "trn2", "trn3")
+BOUNDS = "infer-attention-bounds"
 
 SMALL = [case for case in CASES if case.dtype != "f64"]
 
@@ -94,6 +98,36 @@ def test_splits(keys: int, splits: int, cores: int):
 def test_two_cores_share_heads_or_queries(arrangement: str):
     check(AttentionCase(batch=(3,), kv_heads=2, group=4, keys=200), cores=2, arrangement=arrangement)
     check(AttentionCase(batch=(1,), kv_heads=1, group=1, queries=140, keys=140), cores=2, arrangement=arrangement)
+
+
+@pytest.mark.parametrize("arrangement", ["keys", "rows"])
+@pytest.mark.parametrize(
+    ("steps", "queries", "keys", "splits"),
+    [
+        (("causal",), 150, 1300, 0),
+        (("window",), 150, 1300, 0),
+        (("causal_top",), 150, 700, 3),
+        (("window",), 1, 900, 2),
+        (("all_masked",), 3, 300, 0),
+        (("causal_late",), 130, 140, 0),
+    ],
+)
+def test_keys_that_no_query_reaches_are_left_out(
+    arrangement: str, steps: tuple[str, ...], queries: int, keys: int, splits: int
+):
+    case = AttentionCase(queries=queries, keys=keys, batch=(1,), steps=steps)
+    check(case, passes=BOUNDS, arrangement=arrangement, splits=splits)
+
+
+def test_bounds_halve_a_causal_prefill():
+    text = AttentionCase(queries=1024, keys=1024, batch=(1,), kv_heads=1, group=1, steps=("causal",)).module_text()
+
+    def cycles(passes: str) -> int:
+        module = transform(text, f"{passes}convert-attention-to-nki{{arrangement=rows}}")
+        (kernel,) = (op for op in module.ops if isinstance(op, nki.KernelOp))
+        return account(kernel).engines["Tensor"].cycles
+
+    assert cycles(f"{BOUNDS},") <= 0.8 * cycles("")
 
 
 @pytest.mark.parametrize(("dtype", "target"), [("f8E4M3", "trn1"), ("f8E5M2", "trn2"), ("f8E4M3FN", "trn3")])

@@ -21,6 +21,7 @@ def test_source_stages_and_file(tmp_path: Path):
         "input",
         "fuse-attention",
         "outline-attention",
+        "infer-attention-bounds",
         "flash-decoding",
         "convert-attention-to-nki",
     ]

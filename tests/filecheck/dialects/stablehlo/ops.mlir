@@ -212,3 +212,6 @@
 "stablehlo.composite"(%x) <{composite_attributes = {n = 1 : i64}, decomposition = @impl, name = "my.op", version = 1 : i32}> : (tensor<2x3xf32>) -> tensor<2x3xf32>
 // CHECK-NEXT: "stablehlo.custom_call"(%{{.*}}) <{api_version = 4 : i32, backend_config = {k = "v"}, call_target_name = "target", has_side_effect = true}> : (tensor<2x3xf32>) -> tensor<f32>
 "stablehlo.custom_call"(%x) <{api_version = 4 : i32, backend_config = {k = "v"}, call_target_name = "target", has_side_effect = true}> : (tensor<2x3xf32>) -> tensor<f32>
+
+// The decomposition of the composite above.
+func.func private @impl(tensor<2x3xf32>) -> tensor<2x3xf32>

@@ -186,3 +186,30 @@
 ^bb0(%x: tensor<2xf32>):
   "stablehlo.return"(%x) : (tensor<2xf32>) -> ()
 }) : (tensor<2xf32>) -> tensor<2xf32>
+
+// -----
+
+func.func private @impl(tensor<2xf32>) -> tensor<2xf32>
+%a = "test.op"() : () -> tensor<2xf32>
+// CHECK: name "attention" must have a namespace: "my.attention"
+"stablehlo.composite"(%a) <{decomposition = @impl, name = "attention"}> : (tensor<2xf32>) -> tensor<2xf32>
+
+// -----
+
+%a = "test.op"() : () -> tensor<2xf32>
+// CHECK: decomposition @impl must be a function, but got no symbol of that name
+"stablehlo.composite"(%a) <{decomposition = @impl, name = "my.op"}> : (tensor<2xf32>) -> tensor<2xf32>
+
+// -----
+
+func.func private @impl(tensor<3xf32>) -> tensor<2xf32>
+%a = "test.op"() : () -> tensor<2xf32>
+// CHECK: input 0 has type tensor<2xf32>, but expected tensor<3xf32>
+"stablehlo.composite"(%a) <{decomposition = @impl, name = "my.op"}> : (tensor<2xf32>) -> tensor<2xf32>
+
+// -----
+
+func.func private @impl(tensor<2xf32>) -> tensor<2xf32>
+%a = "test.op"() : () -> tensor<2xf32>
+// CHECK: expected 1 results, but got 2
+"stablehlo.composite"(%a) <{decomposition = @impl, name = "my.op"}> : (tensor<2xf32>) -> (tensor<2xf32>, tensor<2xf32>)

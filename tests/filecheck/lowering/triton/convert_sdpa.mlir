@@ -54,8 +54,8 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<2x512x2x64xbf16>, %v: te
 
 // for n in range(0, len, BLOCK_N):
 // CHECK-NEXT:    [[M:%.+]], [[L:%.+]], [[ACC:%.+]] = tl.range %start_n = {{%.+}} to %kv_len step %BLOCK_N iter_args({{.*}}) {{.*}} num_stages 3 {
-// CHECK-NEXT:      %start = tl.cast %start_n : i32 -> i64
 // CHECK:           %mask_n = tl.lt %offs_n, %kv_len
+// CHECK-NEXT:      %start = tl.cast %start_n : i32 -> i64
 //   S = scale Q K^T, -inf beyond the length; K and V are not read there.
 // CHECK:           [[STEP:%.+]] = tl.mul %start, %stride_kn
 // CHECK-NEXT:      [[TILE:%.+]] = tl.add %k_ptrs, [[STEP]]

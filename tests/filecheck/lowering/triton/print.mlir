@@ -39,7 +39,9 @@ tl.jit @add_kernel(%x_ptr: !tl.ptr<f32>, %y_ptr: !tl.ptr<f32>, %out_ptr: !tl.ptr
   tl.store %7, %6 mask %mask : tensor<64xi1> : tensor<64x!tl.ptr<f32>>, tensor<64xf32>
 }
 
-// CHECK:      def main(x, y, *, empty=None):
+// The result may be given; it must be contiguous, since the kernel gets no stride of it.
+//
+// CHECK:      def main(x, y, *, out=None, empty=None):
 // CHECK-NEXT:     _check(x, "x", "float32", (None,))
 // CHECK-NEXT:     _check(y, "y", "float32", (None,))
 // CHECK-NEXT:     if empty is None:
@@ -47,7 +49,12 @@ tl.jit @add_kernel(%x_ptr: !tl.ptr<f32>, %y_ptr: !tl.ptr<f32>, %out_ptr: !tl.ptr
 // CHECK-NEXT:     n = x.shape[0]
 // CHECK-NEXT:     if n != y.shape[0]:
 // CHECK-NEXT:         raise ValueError(f"the lengths: {n} and {y.shape[0]} differ")
-// CHECK-NEXT:     out = empty((n,), "float32")
+// CHECK-NEXT:     if out is None:
+// CHECK-NEXT:         out = empty((n,), "float32")
+// CHECK-NEXT:     else:
+// CHECK-NEXT:         _check(out, "out", "float32", (n,))
+// CHECK-NEXT:         if not out.is_contiguous():
+// CHECK-NEXT:             raise ValueError("out must be contiguous")
 // CHECK-NEXT:     add_kernel[(triton.cdiv(n, 64),)](x, y, out, n, num_warps=4, num_stages=2)
 // CHECK-NEXT:     return out
 func.func @main(%x: tensor<?xf32>, %y: tensor<?xf32>) -> tensor<?xf32> {
