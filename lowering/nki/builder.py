@@ -10,7 +10,8 @@ from typing import TypeVar
 from xdsl.dialects import affine, arith
 from xdsl.dialects.builtin import AffineMapAttr, BoolAttr, IndexType, IntegerAttr, StringAttr, f32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
-from xdsl.ir.affine import AffineConstantExpr, AffineExpr, AffineMap
+from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineMap
+from xdsl.ir.affine.affine_expr import AffineBinaryOpExpr, AffineBinaryOpKind
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.base import Instruction
@@ -45,6 +46,18 @@ class Sum:
         if not factor:
             return Sum()
         return Sum(self.constant * factor, {value: f * factor for value, f in self.terms.items()})
+
+    def map(self, divisor: int = 1) -> AffineMapAttr:
+        """The map of the terms to this sum, over a divisor."""
+        expr: AffineExpr | None = None
+        for position, coefficient in enumerate(self.terms.values()):
+            term: AffineExpr = AffineExpr.dimension(position)
+            term = term if coefficient == 1 else term * coefficient
+            expr = term if expr is None else expr + term
+        assert expr is not None
+        if self.constant:
+            expr = expr + AffineConstantExpr(self.constant)
+        return AffineMapAttr(AffineMap(len(self.terms), 0, (expr if divisor == 1 else expr // divisor,)))
 
 
 Dim = None | int | Sum | tuple[int | Sum, int]
@@ -99,42 +112,54 @@ class KernelBuilder:
         ((first, factor), *more) = total.terms.items()
         if factor == 1 and not more and not total.constant:
             return first
-        expr: AffineExpr | None = None
-        for position, coefficient in enumerate(total.terms.values()):
-            term: AffineExpr = AffineExpr.dimension(position)
-            term = term if coefficient == 1 else term * coefficient
-            expr = term if expr is None else expr + term
-        assert expr is not None
-        if total.constant:
-            expr = expr + AffineConstantExpr(total.constant)
-        attr = AffineMapAttr(AffineMap(len(total.terms), 0, (expr,)))
-        return self.add(affine.ApplyOp(list(total.terms), attr)).result
+        return self.add(affine.ApplyOp(list(total.terms), total.map())).result
 
     def offset(self, index: Sum | int) -> int | SSAValue:
         """An index as an integer where it is one, else as a value."""
         total = as_sum(index)
         return self.value(total) if total.terms else total.constant
 
-    def minimum(self, lhs: Sum, rhs: Sum | int) -> Sum:
+    def minimum(self, lhs: Sum, rhs: Sum | int, name: str | None = None) -> Sum:
         """The smaller of two indices."""
         other = as_sum(rhs)
         if not lhs.terms and not other.terms:
             return Sum(min(lhs.constant, other.constant))
-        return Sum.of(self.add(arith.MinSIOp(self.value(lhs), self.value(other))).result)
+        result = self.add(arith.MinSIOp(self.value(lhs), self.value(other))).result
+        result.name_hint = name
+        return Sum.of(result)
 
-    def maximum(self, lhs: Sum, rhs: Sum | int) -> Sum:
+    def maximum(self, lhs: Sum, rhs: Sum | int, name: str | None = None) -> Sum:
         """The larger of two indices."""
         other = as_sum(rhs)
         if not lhs.terms and not other.terms:
             return Sum(max(lhs.constant, other.constant))
-        return Sum.of(self.add(arith.MaxSIOp(self.value(lhs), self.value(other))).result)
+        result = self.add(arith.MaxSIOp(self.value(lhs), self.value(other))).result
+        result.name_hint = name
+        return Sum.of(result)
+
+    def floor_divide(self, index: Sum, divisor: int) -> Sum:
+        """An index over a positive number, rounded down."""
+        if not index.terms:
+            return Sum(index.constant // divisor)
+        return Sum.of(self.add(affine.ApplyOp(list(index.terms), index.map(divisor))).result)
 
     def affine(self, expr: AffineExpr, operands: Sequence[Sum]) -> Sum:
-        """An affine expression of indices."""
-        if not any(operand.terms for operand in operands):
-            return Sum(expr.eval([operand.constant for operand in operands], []))
-        values = [self.value(operand) for operand in operands]
-        return Sum.of(self.add(affine.ApplyOp(values, AffineMapAttr(AffineMap(len(values), 0, (expr,))))).result)
+        """An affine expression of indices, of sums, products with constants and floor divisions."""
+        match expr:
+            case AffineDimExpr(position):
+                return operands[position]
+            case AffineConstantExpr(value):
+                return Sum(value)
+            case AffineBinaryOpExpr(AffineBinaryOpKind.Add, lhs, rhs):
+                return self.affine(lhs, operands) + self.affine(rhs, operands)
+            case AffineBinaryOpExpr(AffineBinaryOpKind.Mul, lhs, AffineConstantExpr(value)):
+                return self.affine(lhs, operands) * value
+            case AffineBinaryOpExpr(AffineBinaryOpKind.Mul, AffineConstantExpr(value), rhs):
+                return self.affine(rhs, operands) * value
+            case AffineBinaryOpExpr(AffineBinaryOpKind.FloorDiv, lhs, AffineConstantExpr(value)):
+                return self.floor_divide(self.affine(lhs, operands), value)
+            case _:
+                raise ValueError(f"{expr} is no affine expression of indices")
 
     def flag(self, index: Sum | int | bool) -> SSAValue:
         """An i1: a constant, or whether an index is not 0."""

@@ -151,7 +151,7 @@ def block_loops(
                 counter = stack.enter_context(b.loop(label, count))
             start = counter * width
             if name == "m" and sizes["m"] % width:
-                start = b.minimum(start, sizes["m"] - width)
+                start = b.minimum(start, sizes["m"] - width, "first_query")
             indices[name] = start
         yield indices
 

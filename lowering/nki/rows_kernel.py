@@ -16,7 +16,6 @@ from functools import partial
 
 from xdsl.dialects.builtin import f32, i32
 from xdsl.ir import SSAValue
-from xdsl.ir.affine import AffineExpr
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import FP32_MIN, PARTITIONS, tile_of
@@ -85,12 +84,11 @@ class RowsKernel:
         block = [indices["m"], indices["m"] + self.block.queries]
         lower = reach.evaluate_lower(lambda expr: b.affine(expr, block), b.maximum, b.minimum)
         upper = reach.evaluate_upper(lambda expr: b.affine(expr, block), b.maximum, b.minimum)
-        key = AffineExpr.dimension(0)
         first, end = Sum(), Sum(whole)
         if lower is not None:
-            first = b.maximum(b.affine((key - n.constant) // CHUNK, [lower]), 0)
+            first = b.maximum(b.floor_divide(lower + -n.constant, CHUNK), 0, "first_chunk")
         if upper is not None:
-            end = b.minimum(b.affine((key + (CHUNK - 1 - n.constant)) // CHUNK, [upper]), whole)
+            end = b.minimum(b.floor_divide(upper + (CHUNK - 1 - n.constant), CHUNK), whole, "end_chunk")
         return first, end
 
     def _step(
