@@ -18,6 +18,7 @@ import torch.nn.functional as F
 
 import flashlower as fl
 from benchmarks.cases import PAGE_SIZE, Case, Inputs
+from flashlower.frontends.sdpa import build_attention
 
 Call = Callable[[], torch.Tensor]
 
@@ -60,6 +61,20 @@ def _flashlower_paged(inputs: Inputs) -> Call:
         block_table=inputs.block_table,
         out=out,
     )
+
+
+def module_of(inputs: Inputs) -> tuple[str, list[torch.Tensor]]:
+    """The paged call as a module, and the tensors to call its kernel with."""
+    built = build_attention(
+        inputs.q,
+        inputs.k,
+        inputs.v,
+        layout="bshd",
+        score=_score(inputs.case),
+        kv_lens=inputs.kv_lens,
+        block_table=inputs.block_table,
+    )
+    return str(built.module), built.arguments
 
 
 def _sdpa(backend: str) -> Callable[[Inputs], Call]:

@@ -85,7 +85,7 @@ class SplitKeys(RewritePattern):
 
     splits: int | None
     target: TargetDescription
-    programs: int
+    cores: int
     min_chunk: int
     max_splits: int
 
@@ -97,7 +97,7 @@ class SplitKeys(RewritePattern):
             return
         schedule = op.schedule or choose_schedule(op, self.target)
         tile = schedule.block_n.data
-        splits = self._auto_splits(sizes, tile) if self.splits is None else self.splits
+        splits = self._auto_splits(op, sizes, tile) if self.splits is None else self.splits
         if splits == 1:
             return
         layouts = {name: layout for name, _, layout in op.layouts()}
@@ -134,7 +134,7 @@ class SplitKeys(RewritePattern):
             combine.schedule = choose_schedule(combine, self.target)
         rewriter.replace(op, [partial, combine])
 
-    def _auto_splits(self, sizes: dict[str, int], tile: int) -> int:
+    def _auto_splits(self, op: SdpaOp, sizes: dict[str, int], tile: int) -> int:
         work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
         if DYNAMIC_INDEX in (*work, sizes["g"], sizes["m"]):
             return 1
@@ -151,8 +151,9 @@ class SplitKeys(RewritePattern):
             batch_heads,
             rows,
             keys,
-            self.programs,
+            self.cores,
             block_n=tile,
+            ragged=op.kv_lens is not None,
             min_chunk=self.min_chunk,
             max_splits=self.max_splits,
         )
@@ -199,7 +200,7 @@ class FlashDecodingPass(ModulePass):
         pattern = SplitKeys(
             splits=self.splits if isinstance(self.splits, int) else None,
             target=target,
-            programs=(self.cores or target.cores) * target.programs_per_core,
+            cores=self.cores or target.cores,
             min_chunk=self.min_chunk,
             max_splits=self.max_splits,
         )

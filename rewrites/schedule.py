@@ -56,7 +56,13 @@ STAGE_BYTES = 32768
 ASSUMED_HEAD_SIZE = 128
 """The size that a dynamic head size is taken for."""
 
-DEFAULT_MIN_CHUNK = 128
+RAGGED_CHUNK = 2048
+"""Keys of a split where lengths differ."""
+
+MAX_RAGGED_SPLITS = 32
+"""The most splits for that reason alone."""
+
+DEFAULT_MIN_CHUNK = 64
 DEFAULT_MAX_SPLITS = 128
 
 
@@ -135,23 +141,25 @@ def choose_splits(
     cores: int,
     *,
     block_n: int,
+    ragged: bool = False,
     min_chunk: int = DEFAULT_MIN_CHUNK,
     max_splits: int = DEFAULT_MAX_SPLITS,
 ) -> int:
     """
-    The number of runs to cut `n` keys into, by the rule of FlashAttention-2 and -3.
+    The number of runs to cut `n` keys into.
 
     One, if `batch_heads` (batch times KV heads) times the tiles of `m_rows` (queries times head group) fill 80% of
-    the `cores` (programs that run at once) already. Else the fewest that reach 85% of the best wave efficiency, the
-    share of program slots that have work over all waves of programs.
+    the `cores` already. Else the fewest with which the busiest core has at most 3% more tiles than with any other
+    number: waves of one program a core, times the tiles of the longest run.
+
+    `ragged`: sequences have lengths of their own up to `n`, and a core that has a long one is busy when all others
+    are done. Then no run is longer than `RAGGED_CHUNK` keys, up to `MAX_RAGGED_SPLITS` of them.
 
     Never more than `max_splits` or than tiles of `block_n` keys, and no split has fewer than `min_chunk` keys, nor
     than eight times `m_rows`: below that, writing and reading the partial results in f32 costs over a quarter of
     reading K and V in 16 bits. So prefill (`m_rows` near `n`) and short sequences are not split.
     """
     work = batch_heads * math.ceil(m_rows / block_rows(m_rows))
-    if work >= 0.8 * cores:
-        return 1
     tiles = math.ceil(n / block_n)
     chunk = max(min_chunk, 8 * m_rows)
 
@@ -162,13 +170,16 @@ def choose_splits(
         # A further split that does not shorten the longest run only adds work.
         return shortest >= chunk and longest < math.ceil(tiles / (splits - 1))
 
-    def efficiency(splits: int) -> float:
-        waves = work * splits / cores
-        return waves / math.ceil(waves)
+    def busiest(splits: int) -> int:
+        return math.ceil(work * splits / cores) * math.ceil(tiles / splits)
 
-    candidates = [1, *(s for s in range(2, min(max_splits, tiles, cores) + 1) if eligible(s))]
-    best = max(map(efficiency, candidates))
-    return next(s for s in candidates if efficiency(s) >= 0.85 * best)
+    candidates = [1, *(s for s in range(2, min(max_splits, tiles) + 1) if eligible(s))]
+    most = min(math.ceil(n / RAGGED_CHUNK), MAX_RAGGED_SPLITS) if ragged else 1
+    least = max(s for s in candidates if s <= most)
+    if work >= 0.8 * cores:
+        return least
+    best = min(map(busiest, candidates))
+    return max(least, next(s for s in candidates if busiest(s) <= 1.03 * best))
 
 
 def _packed_rows(sizes: dict[str, int]) -> int | None:
