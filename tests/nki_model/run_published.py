@@ -228,6 +228,41 @@ def _call_decode(tkg, cfg, q, k_new, v_new, k_old, v_old, mask, frequencies, ids
     return (out, k_out) if cfg.fuse_rope else (out,)
 
 
+# attention_bwd
+
+
+def backward(module: ModuleType, case: Case, rng: np.random.Generator) -> tuple[list[Any], list[Any]]:
+    """attention_bwd. Options: batch, heads, kv, n, d, causal, window, packed."""
+    o = {"batch": 1, "heads": 2, "kv": 2, "n": 512, "d": 64, "causal": True, "window": 0, **case.options}
+    b, h, kv, n, d = o["batch"], o["heads"], o["kv"], o["n"], o["d"]
+    group, scale = h // kv, d**-0.5
+    q, dy = (rng.standard_normal((b, h, d, n)).astype(case.dtype) for _ in range(2))
+    k, v = (rng.standard_normal((b, kv, d, n)).astype(case.dtype) for _ in range(2))
+    rows, columns = np.arange(n)[:, None], np.arange(n)[None, :]
+    keep = columns <= rows if o["causal"] else np.ones((n, n), np.bool_)
+    if o["window"]:
+        keep &= columns > rows - o["window"]
+    options: dict[str, Any] = {"use_causal_mask": o["causal"], "mixed_precision": True}
+    options |= {"sliding_window": o["window"]} if o["window"] else {}
+    if o.get("packed"):
+        low, high = _documents(n)
+        options |= {"bound_min": low, "bound_max": high}
+        keep &= (columns >= low[:, None]) & (columns < high[:, None])
+    wide = [np.swapaxes(x.astype(np.float64), 2, 3) for x in (q, np.repeat(k, group, 1), np.repeat(v, group, 1), dy)]
+    qf, kf, vf, dyf = wide
+    out, top, total = softmax_attention(qf * scale, kf, vf, keep)
+    weights = np.exp(np.where(keep, qf * scale @ np.swapaxes(kf, 2, 3), -np.inf) - top) / total
+    inner = weights * (dyf @ np.swapaxes(vf, 2, 3) - (dyf * out).sum(axis=-1, keepdims=True))
+    grads = [inner @ kf * scale, np.swapaxes(inner, 2, 3) @ qf * scale, np.swapaxes(weights, 2, 3) @ dyf]
+    wanted = [np.swapaxes(grads[0], 2, 3)]
+    wanted += [np.swapaxes(g, 2, 3).reshape(b, kv, group, d, n).sum(axis=2) for g in grads[1:]]
+    stats = np.swapaxes((top + np.log(total))[..., 0].reshape(b, h, n // 128, 128), 2, 3).astype(np.float32)
+    o_in = np.swapaxes(out, 2, 3).astype(case.dtype)
+    kernel = module.attention_bwd if case.cores is None else module.attention_bwd[case.cores]
+    got = nki.simulate(kernel)(q, k, v, np.ascontiguousarray(o_in), dy, np.ascontiguousarray(stats), **options)
+    return list(got)[:3], wanted
+
+
 # nki-samples' decode kernels
 
 
@@ -304,6 +339,12 @@ CASES = [
         "attention_tkg", "blocks, two cores", decode, {"prior": 4096, "block": 32, "batch": 2, "flags": _BLOCK}, cores=2
     ),
     Case("attention_tkg", "16,384 keys", decode, {"batch": 1, "prior": 16384, "flags": _TP}),
+    Case("attention_bwd", "causal", backward, {}, dtype=F32),
+    Case("attention_bwd", "full, d = 128", backward, {"causal": False, "d": 128, "n": 512}, dtype=F32),
+    Case("attention_bwd", "causal, group 4", backward, {"heads": 4, "kv": 1}),
+    Case("attention_bwd", "window 200", backward, {"window": 200, "n": 1024}),
+    Case("attention_bwd", "packed documents", backward, {"packed": True}),
+    Case("attention_bwd", "two cores", backward, {"batch": 2}, "trn3", 2),
     Case("decode_attention_fwd", "d = 64, 128 keys", sample_single, {"d": 64, "n": 128}, dtype=F32),
     Case("decode_attention_fwd", "d = 128, 77 keys", sample_single, {"d": 128, "n": 77}, "trn1", dtype=F32),
     *(
@@ -324,7 +365,7 @@ CASES = [
 def _module(kernel: str, folders: list[Path]) -> ModuleType | None:
     """The module that has the kernel, from the first folder that holds its repository."""
     for folder in folders:
-        if kernel in ("attention_cte", "attention_tkg"):
+        if kernel in ("attention_cte", "attention_tkg", "attention_bwd"):
             source = folder / "src"
             if (source / "nkilib_src" / "nkilib" / "core" / "attention" / f"{kernel}.py").exists():
                 sys.path.insert(0, str(source))

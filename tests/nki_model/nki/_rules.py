@@ -24,8 +24,8 @@ RULES: dict[str, str] = {
     "start-partition": "doc: an operand of a compute engine starts at partition 0 if it has more than 64 partitions, "
     "at 0 or 64 if more than 32, else at 0, 32, 64 or 96. A tile without an address starts at 0 (inference).",
     "partition-stride": "doc: the partitions of an operand are consecutive, dimension 0 of the access pattern.",
-    "access-pattern": "doc: an operand of a compute engine has at most 4 free dimensions, of at most 65535 elements, at "
-    "strides of at most 32767 elements; dimensions that are contiguous count as one.",
+    "access-pattern": "doc: an operand of a compute engine has at most 4 free dimensions, of at most 65535 "
+    "elements, at strides of at most 32767; dimensions that are contiguous count as one.",
     "out-of-range": "doc: slices and access patterns stay inside of their tensor.",
     "view": "doc: what reshape, permute, broadcast and the other views of a tensor demand.",
     "ap-base": "doc: `ap` addresses storage; its offset is documented both as absolute and as relative to the view, so "
