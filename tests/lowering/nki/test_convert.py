@@ -23,7 +23,7 @@ TOLERANCE = {"f32": 1e-5, "f16": 1e-3, "bf16": 5e-3}
 TARGETS = ("trn1", "trn2", "trn3")
 BOUNDS = "infer-attention-bounds"
 
-SMALL = [case for case in CASES if case.dtype != "f64"]
+SMALL = [case for case in CASES if case.dtype != "f64" and not case.page_size]
 
 
 def check(case: AttentionCase, **options: object) -> None:
@@ -49,7 +49,7 @@ def test_rows_on_the_partitions(number: int):
 @pytest.mark.parametrize("seed", range(10))
 def test_random_mixtures(seed: int):
     rng = np.random.default_rng(100 + seed)
-    case = random_case(rng)
+    case = next(case for case in iter(lambda: random_case(rng), None) if not case.page_size)
     if case.dtype == "f64":
         case = dataclasses.replace(case, dtype="f32")
     cores = int(rng.integers(1, 3))
@@ -177,6 +177,12 @@ def test_a_partial_that_leaves_the_function_has_the_runs_of_its_definition():
         assert relative_error(got[1][0, :, split], lse) <= 1e-5
         out = np.einsum("hmn,xnd->hmd", np.exp(part - lse[..., None]), v[:, keys])
         assert relative_error(got[0][0, :, split], out) <= 1e-5
+
+
+def test_paged_caches_are_refused():
+    case = next(case for case in CASES if case.page_size)
+    with pytest.raises(DiagnosticException, match="lie in pages, which NKI kernels do not lower yet"):
+        lowered(case.module_text())
 
 
 def test_gathers_need_a_later_core():
