@@ -8,31 +8,15 @@ memory each engine reaches, what a generation of the hardware has), so that an i
 
 from xdsl.ir import Dialect
 
-from flashlower.dialects.nki.compute import (
+from flashlower.dialects.nki.elementwise import (
     ActivationOp,
-    AffineSelectOp,
-    IotaOp,
-    NcMatmulOp,
-    NcTransposeOp,
-    RangeSelectOp,
     ReciprocalOp,
     ScalarTensorTensorOp,
-    SelectReduceOp,
     TensorReduceOp,
     TensorScalarOp,
     TensorTensorOp,
 )
-from flashlower.dialects.nki.kernel import (
-    ApOp,
-    CallOp,
-    ForOp,
-    KernelOp,
-    NdarrayOp,
-    ProgramIdOp,
-    ReshapeOp,
-    ReturnOp,
-    SliceOp,
-)
+from flashlower.dialects.nki.kernel import CallOp, ForOp, KernelOp, NdarrayOp, ProgramIdOp, ReturnOp
 from flashlower.dialects.nki.movement import (
     CoreBarrierOp,
     DmaCopyOp,
@@ -41,7 +25,10 @@ from flashlower.dialects.nki.movement import (
     TensorCopyOp,
     TensorCopyPredicatedOp,
 )
+from flashlower.dialects.nki.select import AffineSelectOp, IotaOp, RangeSelectOp, SelectReduceOp
+from flashlower.dialects.nki.tensor_engine import NcMatmulOp, NcTransposeOp
 from flashlower.dialects.nki.types import TileType
+from flashlower.dialects.nki.views import ApOp, ReshapeOp, SliceOp
 
 NKI = Dialect(
     "nki",

@@ -20,8 +20,8 @@ from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.nki.base import Instruction, require_generation, require_memory, require_same_size
-from flashlower.dialects.nki.kernel import ApOp
 from flashlower.dialects.nki.types import HBM, ON_CHIP, TileType, element_bytes, tile_of
+from flashlower.dialects.nki.views import ApOp
 
 OOB_MODES = ("error", "skip")
 
