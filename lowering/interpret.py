@@ -38,7 +38,7 @@ class _KernelCalls(InterpreterFunctions):
 def interpret(
     module: ModuleOp | str,
     *args: Any,
-    kernels: Literal["numpy", "triton"] = "numpy",
+    kernels: Literal["numpy", "triton", "nki"] = "numpy",
     splits: int | Literal["auto"] = "auto",
     function: str | None = None,
 ) -> Any:
@@ -46,14 +46,15 @@ def interpret(
     Runs a function of a module (`main`, or else the only public one) on NumPy arrays, after `fuse-attention`.
 
     Arguments are arrays of the function's shapes and dtypes (ml_dtypes' for bf16). `kernels` says what computes every
-    attention: NumPy, or the emitted Triton kernels in Triton's interpreter (split by `splits`). Returns an array, or a
-    tuple of arrays where the function has several results.
+    attention: NumPy, the emitted Triton kernels in Triton's interpreter, or the emitted NKI kernels in `nki.simulate`
+    of Amazon's Neuron package (both split by `splits`). Returns an array, or a tuple of arrays where the function has
+    several results.
 
     Raises xDSL's `DiagnosticException` (an `InterpretationError` for arguments that do not fit) with what is wrong and
     where, and `ValueError` for other `kernels`.
     """
-    if kernels not in ("numpy", "triton"):
-        raise ValueError(f"kernels is {kernels!r}, expected 'numpy' or 'triton'")
+    if kernels not in ("numpy", "triton", "nki"):
+        raise ValueError(f"kernels is {kernels!r}, expected 'numpy', 'triton' or 'nki'")
     fused = as_module(module)
     context = make_context()
     FuseAttentionPass().apply(context, fused)
@@ -61,7 +62,7 @@ def interpret(
         results: tuple[Any, ...] = run_module(fused, args, function=function)
     else:
         OutlineAttentionPass().apply(context, fused)
-        kernel = compile(fused, splits=splits)
+        kernel = compile(fused, target=kernels, splits=splits)
         entry: FuncOp = find_function(fused, function)
         name = entry.sym_name.data
         if name in kernel.functions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +16,9 @@ from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.attention import ScheduleAttr
 from flashlower.dialects.parsing import make_context, parse_module
+from flashlower.lowering.nki.convert import DEFAULT_NKI_TARGET, ConvertAttentionToNkiPass
+from flashlower.lowering.nki.printer import print_module as print_nki
+from flashlower.lowering.nki.runtime import Launch, signatures
 from flashlower.lowering.triton import runtime
 from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
 from flashlower.lowering.triton.launcher_printer import printable_functions
@@ -27,7 +30,7 @@ from flashlower.rewrites.infer_bounds import InferAttentionBoundsPass
 from flashlower.rewrites.outline_attention import OutlineAttentionPass
 from flashlower.rewrites.schedule import DEFAULT_TARGET, ScheduleAttentionPass
 
-TARGETS = ("triton",)
+TARGETS = ("triton", "nki")
 """What `flashlower.compile` can compile to."""
 
 
@@ -50,9 +53,10 @@ class Kernel:
     """Names of the functions that can be called."""
     obstacles: Mapping[str, str] = field(default_factory=dict[str, str])
     """For each function that cannot be called, the operation that stands in the way."""
-
     workspace_sizes: Mapping[str, int] = field(default_factory=dict[str, int])
     """For each function of static sizes, the bytes that it needs besides its results."""
+    launch: Callable[[str, str, Sequence[Any]], Any] | None = None
+    """Runs a function of the source on arguments, where it is not Triton."""
 
     def __call__(self, *args: Any, function: str | None = None, out: Any = None, workspace: Any = None) -> Any:
         """
@@ -67,6 +71,10 @@ class Kernel:
         that says so where Triton is not installed.
         """
         name = self.entry if function is None else self._checked(function)
+        if self.launch is not None:
+            if out is not None or workspace is not None:
+                raise TypeError("an NKI kernel allocates its results: call it without out and workspace")
+            return self.launch(self.source, name, args)
         size = 0 if workspace is None else self.workspace_size(name)
         return runtime.call(self.source, name, args, out=out, workspace=workspace, workspace_size=size)
 
@@ -134,11 +142,12 @@ def run_passes(module: ModuleOp, passes: list[ModulePass], ctx: Context) -> dict
 
 def compile(
     module: ModuleOp | str,
-    target: Literal["triton"] = "triton",
+    target: Literal["triton", "nki"] = "triton",
     *,
     splits: int | Literal["auto"] = "auto",
-    hardware: str = DEFAULT_TARGET,
+    hardware: str | None = None,
     schedule: Mapping[str, int] | None = None,
+    cores: int = 1,
 ) -> Kernel:
     """
     Compiles the attention of a module: StableHLO in generic form, attention IR, or both, as text or as a `ModuleOp`.
@@ -146,6 +155,9 @@ def compile(
     `splits` is the number of splits of flash decoding, or "auto" for the cost model's choice; `hardware` is the GPU
     that schedules are chosen for (h100, h200, a100, mi300x); `schedule` replaces parts of that choice, by the names of
     `#attention.schedule`: `{"block_n": 64, "warps": 4}`. The given module stays as it is.
+
+    For `target="nki"`, `hardware` is trn1 (and inf2), trn2 or trn3, and `cores` the logical cores of a launch, 1 or 2;
+    NKI kernels run where Amazon's Neuron package is installed.
 
     Raises `ValueError` for an unknown target or part of a schedule, and xDSL's `DiagnosticException` for modules that
     cannot be read or lowered; the message says what and where.
@@ -156,6 +168,9 @@ def compile(
         fields = ", ".join(ScheduleAttr.FIELDS)
         raise ValueError(f"a schedule has no {', '.join(unknown)}, expected any of: {fields}")
     lowered = as_module(module)
+    if target == "nki":
+        return compile_nki(lowered, splits, hardware or DEFAULT_NKI_TARGET, cores)
+    hardware = hardware or DEFAULT_TARGET
     stages = run_passes(
         lowered,
         [
@@ -180,3 +195,19 @@ def compile(
             if obstacle is None and (size := workspace_size(f)) is not None
         },
     )
+
+
+def compile_nki(module: ModuleOp, splits: int | Literal["auto"], hardware: str, cores: int) -> Kernel:
+    """Compiles the attention of a module, which it changes, to NKI kernels."""
+    context = make_context()
+    # One core gains nothing from splits; two get them where heads alone do not occupy both.
+    split = FlashDecodingPass(splits=1 if splits == "auto" and cores == 1 else splits, cores=cores)
+    stages = run_passes(
+        module, [FuseAttentionPass(), OutlineAttentionPass(), InferAttentionBoundsPass(), split], context
+    )
+    names = signatures(module)
+    callers = [op.sym_name.data for op in module.ops if isinstance(op, FuncOp) and op.sym_name.data not in names]
+    stages |= {**run_passes(module, [ConvertAttentionToNkiPass(target=hardware, cores=cores)], context), **stages}
+    obstacles = dict.fromkeys(callers, "it calls kernels, which an NKI file holds alone")
+    launch = Launch(names, hardware, cores)
+    return Kernel(print_nki(module), stages, tuple(names), obstacles, launch=launch)

@@ -231,7 +231,7 @@ def test_interpret_returns_an_array_or_a_tuple() -> None:
 
 def test_interpret_refuses() -> None:
     text = (CORPUS / "torch" / "sdpa.mlir").read_text()
-    with pytest.raises(ValueError, match="kernels is 'cuda', expected 'numpy' or 'triton'"):
+    with pytest.raises(ValueError, match="kernels is 'cuda', expected 'numpy', 'triton' or 'nki'"):
         fl.interpret(text, kernels="cuda")  # type: ignore[arg-type]
     with pytest.raises(DiagnosticException, match="takes 3 arguments, but got 1"):
         fl.interpret(text, draw(2, 4, 1, 16))

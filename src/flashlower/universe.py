@@ -53,6 +53,12 @@ def get_tl() -> Dialect:
     return TL
 
 
+def get_nki() -> Dialect:
+    from flashlower.dialects.nki import NKI  # noqa: PLC0415
+
+    return NKI
+
+
 def get_launch() -> Dialect:
     from flashlower.dialects.launch import Launch  # noqa: PLC0415
 
@@ -65,6 +71,18 @@ def get_triton_target() -> type[Target]:
     return TritonTarget
 
 
+def get_nki_target() -> type[Target]:
+    from flashlower.lowering.nki.target import NkiTarget  # noqa: PLC0415
+
+    return NkiTarget
+
+
+def get_nki_cost_target() -> type[Target]:
+    from flashlower.lowering.nki.target import NkiCostTarget  # noqa: PLC0415
+
+    return NkiCostTarget
+
+
 def get_inline_calls() -> type[ModulePass]:
     from flashlower.rewrites.inline import InlineCallsPass  # noqa: PLC0415
 
@@ -75,6 +93,12 @@ def get_convert_attention_to_triton() -> type[ModulePass]:
     from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass  # noqa: PLC0415
 
     return ConvertAttentionToTritonPass
+
+
+def get_convert_attention_to_nki() -> type[ModulePass]:
+    from flashlower.lowering.nki.convert import ConvertAttentionToNkiPass  # noqa: PLC0415
+
+    return ConvertAttentionToNkiPass
 
 
 def get_decompose_attention() -> type[ModulePass]:
@@ -117,9 +141,11 @@ UNIVERSE = Universe(
     all_dialects={
         "attention": get_attention,
         "launch": get_launch,
+        "nki": get_nki,
         "tl": get_tl,
     },
     all_passes={
+        "convert-attention-to-nki": get_convert_attention_to_nki,
         "convert-attention-to-triton": get_convert_attention_to_triton,
         "decompose-attention": get_decompose_attention,
         "flash-decoding": get_flash_decoding,
@@ -130,6 +156,8 @@ UNIVERSE = Universe(
         "inline-calls": get_inline_calls,
     },
     all_targets={
+        "nki": get_nki_target,
+        "nki-cost": get_nki_cost_target,
         "triton": get_triton_target,
     },
 )

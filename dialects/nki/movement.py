@@ -1,0 +1,213 @@
+"""Instructions that move data: DMA, copies on chip, and the barrier between logical cores."""
+
+from __future__ import annotations
+
+from math import prod
+
+from xdsl.dialects.builtin import Float32Type, FloatAttr, IntegerType, Signedness, StringAttr, f32
+from xdsl.ir import SSAValue
+from xdsl.irdl import (
+    AttrSizedOperandSegments,
+    irdl_op_definition,
+    operand_def,
+    opt_operand_def,
+    opt_prop_def,
+    prop_def,
+    traits_def,
+)
+from xdsl.traits import MemoryReadEffect, MemoryWriteEffect
+from xdsl.utils.exceptions import VerifyException
+from xdsl.utils.hints import isa
+
+from flashlower.dialects.nki.base import Instruction, require_generation, require_memory, require_same_size
+from flashlower.dialects.nki.types import HBM, ON_CHIP, TileType, element_bytes, tile_of
+from flashlower.dialects.nki.views import ApOp
+
+OOB_MODES = ("error", "skip")
+
+
+@irdl_op_definition
+class DmaCopyOp(Instruction):
+    """
+    `nisa.dma_copy(dst, src)`: between HBM and SBUF, or within HBM.
+
+    With `oob_mode skip`, rows of an indirect access that lie outside of the tensor are not copied.
+    """
+
+    name = "nki.dma_copy"
+
+    dst = operand_def(TileType)
+    src = operand_def(TileType)
+    oob_mode = opt_prop_def(StringAttr)
+
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+
+    assembly_format = "$dst `,` $src (`oob` $oob_mode^)? attr-dict `:` type($dst) `,` type($src)"
+
+    def __init__(self, dst: SSAValue, src: SSAValue, oob_mode: str | None = None):
+        super().__init__(
+            operands=[dst, src], properties={"oob_mode": None if oob_mode is None else StringAttr(oob_mode)}
+        )
+
+    def verify_(self) -> None:
+        dst, src = tile_of(self.dst), tile_of(self.src)
+        for name, type in (("dst", dst), ("src", src)):
+            require_memory(f"{name} of a DMA", type, ("sbuf", *HBM))
+        if dst.element_type != src.element_type:
+            raise VerifyException(
+                f"DMA type: descriptors made by hardware do not cast, got {src.element_type} to {dst.element_type}"
+            )
+        if prod(dst.shape) != prod(src.shape):
+            raise VerifyException(f"DMA size: dst has {prod(dst.shape)} elements, src has {prod(src.shape)}")
+        if self.oob_mode is not None and self.oob_mode.data not in OOB_MODES:
+            raise VerifyException(f"oob_mode is one of {', '.join(OOB_MODES)}, got {self.oob_mode.data!r}")
+        indirect = any(isinstance(v.owner, ApOp) and v.owner.rows is not None for v in (self.dst, self.src))
+        if self.oob_mode is not None and not indirect:
+            raise VerifyException("indirect access: oob_mode is for an access by rows")
+
+
+@irdl_op_definition
+class DmaTransposeOp(Instruction):
+    """`nisa.dma_transpose(dst, src, axes=(1, 0))`: dst [columns, rows] in SBUF from src [rows, columns]."""
+
+    name = "nki.dma_transpose"
+
+    dst = operand_def(TileType)
+    src = operand_def(TileType)
+
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+
+    assembly_format = "$dst `,` $src attr-dict `:` type($dst) `,` type($src)"
+
+    def __init__(self, dst: SSAValue, src: SSAValue):
+        super().__init__(operands=[dst, src])
+
+    def verify_(self) -> None:
+        dst, src = tile_of(self.dst), tile_of(self.src)
+        require_memory("dst of a DMA transpose", dst, ("sbuf",))
+        require_memory("src of a DMA transpose", src, ("sbuf", *HBM))
+        if dst.element_type != src.element_type:
+            raise VerifyException(
+                f"DMA type: descriptors made by hardware do not cast, got {src.element_type} to {dst.element_type}"
+            )
+        if element_bytes(src.element_type) != 2:
+            raise VerifyException(f"DMA transpose: elements have 2 bytes, got {src.element_type}")
+        if len(src.shape) != 2 or dst.shape != src.shape[::-1]:
+            raise VerifyException(f"DMA transpose: {src.shape} becomes {src.shape[::-1]}, got {dst.shape}")
+
+
+@irdl_op_definition
+class TensorCopyOp(Instruction):
+    """`nisa.tensor_copy(dst, src)`: a copy on chip, which may cast."""
+
+    name = "nki.tensor_copy"
+
+    dst = operand_def(TileType)
+    src = operand_def(TileType)
+
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+
+    assembly_format = "$dst `,` $src attr-dict `:` type($dst) `,` type($src)"
+
+    def __init__(self, dst: SSAValue, src: SSAValue):
+        super().__init__(operands=[dst, src])
+
+    def verify_(self) -> None:
+        for name, type in self.tiles().items():
+            require_memory(f"{name} of tensor_copy", type, ON_CHIP)
+        require_same_size(self.tiles().items())
+
+
+@irdl_op_definition
+class TensorCopyPredicatedOp(Instruction):
+    """
+    `nisa.tensor_copy_predicated(dst, src, predicate)`: `src`, a tile or a number, where the predicate is not 0;
+    elsewhere dst stays.
+    """
+
+    name = "nki.tensor_copy_predicated"
+
+    dst = operand_def(TileType)
+    predicate = operand_def(TileType)
+    src = opt_operand_def(TileType)
+    value = opt_prop_def(FloatAttr)
+
+    irdl_options = (AttrSizedOperandSegments(as_property=True),)
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+
+    assembly_format = (
+        "$dst `where` $predicate (`from` $src^ `:` type($src))? (`value` $value^)? attr-dict "
+        "`:` type($dst) `,` type($predicate)"
+    )
+
+    def __init__(self, dst: SSAValue, src: SSAValue | float, predicate: SSAValue):
+        tile = src if isinstance(src, SSAValue) else None
+        super().__init__(
+            operands=[dst, predicate, tile],
+            properties={"value": None if isinstance(src, SSAValue) else FloatAttr(float(src), f32)},
+        )
+
+    def verify_(self) -> None:
+        for name, type in self.tiles().items():
+            require_memory(f"{name} of tensor_copy_predicated", type, ON_CHIP)
+        require_same_size(self.tiles().items())
+        if (self.src is None) == (self.value is None):
+            raise VerifyException("tensor_copy_predicated copies a tile or a number, one of them")
+        dst, predicate = tile_of(self.dst), tile_of(self.predicate)
+        element = predicate.element_type
+        if not isa(element, IntegerType) or element.signedness.data != Signedness.UNSIGNED:
+            raise VerifyException(f"predicate type: the predicate is ui8, ui16 or ui32, got {element}")
+        if self.src is not None:
+            src = tile_of(self.src)
+            if src.element_type != dst.element_type:
+                raise VerifyException(
+                    f"copy type: src and dst have one type, got {src.element_type} and {dst.element_type}"
+                )
+            if src.memory.data == predicate.memory.data == "psum":
+                raise VerifyException("PSUM operands: src and predicate are not both in PSUM")
+
+
+@irdl_op_definition
+class MemsetOp(Instruction):
+    """`nisa.memset(dst, value)`."""
+
+    name = "nki.memset"
+
+    dst = operand_def(TileType)
+    value = prop_def(FloatAttr)
+
+    traits = traits_def(MemoryWriteEffect())
+
+    assembly_format = "$dst `,` $value attr-dict `:` type($dst)"
+
+    def __init__(self, dst: SSAValue, value: float):
+        super().__init__(operands=[dst], properties={"value": FloatAttr(value, f32)})
+
+    def verify_(self) -> None:
+        dst = tile_of(self.dst)
+        require_memory("dst of memset", dst, ON_CHIP)
+        value = self.value.value.data
+        if isa(dst.element_type, IntegerType) and value != int(value):
+            raise VerifyException(f"memset value: {dst.element_type} has no {value}")
+        if not isinstance(self.value.type, Float32Type):
+            raise VerifyException(f"memset value: written as an f32, got {self.value.type}")
+
+
+@irdl_op_definition
+class CoreBarrierOp(Instruction):
+    """`nisa.core_barrier(data, cores=(0, 1))`: both cores have written `data`, in shared HBM, when one goes on."""
+
+    name = "nki.core_barrier"
+
+    data = operand_def(TileType)
+
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+
+    assembly_format = "$data attr-dict `:` type($data)"
+
+    def __init__(self, data: SSAValue):
+        super().__init__(operands=[data])
+
+    def verify_(self) -> None:
+        require_memory("data of core_barrier", tile_of(self.data), ("shared_hbm",))
+        require_generation(self, "core_barrier", 3)

@@ -1,0 +1,168 @@
+"""
+A cost account of NKI kernels: what each engine is given to do, read off the kernel IR.
+
+It is an account and not a speed: instructions and elements are counted exactly, cycles are the documentation's rule of
+thumb (an element a partition and cycle, and about 64 cycles to start an instruction), and nothing is said about
+how engines overlap. It compares two kernels for one job, and that is what `convert-attention-to-nki` uses it for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+from xdsl.dialects import affine, arith
+from xdsl.dialects.builtin import Float32Type, IntegerAttr
+from xdsl.ir import Block, Operation, SSAValue
+from xdsl.utils.exceptions import DiagnosticException
+
+from flashlower.dialects import nki
+from flashlower.dialects.nki.base import Instruction
+from flashlower.dialects.nki.types import TileType, element_bytes, tile_of
+
+START_CYCLES = 64
+"""What an instruction takes at least, by the documentation."""
+
+DMA_BYTES_PER_CYCLE = 256
+"""About the share of a core in the bandwidth of HBM, over its clock."""
+
+F32_PASSES = 4
+"""The Tensor engine multiplies f32 in four passes."""
+
+ENGINES: dict[type[Operation], str] = {
+    nki.NcMatmulOp: "Tensor",
+    nki.NcTransposeOp: "Tensor",
+    nki.ActivationOp: "Scalar",
+    nki.IotaOp: "GpSimd",
+    nki.AffineSelectOp: "GpSimd",
+    nki.DmaCopyOp: "DMA",
+    nki.DmaTransposeOp: "DMA",
+}
+"""The engine of an instruction; all others run on the Vector engine."""
+
+
+@dataclass
+class Engine:
+    """What one engine does in a launch, on one core."""
+
+    instructions: int = 0
+    elements: int = 0
+    """Elements a partition; for the Tensor engine, columns of moving operands."""
+    cycles: int = 0
+    bytes: int = 0
+    """Bytes that the DMA engines write."""
+
+
+@dataclass
+class Account:
+    """The work of a kernel by engine, on the busiest core, and the least bytes that its tensors allow."""
+
+    engines: dict[str, Engine] = field(
+        default_factory=lambda: {name: Engine() for name in ("Tensor", "Vector", "Scalar", "GpSimd", "DMA")}
+    )
+    least_bytes: int = 0
+
+    @property
+    def bottleneck(self) -> int:
+        """The cycles of the engine that has most."""
+        return max(engine.cycles for engine in self.engines.values())
+
+    def table(self) -> str:
+        """The account as text."""
+        lines = [f"{'engine':8}{'instructions':>14}{'elements':>12}{'cycles':>12}{'bytes':>14}"]
+        for name, engine in self.engines.items():
+            numbers = (engine.instructions, engine.elements, engine.cycles)
+            lines.append(f"{name:8}{numbers[0]:>14}{numbers[1]:>12}{numbers[2]:>12}{engine.bytes or '':>14}")
+        moved = self.engines["DMA"].bytes
+        ratio = f"{moved / self.least_bytes:.2f}" if self.least_bytes else "-"
+        lines.append(f"least bytes {self.least_bytes}, moved {ratio} times that")
+        return "\n".join(lines)
+
+
+def account(kernel: nki.KernelOp) -> Account:
+    """The account of a kernel. Raises `DiagnosticException` for loops whose bounds are not known."""
+    result = Account()
+    last = kernel.body.block.last_op
+    assert isinstance(last, nki.ReturnOp)
+    tensors = [*(arg for arg in kernel.body.block.args if arg.uses), *last.arguments]
+    cores = kernel.cores.value.data
+    # Cores share the work, and so the traffic.
+    result.least_bytes = sum(prod(tile_of(t).shape) * element_bytes(tile_of(t).element_type) for t in tensors) // cores
+    _add_block(result, kernel.body.block, 1, {})
+    return result
+
+
+def _add_block(result: Account, block: Block, times: int, known: Mapping[SSAValue, int]) -> None:
+    for op in block.ops:
+        if isinstance(op, nki.ForOp):
+            start, end = _value(op.start, known), _value(op.end, known)
+            step = op.step.value.data
+            if _bounds_depend_on(op.counter, op.body.block):
+                for counter in range(start, end, step):
+                    _add_block(result, op.body.block, times, {**known, op.counter: counter})
+                continue
+            count = max(-(-(end - start) // step), 0)
+            _add_block(result, op.body.block, times * count, {**known, op.counter: start})
+        elif isinstance(op, Instruction):
+            _add(result, op, times)
+
+
+def _bounds_depend_on(counter: SSAValue, block: Block) -> bool:
+    """Whether a loop inside of a block has bounds that change with a counter."""
+    derived = {counter}
+    for op in block.walk():
+        if isinstance(op, nki.ForOp):
+            if op.start in derived or op.end in derived:
+                return True
+        elif derived.intersection(op.operands):
+            derived.update(op.results)
+    return False
+
+
+def _value(value: SSAValue, known: Mapping[SSAValue, int]) -> int:
+    """A bound of a loop; on core 0, whose share is never the smaller one."""
+    if value in known:
+        return known[value]
+    match value.owner:
+        case arith.ConstantOp(value=IntegerAttr() as attr):
+            return attr.value.data
+        case nki.ProgramIdOp():
+            return 0
+        case arith.MinSIOp(lhs=lhs, rhs=rhs):
+            return min(_value(lhs, known), _value(rhs, known))
+        case arith.MaxSIOp(lhs=lhs, rhs=rhs):
+            return max(_value(lhs, known), _value(rhs, known))
+        case affine.ApplyOp() as op:
+            return op.map.data.eval([_value(operand, known) for operand in op.mapOperands], [])[0]
+        case _:
+            raise DiagnosticException(f"the bound {value} of a loop is not known when the kernel is traced")
+
+
+def _add(result: Account, op: Instruction, times: int) -> None:
+    name = ENGINES.get(type(op), "Vector")
+    engine = result.engines[name]
+    tiles = op.tiles()
+    engine.instructions += times
+    if name == "DMA":
+        destination = tiles["dst"]
+        size = prod(destination.shape) * element_bytes(destination.element_type)
+        engine.bytes += times * size
+        engine.cycles += times * max(size // DMA_BYTES_PER_CYCLE, 1)
+        return
+    elements = _elements(op, tiles)
+    engine.elements += times * elements
+    passes = F32_PASSES if _is_f32_product(op) else 1
+    engine.cycles += times * max(elements * passes, START_CYCLES)
+
+
+def _elements(op: Instruction, tiles: Mapping[str, TileType]) -> int:
+    if isinstance(op, nki.NcMatmulOp):
+        return tiles["moving"].free_size
+    if isinstance(op, nki.NcTransposeOp):
+        return tiles["data"].partitions
+    return max((type.free_size for type in tiles.values()), default=0)
+
+
+def _is_f32_product(op: Instruction) -> bool:
+    return isinstance(op, nki.NcMatmulOp) and isinstance(tile_of(op.moving).element_type, Float32Type)

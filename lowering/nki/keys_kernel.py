@@ -1,0 +1,319 @@
+"""
+Attention with keys on the partitions: a tile of logits is [128 keys, rows, tiles of keys].
+
+    S^T = K Q^T      stationary K^T [k, 128 keys], moving Q^T [k, rows of a head], one product a tile of keys
+    p   = exp(S^T - max)
+    O^T = V^T p      stationary V [128 keys, d], moving p [128 keys, rows of a head], summed in PSUM over all keys
+
+A decoding step has few rows, so tiles of one row a partition would leave most of the Vector and Scalar engines idle.
+Here their instructions run on 128 partitions, over the rows of several heads and all tiles of keys at once: an element
+a partition is 128 logits. All logits of a block of rows stay in SBUF, so the maximum is known before any exponential
+is taken, and nothing is rescaled; the maximum and the sum over partitions are taken once a block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from math import prod
+
+from xdsl.dialects.builtin import f32, i32
+from xdsl.ir import SSAValue
+
+from flashlower.dialects import nki
+from flashlower.dialects.nki.types import PARTITIONS, tile_of
+from flashlower.lowering.nki.builder import KernelBuilder, Sum
+from flashlower.lowering.nki.grid import MASKED, Elementwise, Grid, Index, Value, u8
+from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
+from flashlower.lowering.nki.problem import Block, Outputs, Problem, chunks, column, starts
+from flashlower.lowering.nki.rows import add_sink, bounded_maximum, load_sinks, store_rows
+from flashlower.lowering.nki.score import ScoreLowering
+
+MATMUL_COLUMNS = 512
+"""f32 columns of a bank of PSUM."""
+
+LOAD_TILES = 4
+"""Tiles of keys that one DMA loads."""
+
+EXP_BY_ROW = 64
+"""From so many tiles of keys on, an instruction a row costs less than taking the maximum off in a pass of its own."""
+
+
+class KeysKernel:
+    """Emits one block of rows over one run of keys."""
+
+    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block):
+        self.b = b
+        self.problem = problem
+        self.outputs = outputs
+        self.block = block
+        self.sizes = problem.sizes
+        rows = block.rows
+        self.zeros = b.filled("zeros", [rows, PARTITIONS], 0.0)
+        self.ones = b.filled("ones", [PARTITIONS, 1], 1.0)
+        self.scratch = Scratch(b)
+        self.psum = self.scratch.psum
+        self.key_values = KeysAndValues(b, problem)
+
+    def emit(self, indices: Mapping[str, Sum], n: Sum, keys: int, more: Mapping[str, Sum] | None = None) -> None:
+        """
+        The rows from `indices` over `keys` keys from `n` on; `more` are further indices of the results.
+        """
+        b, block = self.b, self.block
+        tiles = -(-keys // PARTITIONS)
+        shape = [PARTITIONS, block.query_heads, block.queries, tiles]
+        scores = b.tile("scores", shape)
+        rest = keys % PARTITIONS
+        if rest:
+            filler = 0.0 if self.problem.op.score.blocks else MASKED
+            b.add(nki.MemsetOp(b.view(scores, None, None, None, (tiles - 1, 1)), filler))
+        queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
+        elementwise = Elementwise(b, self._grid(indices, n, tiles))
+        b.comment("Keys from the length on do not exist.")
+        absent = self._absent_keys(elementwise)
+        b.comment("S^T = scale * K Q^T, a tile of 128 keys a product.")
+        with b.loop("head", block.heads) as head:
+            self._score_head(queries, scores, starts(indices, h=indices["h"] + head), head, n, keys, absent)
+
+        b.comment("The score function, on all logits at once.")
+        lowering = self._score_lowering(elementwise, tiles, rest)
+        logits = lowering.apply(Value(scores, elementwise.grid.everywhere))
+        if rest and self.problem.op.score.blocks:
+            last = b.view(logits.tile, None, None, None, (tiles - 1, 1))
+            pattern = [(0, block.rows)]
+            b.add(nki.AffineSelectOp(last, last, MASKED, "greater_equal", pattern, rest - 1, -1))
+        if absent is not None:
+            target = elementwise.spread(absent, elementwise.grid.everywhere)
+            b.add(nki.TensorCopyPredicatedOp(logits.tile, MASKED, target))
+
+        b.comment("The maximum of every row: over tiles of keys, then over partitions.")
+        top, negated = self._maximum(logits.tile, indices)
+        b.comment("p = exp(S^T - max), and its sum over keys.")
+        weights, total = self._exponentials(logits.tile, negated, tiles)
+        if self.sink is not None:
+            add_sink(b, self.sink, top, total)
+        sums = self._weighted_values(weights, absent, indices, n, keys)
+        b.comment("Normalise, and store.")
+        parts = self._turned(sums)
+        store_rows(b, self.outputs, block, {**indices, **(more or {})}, top, total, self.sizes["d"], parts)
+
+    # Logits.
+
+    def _grid(self, indices: Mapping[str, Sum], n: Sum, tiles: int) -> Grid:
+        block = self.block
+        first_head = indices["h"] * self.sizes["g"] + indices["g"]
+        return Grid(
+            PARTITIONS,
+            (block.query_heads, block.queries, tiles),
+            {"n": 1},
+            ({"hq": 1}, {"m": 1}, {"n": PARTITIONS}),
+            {**indices, "hq": first_head, "n": n},
+        )
+
+    def _score_head(
+        self,
+        queries: list[SSAValue],
+        scores: SSAValue,
+        indices: Mapping[str, Sum],
+        head: Sum,
+        n: Sum,
+        keys: int,
+        absent: Value | None,
+    ) -> None:
+        """Scaled products of one KV head, a bank of PSUM at a time."""
+        block = self.block
+        group = max(min(MATMUL_COLUMNS // block.rows_of_head, 32), 1)
+
+        def bank(first: Sum, tiles: int, partitions: int) -> None:
+            b = self.b
+            products = b.tile("products", [partitions, block.group, block.queries, tiles], f32, "psum")
+
+            def load(start: Sum, count: int) -> None:
+                width = (count - 1) * PARTITIONS + partitions
+                clear = None
+                if absent is not None:
+                    clear = partial(
+                        self._clear,
+                        absent=absent,
+                        head=head,
+                        start=first + start,
+                        shift=Sum(),
+                        partitions=partitions,
+                        count=count,
+                    )
+                key_parts = self.key_values.keys(indices, n, first + start, width, clear)
+                with b.loop("j", count) as j:
+                    for i, (key, query) in enumerate(zip(key_parts, queries, strict=True)):
+                        q = b.ap(
+                            query,
+                            [(block.rows, tile_of(query).partitions), (1, block.rows_of_head)],
+                            head * block.rows_of_head,
+                        )
+                        stationary = b.view(key, None, (j * PARTITIONS, partitions))
+                        target = b.view(products, None, None, None, start + j)
+                        b.add(nki.NcMatmulOp(target, stationary, q, b.flag(i)))
+
+            self._groups("load", tiles, LOAD_TILES, load)
+            target = b.view(scores, (0, partitions), (head * block.group, block.group), None, (first, tiles))
+            b.add(nki.ActivationOp(target, "copy", products, scale=self.problem.scale))
+
+        whole = keys // PARTITIONS
+        self._groups("bank", whole, group, lambda first, tiles: bank(first, tiles, PARTITIONS))
+        if keys % PARTITIONS:
+            bank(Sum(whole), 1, keys % PARTITIONS)
+
+    def _groups(self, name: str, count: int, size: int, body: Callable[[Sum, int], None]) -> None:
+        """`body` on runs of `size` of `count` items, in a loop, and on what is left."""
+        if count >= size:
+            with self.b.loop(name, count // size) as i:
+                body(i * size, size)
+        if count % size:
+            body(Sum(count - count % size), count % size)
+
+    def _score_lowering(self, elementwise: Elementwise, tiles: int, rest: int) -> ScoreLowering:
+        b, grid = self.b, elementwise.grid
+
+        def load(value: Value, source: SSAValue, index: Index) -> None:
+            steps, shape = grid.steps(index), grid.shape(value.axes)
+            channel = grid.channel(index)
+            if not (rest and channel):
+                pattern = [(channel, PARTITIONS), *zip(steps, shape[1:], strict=True)]
+                b.add(nki.DmaCopyOp(value.tile, b.ap(source, pattern, index.start)))
+                return
+            # Keys that do not exist are not read.
+            b.add(nki.MemsetOp(value.tile, 0.0))
+            last = shape[-1] - 1
+            for partitions, first, count in ((PARTITIONS, 0, tiles - 1), (rest, tiles - 1, 1)):
+                if count and (last or first == 0):
+                    sizes = [*shape[1:-1], count]
+                    pattern = [(channel, partitions), *zip(steps, sizes, strict=True)]
+                    target = b.view(value.tile, (0, partitions), None, None, (first, count))
+                    b.add(nki.DmaCopyOp(target, b.ap(source, pattern, index.start + first * steps[-1])))
+
+        return ScoreLowering(self.problem.op, b, elementwise, self.problem.tensors, load)
+
+    def _absent_keys(self, elementwise: Elementwise) -> Value | None:
+        """Where keys are from the length on, [128, heads or 1, 1, tiles]."""
+        lens = self.problem.kv_lens
+        if lens is None:
+            return None
+        b, grid, block = self.b, elementwise.grid, self.block
+        by_head = block.heads > 1 and lens.stride("h") > 0
+        raw = elementwise.new("lens", (by_head, False, False), i32)
+        pattern = [(0, PARTITIONS), (lens.stride("h"), block.heads), (0, block.group)]
+        at = lens.offset({name: grid.starts[name] for name in (*self.problem.batch_dims, "h")})
+        b.add(nki.DmaCopyOp(raw.tile, b.ap(lens.tensor, pattern if by_head else pattern[:1], at)))
+        length = elementwise.copy(raw, raw.axes, "length")
+        position = elementwise.materialize(grid.index("n"), "position")
+        return elementwise.binary("greater_equal", position, length, element=u8, name="absent")
+
+    # Softmax.
+
+    def _maximum(self, logits: SSAValue, indices: Mapping[str, Sum]) -> tuple[SSAValue, SSAValue]:
+        """The maximum of every row, [rows, 1], and its negative on all partitions, [128, rows]."""
+        b, block = self.b, self.block
+        rows = block.rows
+        partial = b.tile("partition_max", [PARTITIONS, rows])
+        b.add(nki.TensorReduceOp(partial, "maximum", logits, 1))
+        # The Tensor engine of trn1 does not transpose infinities.
+        bounded_maximum(b, partial)
+        turned = b.view(self.psum, (0, rows))
+        b.add(nki.NcTransposeOp(turned, partial))
+        top = column(b, "row_max", rows)
+        b.add(nki.TensorReduceOp(top, "maximum", turned, 1))
+        self.sink = None
+        if self.problem.sinks is not None:
+            self.sink = load_sinks(b, self.problem.sinks, block, indices)
+            b.add(nki.TensorTensorOp(top, top, self.sink, "maximum"))
+        wide = b.tile("negated_max", [rows, PARTITIONS])
+        b.add(nki.TensorScalarOp(wide, self.zeros, "subtract", top))
+        return top, self.scratch.transpose("minus_max", wide)
+
+    def _exponentials(self, logits: SSAValue, negated: SSAValue, tiles: int) -> tuple[SSAValue, SSAValue]:
+        """exp(s - max) in the type of the second product, and its sum over keys, [rows, 1]."""
+        b, rows = self.b, self.block.rows
+        shape = tile_of(logits).shape
+        element = self.problem.weight_type
+        weights = logits if element == f32 else b.tile("weights", shape, element)
+        partial = b.tile("partition_sum", [PARTITIONS, rows])
+        if tiles >= EXP_BY_ROW:
+            with b.loop("row", rows) as row:
+                pattern = [(rows * tiles, PARTITIONS), (1, tiles)]
+                b.add(
+                    nki.ActivationOp(
+                        b.ap(weights, pattern, row * tiles),
+                        "exp",
+                        b.ap(logits, pattern, row * tiles),
+                        bias=b.view(negated, None, (row, 1)),
+                        reduce_res=b.view(partial, None, (row, 1)),
+                    )
+                )
+        else:
+            spread = b.add(
+                nki.ApOp(negated, [(rows, PARTITIONS), (shape[2], shape[1]), (1, shape[2]), (0, tiles)])
+            ).result
+            b.add(nki.TensorTensorOp(logits, logits, spread, "add"))
+            b.add(nki.ActivationOp(weights, "exp", logits))
+            b.add(nki.TensorReduceOp(partial, "add", weights, 1))
+        sums = b.view(self.psum, (0, rows), (0, 1))
+        b.add(nki.NcMatmulOp(sums, partial, self.ones, b.flag(False)))
+        total = column(b, "row_sum", rows)
+        b.add(nki.TensorCopyOp(total, sums))
+        return weights, total
+
+    # Values.
+
+    def _weighted_values(
+        self, weights: SSAValue, absent: Value | None, indices: Mapping[str, Sum], n: Sum, keys: int
+    ) -> list[SSAValue]:
+        """O^T, [part, rows] in PSUM for each run of 128 of the head size of V."""
+        b, block = self.b, self.block
+        parts = chunks(self.sizes["d"])
+        sums = [b.tile(f"out_t{i or ''}", [part, block.rows], f32, "psum") for i, (_, part) in enumerate(parts)]
+        b.comment("O^T = V^T p, summed over keys in PSUM.")
+        with b.loop("head", block.heads) as head:
+            at = starts(indices, h=indices["h"] + head)
+
+            def load(start: Sum, count: int, partitions: int = PARTITIONS) -> None:
+                width = (count - 1) * PARTITIONS + partitions
+                values, shift = self.key_values.values(at, n, start, width)
+                if absent is not None:
+                    self._clear(values, absent, head, start, shift, partitions, count)
+                with b.loop("j", count) as j:
+                    tile = start + j
+                    weight = b.view(weights, (0, partitions), (head * block.group, block.group), None, tile)
+                    for (first, part), target in zip(parts, sums, strict=True):
+                        value = b.view(values, (0, partitions), shift + j, (first, part))
+                        rows = b.view(target, None, (head * block.rows_of_head, block.rows_of_head))
+                        b.add(nki.NcMatmulOp(rows, value, weight, b.flag(tile)))
+
+            whole = keys // PARTITIONS
+            self._groups("load", whole, LOAD_TILES, load)
+            if keys % PARTITIONS:
+                load(Sum(whole), 1, keys % PARTITIONS)
+        return sums
+
+    def _turned(self, sums: list[SSAValue]) -> Iterator[tuple[int, SSAValue]]:
+        """O, [rows, part] with its start for each part, one after the other in one tile of PSUM."""
+        b, rows = self.b, self.block.rows
+        for (first, part), target in zip(chunks(self.sizes["d"]), sums, strict=True):
+            copied = b.tile("out_t_rows", [part, rows])
+            b.add(nki.TensorCopyOp(copied, target))
+            turned = b.view(self.psum, (0, rows), (0, part))
+            b.add(nki.NcTransposeOp(turned, copied))
+            yield first, turned
+
+    def _clear(
+        self, values: SSAValue, absent: Value, head: Sum, start: Sum, shift: Sum, partitions: int, count: int
+    ) -> None:
+        """
+        Rows of keys that do not exist become 0.
+
+        Values, because their weight is 0 and 0 * NaN is not; K, because trn1's transposition is a product as well.
+        """
+        b, size = self.b, tile_of(values).shape[2]
+        free = tile_of(absent.tile).shape
+        offset = start + (head * (self.block.group * free[3]) if free[1] > 1 else 0)
+        pattern = [(prod(free[1:]), partitions), (1, count), (0, size)]
+        predicate = b.add(nki.ApOp(absent.tile, pattern, b.offset(offset))).result
+        b.add(nki.TensorCopyPredicatedOp(b.view(values, (0, partitions), (shift, count)), 0.0, predicate))

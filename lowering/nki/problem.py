@@ -1,0 +1,257 @@
+"""One attention operation as a kernel sees it: its tensors in HBM, its sizes, and how its rows are cut into blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from xdsl.dialects.builtin import DYNAMIC_INDEX, Float16Type, Float32Type, TensorType, bf16, f32
+from xdsl.ir import Attribute, SSAValue
+from xdsl.utils.exceptions import DiagnosticException
+from xdsl.utils.hints import isa
+
+from flashlower.dialects.attention import AttentionOp, CombineOp
+from flashlower.dialects.attention.bounds import KeyIntervalAttr
+from flashlower.dialects.attention.layout import INNER_DIMS
+from flashlower.dialects.nki.types import PARTITIONS, Hardware, tile_of
+from flashlower.lowering.nki.access import Access
+from flashlower.lowering.nki.builder import KernelBuilder, Sum
+
+TensorOf = TensorType[Attribute]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a kernel is made for: the hardware, and how many of its cores share the work."""
+
+    hardware: Hardware
+    cores: int
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the results of an operation go; None where nobody wants one."""
+
+    out: Access | None
+    lse: Access | None = None
+    sum: Access | None = None
+
+
+@dataclass(frozen=True)
+class Block:
+    """
+    The rows of one tile: `heads` KV heads, of each `group` query heads, of each `queries` queries.
+
+    More than one KV head comes only with whole groups and all queries.
+    """
+
+    heads: int
+    group: int
+    queries: int
+
+    @property
+    def rows(self) -> int:
+        return self.heads * self.group * self.queries
+
+    @property
+    def rows_of_head(self) -> int:
+        return self.group * self.queries
+
+    @property
+    def query_heads(self) -> int:
+        return self.heads * self.group
+
+    def dims(self) -> list[tuple[str, int]]:
+        """The dimensions of the rows, in the order in which they are numbered."""
+        return [("h", self.heads), ("g", self.group), ("m", self.queries)]
+
+
+def static_sizes(op: AttentionOp | CombineOp) -> dict[str, int]:
+    """The sizes of the iteration dimensions; raises `DiagnosticException` where one is dynamic."""
+    sizes = op.dim_sizes()
+    for name, size in sizes.items():
+        if size == DYNAMIC_INDEX:
+            raise DiagnosticException(
+                f"{op.name} has a dynamic dimension {name}: NKI traces a kernel for one shape, give all sizes"
+            )
+    return sizes
+
+
+def largest_divisor(value: int, limit: int) -> int:
+    """The largest divisor of a number that is not above a limit; 1 at least."""
+    return next((d for d in range(min(value, limit), 0, -1) if value % d == 0), 1)
+
+
+def even_part(value: int, limit: int) -> int:
+    """The least size of which as few parts cover a number as of the limit."""
+    parts = -(-value // max(limit, 1))
+    return -(-value // parts)
+
+
+def choose_block(sizes: Mapping[str, int], limit: int, cores: int, *, pack: bool = True) -> Block:
+    """
+    The rows of a tile: as many as the limit allows.
+
+    Query heads of one KV head first, so that K and V are loaded once for them, then queries, then further KV heads,
+    of which each core gets as many where there are enough.
+    """
+    limit = min(limit, PARTITIONS)
+    group = largest_divisor(sizes["g"], limit)
+    queries = even_part(sizes["m"], limit // group) if group == sizes["g"] else 1
+    heads = 1
+    if pack and group == sizes["g"] and queries == sizes["m"]:
+        batch = 1
+        for name, size in sizes.items():
+            batch *= size if name not in INNER_DIMS else 1
+        available = sizes["h"] // cores if batch < cores and sizes["h"] % cores == 0 else sizes["h"]
+        heads = largest_divisor(available, limit // (group * queries))
+        while sizes["h"] % heads:
+            heads -= 1
+    return Block(heads, group, queries)
+
+
+def choose_row_block(sizes: Mapping[str, int]) -> Block:
+    """The rows of a tile with rows on the partitions: the query heads of a group, or queries of one head."""
+    if sizes["m"] == 1:
+        return Block(1, largest_divisor(sizes["g"], PARTITIONS), 1)
+    return Block(1, 1, even_part(sizes["m"], PARTITIONS))
+
+
+@contextmanager
+def block_loops(
+    b: KernelBuilder,
+    sizes: Mapping[str, int],
+    block: Block,
+    cores: int,
+    stage: Callable[[Mapping[str, Sum]], None] | None = None,
+) -> Generator[dict[str, Sum]]:
+    """
+    Loops over all blocks, shared out over the cores; gives the starts of a block: batch dimensions, h, g and m.
+
+    The last block of queries may overlap the one before: its rows are computed twice, and are the same. `stage` is
+    called inside of the loops over batch dimensions and KV heads, before those over blocks of one head.
+    """
+    counts = block_counts(sizes, block)
+    shared = None
+    if cores > 1:
+        # The dimension whose halves differ least.
+        shared = min(counts, key=lambda name: (-(-counts[name] // cores) * cores / counts[name], -counts[name]))
+    indices: dict[str, Sum] = {}
+    with ExitStack() as stack:
+        for name, count in counts.items():
+            if name == "g" and stage is not None:
+                stage({**indices, "g": Sum(), "m": Sum()})
+            width = _width(block, name)
+            label = name if name not in "hgm" else f"{name}_block" if width > 1 else name
+            if name == shared:
+                core = b.program_id()
+                counter = stack.enter_context(b.loop(label, count, start=core, step=cores))
+            else:
+                counter = stack.enter_context(b.loop(label, count))
+            start = counter * width
+            if name == "m" and sizes["m"] % width:
+                start = b.minimum(start, sizes["m"] - width, "first_query")
+            indices[name] = start
+        yield indices
+
+
+def block_counts(sizes: Mapping[str, int], block: Block) -> dict[str, int]:
+    """How many blocks there are along each dimension of the loops."""
+    return {name: size for name, size in sizes.items() if name not in INNER_DIMS} | {
+        "h": sizes["h"] // block.heads,
+        "g": sizes["g"] // block.group,
+        "m": -(-sizes["m"] // block.queries),
+    }
+
+
+def _width(block: Block, name: str) -> int:
+    return {"h": block.heads, "g": block.group, "m": block.queries}.get(name, 1)
+
+
+class Problem:
+    """The operands of one `attention.sdpa` or `attention.partial` in a kernel."""
+
+    def __init__(self, op: AttentionOp, tensors: Mapping[SSAValue, SSAValue]):
+        if op.block_table is not None:
+            raise DiagnosticException(
+                f"K and V of {op.name} lie in pages, which NKI kernels do not lower yet: gather them into one tensor"
+            )
+        self.op = op
+        self.sizes = static_sizes(op)
+        self.tensors = tensors
+        self.query, self.key, self.value = (
+            self._access(value, layout)
+            for value, layout in (
+                (op.query, op.query_layout),
+                (op.key, op.key_layout),
+                (op.value, op.value_layout),
+            )
+        )
+        self.kv_lens = None
+        if op.kv_lens is not None and op.kv_lens_layout is not None:
+            self.kv_lens = self._access(op.kv_lens, op.kv_lens_layout)
+            if self.sizes["g"] > 1 and self.kv_lens.stride("g"):
+                raise DiagnosticException(
+                    f"kv_lens of {op.name} differs between query heads of one KV head, which NKI kernels do not lower"
+                )
+        self.sinks = None
+        if op.sinks is not None and op.sinks_layout is not None:
+            self.sinks = self._access(op.sinks, op.sinks_layout)
+        if 0 in self.sizes.values():
+            raise DiagnosticException(f"{op.name} has an empty dimension: there is nothing for a kernel to do")
+
+    def _access(self, value: SSAValue, layout: object) -> Access:
+        assert isa(value.type, TensorOf)
+        return Access.of(self.tensors[value], value.type.get_shape(), layout)  # pyright: ignore[reportArgumentType]
+
+    @property
+    def reach(self) -> KeyIntervalAttr | None:
+        """The keys that a block of queries reaches, None where that depends on data."""
+        reach = self.op.reach
+        return None if reach is None or reach.num_symbols else reach
+
+    def reached_keys(self) -> tuple[int, int]:
+        """The first key that any query reaches, and the one after the last; one key at least."""
+        keys = self.sizes["n"]
+        if (reach := self.reach) is None:
+            return 0, keys
+        block = [0, self.sizes["m"]]
+        lower = reach.evaluate_lower(lambda expr: expr.eval(block, []), max, min)
+        upper = reach.evaluate_upper(lambda expr: expr.eval(block, []), max, min)
+        first = min(max(lower or 0, 0), keys - 1)
+        return first, max(min(keys if upper is None else upper, keys), first + 1)
+
+    @property
+    def batch_dims(self) -> list[str]:
+        return [name for name in self.sizes if name not in INNER_DIMS]
+
+    @property
+    def scale(self) -> float:
+        return self.op.scale.value.data
+
+    @property
+    def value_type(self) -> Attribute:
+        """The element type of V."""
+        return tile_of(self.value.tensor).element_type
+
+    @property
+    def weight_type(self) -> Attribute:
+        """The type of exp(s - max) as an operand of the second product: f32 mixes with nothing else."""
+        value = self.value_type
+        return value if isinstance(value, Float32Type | Float16Type) else bf16
+
+
+def chunks(size: int, limit: int = PARTITIONS) -> list[tuple[int, int]]:
+    """A size cut into starts and sizes of at most `limit`."""
+    return [(start, min(limit, size - start)) for start in range(0, size, limit)]
+
+
+def starts(indices: Mapping[str, Sum], **more: Sum | int) -> dict[str, Sum]:
+    """Indices with some replaced or added."""
+    return {**indices, **{name: Sum(i) if isinstance(i, int) else i for name, i in more.items()}}
+
+
+def column(b: KernelBuilder, name: str, rows: int, element: Attribute = f32) -> SSAValue:
+    """A tile of one number a row."""
+    return b.tile(name, [rows, 1], element)

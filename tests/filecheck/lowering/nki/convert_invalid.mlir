@@ -1,0 +1,49 @@
+// RUN: xdsl-opt %s -p convert-attention-to-nki --verify-diagnostics --split-input-file | filecheck %s
+
+// What an NKI kernel cannot do is said in one sentence.
+
+// CHECK: argument q of @wide has type tensor<2x1x8xf64>, of which NKI has no numbers; convert it to f32
+func.func @wide(%q: tensor<2x1x8xf64>, %k: tensor<2x9x8xf64>, %v: tensor<2x9x8xf64>) -> tensor<2x1x8xf64> {
+  %0 = attention.sdpa
+      q(%q[h, m, k] : tensor<2x1x8xf64>) k(%k[h, n, k] : tensor<2x9x8xf64>) v(%v[h, n, d] : tensor<2x9x8xf64>)
+      scale(1.0) -> out[h, m, d] : tensor<2x1x8xf64>
+  func.return %0 : tensor<2x1x8xf64>
+}
+
+// -----
+
+// CHECK: cannot lower math.cos in the score region of attention.sdpa to NKI: no instruction computes it
+func.func @cosine(%q: tensor<2x1x8xf32>, %k: tensor<2x9x8xf32>, %v: tensor<2x9x8xf32>) -> tensor<2x1x8xf32> {
+  %0 = attention.sdpa
+      q(%q[h, m, k] : tensor<2x1x8xf32>) k(%k[h, n, k] : tensor<2x9x8xf32>) v(%v[h, n, d] : tensor<2x9x8xf32>)
+      scale(1.0)
+      score {
+      ^bb0(%s: f32, %hq: index, %m: index, %n: index):
+        %r = math.cos %s : f32
+        attention.yield %r : f32
+      }
+      -> out[h, m, d] : tensor<2x1x8xf32>
+  func.return %0 : tensor<2x1x8xf32>
+}
+
+// -----
+
+// CHECK: kv_lens of attention.sdpa differs between query heads of one KV head, which NKI kernels do not lower
+func.func @lengths(%q: tensor<2x4x1x8xf32>, %k: tensor<2x9x8xf32>, %v: tensor<2x9x8xf32>, %l: tensor<2x4xi32>) -> tensor<2x4x1x8xf32> {
+  %0 = attention.sdpa
+      q(%q[h, g, m, k] : tensor<2x4x1x8xf32>) k(%k[h, n, k] : tensor<2x9x8xf32>) v(%v[h, n, d] : tensor<2x9x8xf32>)
+      kv_lens(%l[h, g] : tensor<2x4xi32>)
+      scale(1.0) -> out[h, g, m, d] : tensor<2x4x1x8xf32>
+  func.return %0 : tensor<2x4x1x8xf32>
+}
+
+// -----
+
+// CHECK: @mixed is more than attention on its arguments: run outline-attention first
+func.func @mixed(%q: tensor<2x1x8xf32>, %k: tensor<2x9x8xf32>, %v: tensor<2x9x8xf32>) -> tensor<2x1x8xf32> {
+  %1 = arith.addf %q, %q : tensor<2x1x8xf32>
+  %0 = attention.sdpa
+      q(%1[h, m, k] : tensor<2x1x8xf32>) k(%k[h, n, k] : tensor<2x9x8xf32>) v(%v[h, n, d] : tensor<2x9x8xf32>)
+      scale(1.0) -> out[h, m, d] : tensor<2x1x8xf32>
+  func.return %0 : tensor<2x1x8xf32>
+}

@@ -1,0 +1,41 @@
+"""Locks in that the tests of NKI kernels see mistakes: every mutant of an emitted kernel is killed.
+
+By the checker of signatures, by a rule of the model, or by wrong numbers. The data uses every part of the kernels.
+"""
+
+import nki_model
+import numpy as np
+import pytest
+from attention_cases import AttentionCase
+from nki_model.mutants import sample, survivors
+from pipelines import transform
+
+from flashlower.lowering.nki.printer import print_module
+
+CASES = {
+    "keys": (AttentionCase(keys=241, batch=(2,), kv_heads=2, group=3, kv_lens=True), ""),
+    "rows": (AttentionCase(keys=1500, batch=(2,), kv_heads=1, group=3, steps=("bias",), kv_lens=True), "rows"),
+}
+MUTANTS = 40
+
+
+def is_wrong(description: str) -> bool:
+    """Any number near the maximum may be taken off the logits of a row: softmax stays what it is."""
+    return "tensor_reduce: nl.maximum" not in description
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_mutant_is_killed(name: str):
+    nki_model.nki()
+    case, arrangement = CASES[name]
+    options = f"{{arrangement={arrangement}}}" if arrangement else ""
+    source = print_module(transform(case.module_text(), f"convert-attention-to-nki{options}"))
+    inputs = case.inputs()
+
+    def run(text: str) -> object:
+        with nki_model.on_target("trn2"):
+            return nki_model.run(text, "main", *inputs)
+
+    expected = tuple(np.asarray(want, np.float64) for want in case.expected())
+    chosen = [pair for pair in sample(source, MUTANTS, seed=0) if is_wrong(pair[0])]
+    assert survivors(chosen, run, expected, 1e-4) == []
