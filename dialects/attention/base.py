@@ -269,7 +269,7 @@ class AttentionOp(IRDLOperation, ABC):
             if not isinstance(element_type, IntegerType | IndexType):
                 raise VerifyException(f"s{i} has type {value.type}, expected an integer or a tensor of integers")
             sizes.add(f"s{i}", cast(TensorOf, value.type).get_shape() if is_tensor else (), layout.data)
-            self._verify_dims(f"s{i}", layout, "hgmnkd")
+            self._verify_dims(f"s{i}", layout, "")
         for name, interval in (("reach", self.reach), ("unmasked", self.unmasked)):
             if interval is not None and interval.num_symbols > len(self.bound_scalars):
                 raise VerifyException(

@@ -158,17 +158,17 @@ class KeyTiles:
         if self._page_size is None:
             return KeyTile(self, row, {}, {})
         name, first = ("page", start_n) if self._one_page else ("pages", offs_n)
-        slot = b.mod(first, self._sizes.constexpr("PAGE_SIZE", self._page_size))
         if self._page is not None:
             pages = self._page if self._one_page else whole(b, self._page, (self._block_n,))
-            return KeyTile(self, row, self._at(pages, slot), {})
+            return KeyTile(self, row, self._at(pages, first), {})
         following = b.minimum(b.add(first, self._block_n), self._last)
         comment = "Loaded one iteration ahead, so that K and V need not wait for it"
         loaded = self._load_pages(following, None, f"next_{name}", comment)
-        return KeyTile(self, row, self._at(carried[name], slot), {name: loaded})
+        return KeyTile(self, row, self._at(carried[name], first), {name: loaded})
 
-    def _at(self, page: SSAValue, slot: SSAValue) -> dict[str, SSAValue]:
+    def _at(self, page: SSAValue, key: SSAValue) -> dict[str, SSAValue]:
         """Indices of a tile in i64: of its page, and of its slots where they do not follow from the pointers."""
+        slot = self._b.mod(key, self._sizes.constexpr("PAGE_SIZE", self._page_size or 1))
         prefix = "off" if self._one_page else "offs"
         at = {index: self._b.cast(x, i64, name=f"{prefix}_{index}") for index, x in (("page", page), ("slot", slot))}
         if self._page_size == (constant_size(self._block_n) if self._one_page else 1):

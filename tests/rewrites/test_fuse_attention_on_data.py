@@ -46,7 +46,7 @@ def public(module: ModuleOp) -> list[FuncOp]:
 
 def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
     if dtype.kind == "b":
-        keep = rng.random(shape) < 0.7
+        keep = np.asarray(rng.random(shape) < 0.7)
         keep[tuple(0 for _ in shape[:-1])] = False
         return keep
     if dtype.kind in "iu":
@@ -55,9 +55,12 @@ def random_array(rng: np.random.Generator, shape: tuple[int, ...], dtype: np.dty
 
 
 NAMES = re.compile(r"^func\.func @(\w+)", re.MULTILINE)
+CASES = [(key, name) for key, text in TEXTS.items() for name in NAMES.findall(text)]
+CANNOT_BE_RUN = ("recursive", "sharding_of_logits", "logits_printed", "weights_printed")
+"""Functions without end, and custom calls."""
 
 
-@pytest.mark.parametrize(("text", "name"), [(key, name) for key, text in TEXTS.items() for name in NAMES.findall(text)])
+@pytest.mark.parametrize(("text", "name"), [case for case in CASES if case[1] not in CANNOT_BE_RUN])
 def test_numbers_stay(text: str, name: str) -> None:
     before, after = modules(text)
     rng = np.random.default_rng(zlib.crc32(name.encode()))

@@ -51,9 +51,9 @@ func.func @decode(%q: tensor<2x8x1x128xbf16>, %k: tensor<2x2x1000x128xbf16>, %v:
 // CHECK-NEXT:        -> out[b, m, h * 4 + g, d] : tensor<2x1x8x128xbf16>, lse[b, h * 4 + g] : tensor<2x8xf32>
 // CHECK-NEXT:    func.return %o, %lse
 
-// 4 KV heads of work for 264 programs: as many splits as keep 128 keys each, in whole tiles.
+// 4 KV heads of work for 132 cores: as many splits as keep 64 keys each, in whole tiles.
 // AUTO-LABEL: func.func @decode
-// AUTO:         splits(6) tile(64)
+// AUTO:         splits(8) tile(64)
 
 // ONE-LABEL:  func.func @decode
 // ONE-NOT:      attention.partial
