@@ -6,7 +6,6 @@ A peer is a function from a case's inputs to a call that returns [B, M, Hq, D], 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -122,25 +121,17 @@ def _compiled_flex(function: Any) -> Any:
     return _flex_cache[function]
 
 
-def _flash_attention_3(inputs: Inputs) -> Call:
-    interface: Any = import_module("flash_attn_interface")
-    case = inputs.case
-    k, v = inputs.contiguous(inputs.k), inputs.contiguous(inputs.v)
-    window = (-1, -1) if case.window is None else (case.window - 1, 0)
-    return lambda: interface.flash_attn_with_kvcache(
-        inputs.q, k, v, cache_seqlens=inputs.kv_lens, causal=case.is_masked, window_size=window
-    )
+def _flash_attention_3(module: str) -> Callable[[Inputs], Call]:
+    def prepare(inputs: Inputs) -> Call:
+        interface: Any = import_module(module)
+        case = inputs.case
+        k, v = inputs.contiguous(inputs.k), inputs.contiguous(inputs.v)
+        window = (-1, -1) if case.window is None else (case.window - 1, 0)
+        return lambda: interface.flash_attn_with_kvcache(
+            inputs.q, k, v, cache_seqlens=inputs.kv_lens, causal=case.is_masked, window_size=window
+        )
 
-
-def _flash_attention_3_forward(inputs: Inputs) -> Call:
-    # The package fa3-fwd has the kernels of FlashAttention-3 without its Python interface.
-    import_module("fa3_fwd")
-    k, v = inputs.contiguous(inputs.k), inputs.contiguous(inputs.v)
-    out = torch.empty_like(inputs.q)
-    scale = 1 / math.sqrt(inputs.case.head_size)
-    return lambda: torch.ops.fa3_fwd.fwd(
-        inputs.q, k, v, out=out, seqused_k=inputs.kv_lens, softmax_scale=scale, is_causal=True, num_splits=0
-    )[0]
+    return prepare
 
 
 def _flashinfer(backend: str) -> Callable[[Inputs], Call]:
@@ -183,10 +174,11 @@ def installed_peers(device: str) -> list[Peer]:
         Peer("SDPA flash", _sdpa("FLASH_ATTENTION"), supports=_is_square),
         Peer("FlexAttention", _flex, supports=lambda case: not case.ragged),
     ]
-    if find_spec("flash_attn_interface"):
-        peers.append(Peer("FA3", _flash_attention_3))
-    elif find_spec("fa3_fwd"):
-        peers.append(Peer("FA3", _flash_attention_3_forward, supports=lambda case: case.window is None))
+    # Its own package, and one on PyPI with the forward kernels alone.
+    for module in ("flash_attn_interface", "fa3_fwd_interface"):
+        if find_spec(module):
+            peers.append(Peer("FA3", _flash_attention_3(module)))
+            break
     if find_spec("flashinfer"):
         peers += [
             Peer(f"FlashInfer {backend}", _flashinfer(backend), paged=True, supports=lambda case: case.queries == 1)

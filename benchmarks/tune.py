@@ -30,6 +30,8 @@ from flashlower.rewrites.schedule import get_target
 
 DIRECTORY = Path(__file__).parent / "schedules"
 
+FIELDS = ("splits", "block_n", "warps", "stages")
+
 TILES = (
     (32, 2, 4),
     (32, 4, 3),
@@ -121,21 +123,31 @@ def _measure(kernel: Any, sets: list[list[torch.Tensor]], inputs: Inputs) -> flo
         return f"{type(e).__name__}: {str(e)[:200]}"
 
 
+def as_text(results: dict[str, Any]) -> str:
+    """JSON with a line for each schedule."""
+    head = json.dumps({name: value for name, value in results.items() if name != "cases"})[1:-1]
+    cases = ",\n".join(
+        f"{json.dumps(case)}: [\n" + ",\n".join(map(json.dumps, rows)) + "\n]"
+        for case, rows in results["cases"].items()
+    )
+    return f'{{{head}, "cases": {{\n{cases}\n}}}}\n'
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.tune")
     parser.add_argument("--hardware", default="h100", help="the target of the cost model that this machine is")
     parser.add_argument("--suite", default="decode")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
-    results: dict[str, Any] = {"machine": machine("cuda"), "suite": args.suite, "cases": {}}
+    results: dict[str, Any] = {"machine": machine("cuda"), "fields": [*FIELDS, "seconds"], "cases": {}}
     path = args.out or DIRECTORY / f"{args.hardware}.json"
     path.parent.mkdir(exist_ok=True)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
         for case in SUITES[args.suite]:
             rows = tune(case, args.hardware, pool)
-            results["cases"][str(case)] = rows
+            results["cases"][str(case)] = [[*(row[name] for name in FIELDS), row["seconds"]] for row in rows]
             print(f"{case}: {rows[0]} of {len(rows)}", file=sys.stderr, flush=True)
-            path.write_text(json.dumps(results, indent=1))
+            path.write_text(as_text(results))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@ Numbers of splits are held to the rule that they document, by an independent sea
 not silently break the guarantees that kernels rely on (no empty split by choice, no prefill split).
 """
 
+import json
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -159,6 +162,36 @@ def test_small_heads_need_more_programs_a_core(head_size: int, expected: int):
     case = big(batch=(8,), kv_heads=8, group=4, keys=4096, head_size=head_size, value_size=head_size)
     (partial,) = [op for op in transform(case.module_text(), "flash-decoding").walk() if isinstance(op, PartialOp)]
     assert partial.num_splits == expected
+
+
+MEASURED = sorted((Path(__file__).parents[2] / "benchmarks" / "schedules").glob("*.json"))
+
+
+@pytest.mark.parametrize("path", MEASURED, ids=lambda path: path.stem)
+def test_choices_are_within_5_percent_of_the_best_that_was_measured(path: Path):
+    # python -m benchmarks.tune wrote the times of every schedule that it tried.
+    measured = json.loads(path.read_text())
+    assert measured["fields"] == ["splits", "block_n", "warps", "stages", "seconds"]
+    for name, rows in measured["cases"].items():
+        batch, q_heads, kv_heads, size, keys = map(
+            int, re.fullmatch(r"B(\d+) (\d+)/(\d+) D(\d+) L(\d+)k", name).groups()
+        )
+        q, kv = f"tensor<{batch}x{q_heads}x{size}xbf16>", f"tensor<{batch}x{kv_heads}x{keys * 1024}x{size}xbf16>"
+        heads = f"h * {q_heads // kv_heads} + g"
+        text = f"""
+        func.func @main(%q: {q}, %k: {kv}, %v: {kv}) -> {q} {{
+          %o = attention.sdpa q(%q[b, {heads}, k] : {q}) k(%k[b, h, n, k] : {kv}) v(%v[b, h, n, d] : {kv})
+              scale(1.0) -> out[b, {heads}, d] : {q}
+          func.return %o : {q}
+        }}
+        """
+        module = transform(text, f"schedule-attention{{target={path.stem}}},flash-decoding{{target={path.stem}}}")
+        (op,) = [op for op in module.walk() if isinstance(op, AttentionOp)]
+        assert op.schedule is not None
+        splits = op.num_splits if isinstance(op, PartialOp) else 1
+        chosen = [splits, op.schedule.block_n.data, op.schedule.warps.data, op.schedule.stages.data]
+        times = {tuple(row[:4]): row[4] for row in rows}
+        assert times[tuple(chosen)] <= 1.05 * min(times.values()), (name, chosen)
 
 
 def test_unknown_target_is_named():
