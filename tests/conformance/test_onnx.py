@@ -3,7 +3,7 @@ ONNX's own test cases of `Attention` and of the preview `FlexAttention`: nodes, 
 
 Every case is imported, run with NumPy and, where an attention is found in it, with the kernels in Triton's interpreter.
 Locked in: all cases give the expected outputs; nodes and bodies alike become one attention each, but those whose
-logits or probabilities are seen from outside (an output, or the input of `prob_mod`), which become none.
+logits or probabilities are outputs, which become none. (The `prob_mod` of the suite is a constant factor.)
 
 The cases come with the onnx package. An error is ||a - b|| / ||b||. The expected outputs of 16-bit cases are computed
 in 16 bits, ours in f32 up to the last rounding: the bounds are 8 roundings of f16, and 2 of bf16 (2^-11 and 2^-8 each).
@@ -48,7 +48,7 @@ def is_expanded(case):
 
 def expected_groups(case):
     outputs = [output.name for output in case.model.graph.output]
-    return 0 if "qk_matmul_output" in outputs or "prob_mod" in case.name else 1
+    return 0 if "qk_matmul_output" in outputs else 1
 
 
 def count_groups(module):

@@ -159,7 +159,7 @@ func.func @main(%q: tensor<2x8x1x32x{dtype}>, %k: tensor<2x2x300x32x{dtype}>, %v
 def test_a_partial_that_leaves_the_function_has_the_runs_of_its_definition():
     """Three splits of two tiles: the first is empty."""
     case = AttentionCase(keys=200, batch=(), kv_heads=1, group=2, lse=False)
-    module = str(transform(case.module_text(), "flash-decoding{splits=3}"))
+    module = str(transform(case.module_text(), "schedule-attention{block-n=128},flash-decoding{splits=3}"))
     head, tail = module.split("= attention.combine")
     types = "tensor<1x2x3x1x16xf32>, tensor<1x2x3x1xf32>"
     head = head[: head.rindex("%")].replace("-> tensor<2x1x16xf32>", f"-> ({types})")

@@ -5,6 +5,7 @@ The kernels run on the model in `tests/nki_model`, which is strict about the doc
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import nki_model
@@ -47,7 +48,7 @@ def test_kernels_on_the_model(case: str):
 @pytest.mark.parametrize("case", ["jax/kvcache_decode_len", "torch/sdpa_mask", "onnx/attention_4d_softcap"])
 def test_the_command_prints_kernels(case: str):
     """The tests above go through the same passes and printer for every module."""
-    command = ["xdsl-opt", str(CORPUS / f"{case}.mlir"), "-p", PIPELINE, "-t", "nki"]
+    command = [str(Path(sys.executable).parent / "xdsl-opt"), str(CORPUS / f"{case}.mlir"), "-p", PIPELINE, "-t", "nki"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "@nki.jit" in run.stdout
     compile(run.stdout, "kernels", "exec")
