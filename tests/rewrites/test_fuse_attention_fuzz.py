@@ -1,13 +1,12 @@
 """
 Runs the first cases of the fuzzer of `fuse-attention` (tests/rewrites/fuzz_attention.py runs any number): random graphs
-are fused completely, near misses are left alone or stay right, and so are graphs with any edge changed. The first
-cases are the same each time; another run takes fresh ones for a while, and a failure names their seed.
+are fused completely, near misses are left alone or stay right, and so are graphs with any edge changed. The cases are
+the same each time; `FUZZ_SEED` takes others, and a failure names their seed.
 """
 
 from __future__ import annotations
 
 import os
-import time
 
 import pytest
 from attention_graphs.check import check, check_mutated
@@ -40,9 +39,9 @@ def test_a_changed_edge_stays_right(seed: int) -> None:
     check_mutated(generate(seed, dtype="f64"), seed)
 
 
-def test_fresh_cases_for_a_while() -> None:
-    """`FUZZ_SECONDS` and `FUZZ_SEED` choose how long and which; by default 20 seconds, and others in each run."""
-    seed = int(os.environ.get("FUZZ_SEED", int(time.time())))
+def test_further_cases_for_a_while() -> None:
+    """`FUZZ_SECONDS` and `FUZZ_SEED` choose how long and which; by default 20 seconds of the same, for one result."""
+    seed = int(os.environ.get("FUZZ_SEED", "0"))
     counts, failures = fuzz(float(os.environ.get("FUZZ_SECONDS", "20")), seed)
     assert not failures, "\n".join([f"FUZZ_SEED={seed}", *failures])
     assert counts["attention"] > 0
