@@ -92,9 +92,9 @@ class SplitKeys(RewritePattern):
     """
     `attention.sdpa` to `attention.partial` and `attention.combine`.
 
-    With `splits = None` the number is that of the operation's schedule, or else the cost model's. Where the number of keys is dynamic, it is taken to be large:
-    a split without keys costs little. Where batch, heads or queries are dynamic, they may fill the GPU already, and
-    the operation is left alone.
+    With `splits = None` the number is that of the operation's schedule, or else the cost model's. Where the number of
+    keys is dynamic, it is taken to be large: a split without keys costs little. Where batch, heads or queries are
+    dynamic, they may fill the GPU already, and the operation is left alone.
     """
 
     splits: int | None

@@ -238,6 +238,9 @@ class ScheduleAttentionPass(ModulePass):
     splits: int | None = None
     """Runs that the keys of a sequence are cut into, for `flash-decoding`."""
 
+    runs: int | None = None
+    """Runs that the keys of all sequences together are cut into, where they have lengths of their own."""
+
     kernels: int | None = None
     """2 to put splits together in a second kernel, 1 in the last program of the first one to arrive."""
 
