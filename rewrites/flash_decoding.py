@@ -147,7 +147,9 @@ class SplitKeys(RewritePattern):
             attributes=op.attributes,
         )
         if op.schedule is not None:
-            combine.schedule = choose_schedule(combine, self.target)
+            # What concerns both kernels.
+            both = {name: op.schedule.option(name) for name in ("runs", "kernels", "pdl")}
+            combine.schedule = choose_schedule(combine, self.target).replace(**both)
         rewriter.replace(op, [partial, combine])
 
     def _auto_splits(self, op: SdpaOp, sizes: dict[str, int], tile: int) -> int:

@@ -20,7 +20,7 @@ from xdsl.utils.hints import isa
 from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.layout import dim_names, layout_terms, layout_to_str
-from flashlower.dialects.tl import JitOp, PtrType
+from flashlower.dialects.tl import GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import Carried, KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes, can_pack_group, outer_dims, row_dims
@@ -73,6 +73,9 @@ class AttentionKernel:
         self.pack_group = can_pack_group(op)
         self._natural = bool(op.score.blocks) and not only_masks(op.score.block)
         self._b = b = KernelBuilder(name, self.parameters.types(), doc=self._doc(host))
+        self._pdl = schedule.option("pdl") == 1
+        if self._pdl:
+            b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
         self._sizes = Sizes(b, host.sizes)
         share, batch = None, None
         if runs is not None:
@@ -341,6 +344,8 @@ class AttentionKernel:
     def _finish(self, last: Mapping[str, SSAValue]) -> None:
         """Normalises and stores."""
         b, programs = self._b, self._programs
+        if self._pdl:
+            b.statement(GdcLaunchDependentsOp())
         l_safe = b.where(
             b.eq(last["l_i"], 0.0),
             1.0,

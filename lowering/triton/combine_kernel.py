@@ -19,7 +19,7 @@ from xdsl.ir import SSAValue
 from flashlower.dialects.attention import CombineOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.layout import layout_to_str
-from flashlower.dialects.tl import JitOp, PtrType
+from flashlower.dialects.tl import GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
 from flashlower.dialects.tl.blocks import constant_size
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import KernelBuilder
@@ -116,6 +116,9 @@ class CombineKernel:
     def build(self) -> JitOp:
         """Builds the kernel."""
         b, sizes = self._b, self._sizes
+        if self._schedule.option("pdl") == 1:
+            b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
+            b.statement(GdcLaunchDependentsOp())
         row = b.program_id(0, name="row")
         self._indices = {
             dim: b.cast(index, i64, name=f"off_{dim}")

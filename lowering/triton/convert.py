@@ -180,7 +180,7 @@ def convert_attention(op: Convertible, name: str, target: TargetDescription, sha
         raise DiagnosticException(f"{op.name} does not make a Triton kernel: {e}") from e
     simplify(jit)
     arguments = kernel.parameters.pass_used(jit)
-    host.insert(KernelOp(name, grid, arguments, num_warps=schedule.warps.data))
+    host.insert(KernelOp(name, grid, arguments, num_warps=schedule.warps.data, pdl=schedule.option("pdl") == 1))
 
     Rewriter.insert_op(jit, InsertPoint.before(function_of(op)))
     Rewriter.insert_op(new_ops, InsertPoint.before(op))
