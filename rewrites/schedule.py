@@ -247,6 +247,9 @@ class ScheduleAttentionPass(ModulePass):
     pdl: int | None = None
     """1 to let the second kernel start while the first one ends."""
 
+    peel: int | None = None
+    """1 to compute the last tile of a sequence apart from the others."""
+
     pack: int | None = None
     """1 to put the query heads of a KV head into one tile, 0 for a program each."""
 

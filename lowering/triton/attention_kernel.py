@@ -210,12 +210,12 @@ class AttentionKernel:
     ) -> Carried:
         """The loop over one run of tiles."""
         b, keys = self._b, self._keys
-        stages = self._schedule.stages.data
+        stages = 1 if run.one_tile else self._schedule.stages.data
         with b.range(
             run.lo, run.hi, self._block_n, inits=inits, num_stages=stages, name="start_n", comment=run.comment
         ) as loop:
             offs_n = b.add(loop.index, b.arange(0, self._block_n), name="offs_n")
-            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.masked else None
+            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.padded else None
             tile = tiles.enter(loop.index, offs_n, loop.args)
 
             scores: SSAValue | None = None
