@@ -15,6 +15,7 @@ from flashlower.dialects.tl.blocks import (
     BroadcastToOp,
     ConstantOp,
     ConstexprOp,
+    CumsumOp,
     DotOp,
     ExpandDimsOp,
     FullOp,
@@ -66,6 +67,7 @@ from flashlower.dialects.tl.elementwise import (
     XorOp,
 )
 from flashlower.dialects.tl.memory import LoadOp, StoreOp
+from flashlower.dialects.tl.sync import AtomicAddOp, DebugBarrierOp, GdcLaunchDependentsOp, GdcWaitOp
 from flashlower.dialects.tl.types import PtrType
 
 
@@ -81,6 +83,7 @@ TL = Dialect(
         AddOp,
         AndOp,
         ArangeOp,
+        AtomicAddOp,
         BroadcastToOp,
         CastOp,
         CdivOp,
@@ -88,6 +91,8 @@ TL = Dialect(
         ConstantOp,
         ConstexprOp,
         CosOp,
+        CumsumOp,
+        DebugBarrierOp,
         DotOp,
         EqOp,
         Exp2Op,
@@ -97,6 +102,8 @@ TL = Dialect(
         FloorOp,
         FmaOp,
         FullOp,
+        GdcLaunchDependentsOp,
+        GdcWaitOp,
         GeOp,
         GtOp,
         IfOp,

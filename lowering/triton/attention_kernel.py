@@ -20,7 +20,7 @@ from xdsl.utils.hints import isa
 from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.layout import dim_names, layout_terms, layout_to_str
-from flashlower.dialects.tl import JitOp, PtrType
+from flashlower.dialects.tl import GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import Carried, KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes, can_pack_group, outer_dims, row_dims
@@ -36,6 +36,7 @@ from flashlower.lowering.triton.memory import (
     tile_mask,
 )
 from flashlower.lowering.triton.parameters import Access, Parameters
+from flashlower.lowering.triton.runs import RunCount, Runs
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
 
@@ -57,8 +58,10 @@ class AttentionKernel:
         output: SSAValue,
         lse: SSAValue | None = None,
         sums: SSAValue | None = None,
+        runs: RunCount | None = None,
     ):
         self._op = op
+        self._run_count = runs
         self._schedule = schedule
         self.parameters = Parameters(host)
         self._accesses: dict[str, Access] = {}
@@ -70,9 +73,22 @@ class AttentionKernel:
         self.pack_group = can_pack_group(op)
         self._natural = bool(op.score.blocks) and not only_masks(op.score.block)
         self._b = b = KernelBuilder(name, self.parameters.types(), doc=self._doc(host))
+        self._pdl = schedule.option("pdl") == 1
+        if self._pdl:
+            b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
         self._sizes = Sizes(b, host.sizes)
+        share, batch = None, None
+        if runs is not None:
+            shared = Runs(b, self._sizes, self._accesses["kv_lens"], runs)
+            share = shared.share(b.program_id(1, name="run"))
+            batch = shared.indices(share.batch)
         self._programs = Programs(
-            b, self._sizes, schedule.block_m.data, pack_group=self.pack_group, last_first=reaches_further(op)
+            b,
+            self._sizes,
+            schedule.block_m.data,
+            pack_group=self.pack_group,
+            last_first=reaches_further(op),
+            batch=batch,
         )
         self._block_n = self._sizes.constexpr("BLOCK_N", schedule.block_n.data)
         self._k_parts = head_parts(b, self._sizes, "k")
@@ -86,6 +102,7 @@ class AttentionKernel:
             [b.arg(scalar) if isinstance(scalar, str) else scalar for scalar in self._scalars],
             self._block_n,
             schedule,
+            share,
         )
 
     # Parameters.
@@ -131,7 +148,12 @@ class AttentionKernel:
 
     def _doc(self, host: Host) -> str:
         op = self._op
-        if isinstance(op, PartialOp):
+        if self._run_count is not None:
+            lines = [
+                "Attention over one run of the keys of a sequence (flash decoding, first step); a run has at most the",
+                "RUNS-th part of the tiles of all sequences.",
+            ]
+        elif isinstance(op, PartialOp):
             lines = ["Attention over one of SPLITS runs of the keys (flash decoding, first step)."]
         else:
             lines = ["Attention: out = softmax(scale * Q K^T) V, with an online softmax over tiles of keys."]
@@ -141,7 +163,8 @@ class AttentionKernel:
         if op.block_table_layout is not None:
             lines.append(_about_pages(op, op.block_table_layout))
         if isinstance(op, PartialOp):
-            inner = ", ".join((*outer_dims(host.sizes, pack_group=False), "split", "m"))
+            outer = outer_dims(host.sizes, pack_group=False)
+            inner = ", ".join((*outer, "split", "m") if self._run_count is None else (*outer[-2:], "run", "m"))
             lines += [f"out[{inner}, d]: f32", f"lse[{inner}]: f32"]
             if op.sum is not None:
                 lines.append(f"sum[{inner}]: f32, of exp(s - max s): an LSE of large logits rounds log(sum) away")
@@ -187,12 +210,12 @@ class AttentionKernel:
     ) -> Carried:
         """The loop over one run of tiles."""
         b, keys = self._b, self._keys
-        stages = self._schedule.stages.data
+        stages = 1 if run.one_tile else self._schedule.stages.data
         with b.range(
             run.lo, run.hi, self._block_n, inits=inits, num_stages=stages, name="start_n", comment=run.comment
         ) as loop:
             offs_n = b.add(loop.index, b.arange(0, self._block_n), name="offs_n")
-            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.masked else None
+            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.padded else None
             tile = tiles.enter(loop.index, offs_n, loop.args)
 
             scores: SSAValue | None = None
@@ -321,6 +344,8 @@ class AttentionKernel:
     def _finish(self, last: Mapping[str, SSAValue]) -> None:
         """Normalises and stores."""
         b, programs = self._b, self._programs
+        if self._pdl:
+            b.statement(GdcLaunchDependentsOp())
         l_safe = b.where(
             b.eq(last["l_i"], 0.0),
             1.0,
@@ -358,7 +383,7 @@ class AttentionKernel:
         return out, {name: b.add(b.arg(f"{name}_ptr"), row) for name in ("lse", "sum") if name in accesses}
 
     def _partial_row(self) -> SSAValue:
-        """The number of a row in the results [b..., h, g, split, m] of a partial, [BLOCK_M] in i64."""
+        """The number of a row in the results [b..., h, g, split, m] or [h, g, run, m] of a partial: i64 [BLOCK_M]."""
         b, programs, sizes = self._b, self._programs, self._sizes
         assert isinstance(self._op, PartialOp) and self._keys.split is not None
 
@@ -369,7 +394,11 @@ class AttentionKernel:
         row = b.cast(programs.flat, i64)
         if "g" in rows:
             row = step(row, sizes.value("g"), rows["g"])
-        row = step(row, sizes.constexpr("SPLITS", self._op.num_splits), self._keys.split)
+        if self._run_count is None:
+            splits = sizes.constexpr("SPLITS", self._op.num_splits)
+        else:
+            splits = b.add(sizes.constexpr("RUNS", self._run_count.runs), self._run_count.sequences)
+        row = step(row, splits, self._keys.split)
         if "m" in rows:
             row = step(row, sizes.value("m"), rows["m"])
         if not shape_of(row.type):

@@ -490,6 +490,10 @@ class KernelBuilder:
         """tl.sum(x, axis) of integers, f32 and f64."""
         return self._make(lambda: tl.SumOp(x, axis), name, comment)
 
+    def cumsum(self, x: SSAValue, *, name: str | None = None, comment: str | None = None) -> SSAValue:
+        """tl.cumsum(x) of a block of i32 or f32 with one dimension."""
+        return self._make(lambda: tl.CumsumOp(x), name, comment)
+
     def dot(
         self,
         a: SSAValue,
@@ -551,6 +555,20 @@ class KernelBuilder:
             raise TypeError(f"tl.store goes through a pointer or a block of pointers, got {ptr.type}")
         stored = self._fill(value, pointer.pointee)
         op = tl.StoreOp(ptr, stored, mask, eviction_policy=eviction_policy, cache_modifier=cache_modifier)
+        self._verify(op)
+        self._append(op, comment)
+
+    def atomic_add(
+        self, ptr: SSAValue, value: Operand, order: str, *, name: str | None = None, comment: str | None = None
+    ) -> SSAValue:
+        """tl.atomic_add(ptr, value, sem=order) of one number; gives the number before."""
+        if not isinstance(ptr.type, PtrType):
+            raise TypeError(f"tl.atomic_add goes through a pointer, got {ptr.type}")
+        added = self.value(value, ptr.type.pointee)
+        return self._make(lambda: tl.AtomicAddOp(ptr, added, order), name, comment)
+
+    def statement(self, op: Operation, comment: str | None = None) -> None:
+        """Appends an op without results, such as `tl.debug_barrier`."""
         self._verify(op)
         self._append(op, comment)
 

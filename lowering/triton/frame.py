@@ -68,13 +68,25 @@ class Programs:
     Axis 0 of the grid counts tiles of rows fastest, then the group if it is not packed, heads, and batches.
     """
 
-    def __init__(self, b: KernelBuilder, sizes: Sizes, block_m: int, *, pack_group: bool, last_first: bool = False):
-        """With `last_first` the programs of the last rows come first: they have the most work under a causal mask."""
+    def __init__(
+        self,
+        b: KernelBuilder,
+        sizes: Sizes,
+        block_m: int,
+        *,
+        pack_group: bool,
+        last_first: bool = False,
+        batch: Mapping[str, SSAValue] | None = None,
+    ):
+        """
+        With `last_first` the programs of the last rows come first: they have the most work under a causal mask.
+        `batch` are the indices of a program's batch where the grid does not count batches, i32.
+        """
         self._b = b
         self._sizes = sizes
         self.row_dims = row_dims(sizes.static, pack_group)
         self.block_m = sizes.constexpr("BLOCK_M", block_m)
-        program = b.program_id(0, name="bh")
+        program = b.program_id(0, name="bh" if batch is None else "h")
         self.row_tile: SSAValue | None = None
         if not one_row_tile(sizes.static, self.row_dims, block_m):
             program.name_hint = "pid"
@@ -84,10 +96,15 @@ class Programs:
                 row_tile = b.sub(b.sub(tiles, 1), row_tile)
             row_tile.name_hint = "pid_m"
             self.row_tile = row_tile
-            program = b.floordiv(program, tiles, name="bh")
+            program = b.floordiv(program, tiles, name="bh" if batch is None else "h")
         self.flat = program
-        """The batch, head and group of the program as one number."""
-        self._narrow = split_index(b, sizes, program, outer_dims(sizes.static, pack_group))
+        """The batch (if the grid counts it), head and group of the program as one number."""
+        counted = outer_dims(sizes.static, pack_group)
+        if batch is None:
+            self._narrow = split_index(b, sizes, program, counted)
+        else:
+            heads = [dim for dim in counted if dim in INNER_DIMS]
+            self._narrow = {**batch, **split_index(b, sizes, program, heads)}
         self.indices = {dim: b.cast(index, i64, name=f"off_{dim}") for dim, index in self._narrow.items()}
         """Indices that a program has one of (batch, head, group if not packed), i64; none for sizes of 1."""
         self.rows = self._find_rows()
