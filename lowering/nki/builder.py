@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from typing import TypeVar
 
 from xdsl.dialects import affine, arith
@@ -46,6 +47,10 @@ class Sum:
         if not factor:
             return Sum()
         return Sum(self.constant * factor, {value: f * factor for value, f in self.terms.items()})
+
+    def divisible_by(self, divisor: int) -> bool:
+        """Whether it is a multiple of a number, whatever the counters are."""
+        return all(factor % divisor == 0 for factor in (self.constant, *self.terms.values()))
 
     def map(self, divisor: int = 1) -> AffineMapAttr:
         """The map of the terms to this sum, over a divisor."""
@@ -139,6 +144,8 @@ class KernelBuilder:
 
     def floor_divide(self, index: Sum, divisor: int) -> Sum:
         """An index over a positive number, rounded down."""
+        if index.divisible_by(divisor):
+            return Sum(index.constant // divisor, {value: f // divisor for value, f in index.terms.items()})
         if not index.terms:
             return Sum(index.constant // divisor)
         return Sum.of(self.add(affine.ApplyOp(list(index.terms), index.map(divisor))).result)
@@ -230,14 +237,29 @@ class KernelBuilder:
         tile: SSAValue,
         pattern: Sequence[tuple[int, int]],
         offset: Sum | int = 0,
-        rows: SSAValue | None = None,
         *,
         lead: int = 1,
+        row: SSAValue | None = None,
     ) -> SSAValue:
-        """A view by an access pattern, whose first `lead` dimensions are those of the partitions."""
+        """
+        A view by an access pattern, whose first `lead` dimensions are those of the partitions; with `row`, [1, 1], so
+        many rows of the tensor further on.
+        """
         first = pattern[:1] if tile_of(tile).on_chip else merged(pattern[:lead])
         pattern = [*first, *merged(pattern[lead:])]
-        return self.add(nki.ApOp(tile, pattern, self.offset(offset), rows)).result
+        return self.add(nki.ApOp(tile, pattern, self.offset(offset), row=row)).result
+
+    def gathered(
+        self, tensor: SSAValue, rows: SSAValue, num: int, pattern: Sequence[tuple[int, int]], offset: Sum | int = 0
+    ) -> SSAValue:
+        """`num` rows of a tensor [rows, elements], by their numbers; of each the elements of a pattern."""
+        size = tile_of(tensor).free_size
+        return self.add(nki.ApOp(tensor, [(size, num), *pattern], self.offset(offset), rows)).result
+
+    def flattened(self, tensor: SSAValue, row: int) -> SSAValue:
+        """A tensor in HBM as [elements // row, row]."""
+        shape = [prod(tile_of(tensor).shape) // row, row]
+        return tensor if list(tile_of(tensor).shape) == shape else self.add(nki.ReshapeOp(tensor, shape)).result
 
     def filled(self, name: str, shape: Sequence[int], value: float, element: Attribute = f32) -> SSAValue:
         """A new tile of one number."""

@@ -15,7 +15,7 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import DYNAMIC_INDEX, Float64Type, IntegerType, ModuleOp, TensorType, i32
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, Float64Type, IntegerType, ModuleOp, TensorType, i32
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
@@ -202,13 +202,13 @@ class FunctionLowering:
     def _result_names(op: Operation) -> Sequence[str]:
         return ("partial", "partial_lse", "partial_sum") if isinstance(op, PartialOp) else ("out", "lse")
 
-    def _outputs(self, op: Operation, accesses: Mapping[str, tuple[SSAValue | None, object]]) -> Outputs:
-        found: dict[str, Access | None] = {}
-        for name, (value, layout) in accesses.items():
-            found[name] = None
-            if value is not None and value in self.tensors and isa(value.type, TensorOf):
-                found[name] = Access.of(self.tensors[value], value.type.get_shape(), layout)  # pyright: ignore[reportArgumentType]
-        return Outputs(**found)
+    def _outputs(self, op: SdpaOp | CombineOp) -> Outputs:
+        def access(value: SSAValue | None, layout: AffineMapAttr | None) -> Access | None:
+            if value is None or layout is None or value not in self.tensors or not isa(value.type, TensorOf):
+                return None
+            return Access.of(self.tensors[value], value.type.get_shape(), layout)
+
+        return Outputs(access(op.output, op.output_layout), access(op.lse, op.lse_layout))
 
     def _lower(self, op: AttentionOp | CombineOp) -> None:
         match op:
@@ -217,9 +217,8 @@ class FunctionLowering:
             case PartialOp():
                 self._lower_partial(op)
             case CombineOp():
-                outputs = self._outputs(op, {"out": (op.output, op.output_layout), "lse": (op.lse, op.lse_layout)})
                 splits = self.splits.get(op.partial, op.num_splits)
-                CombineKernel(self.b, op, self.tensors, outputs, splits, self.machine.cores).emit()
+                CombineKernel(self.b, op, self.tensors, self._outputs(op), splits, self.machine.cores).emit()
             case _:
                 raise DiagnosticException(f"{op.name} is not lowered to NKI")
 
@@ -228,7 +227,8 @@ class FunctionLowering:
         if self.arrangement == "rows":
             return RowsKernel(self.b, problem, outputs, choose_row_block(problem.sizes))
         tiles = -(-keys // PARTITIONS)
-        block = choose_block(problem.sizes, max(self.score_bytes // (4 * tiles), 1), cores)
+        limit = max(self.score_bytes // (4 * tiles), 1)
+        block = choose_block(problem.sizes, limit, cores, pack=problem.pages is None or not problem.differs_by_head)
         return KeysKernel(self.b, problem, outputs, block)
 
     def _emit(
@@ -252,8 +252,7 @@ class FunctionLowering:
             kernel.emit(indices, n, keys, more)
 
     def _lower_sdpa(self, op: SdpaOp) -> None:
-        outputs = self._outputs(op, {"out": (op.output, op.output_layout), "lse": (op.lse, op.lse_layout)})
-        problem = Problem(op, self.tensors)
+        outputs, problem = self._outputs(op), Problem(op, self.tensors)
         first, end = problem.reached_keys()
         cores = self.machine.cores
         self._emit(self._kernel(problem, outputs, end - first, cores), Sum(first), end - first, cores)

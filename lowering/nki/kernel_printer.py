@@ -123,6 +123,8 @@ class _KernelPrinter:
                 arguments = [f"pattern={_pattern(op.pattern())}", f"offset={self._index(op.start())}"]
                 if op.rows is not None:
                     arguments += [f"vector_offset={self._tile(op.rows)}", "indirect_dim=0"]
+                if op.row is not None:
+                    arguments += [f"scalar_offset={self._tile(op.row)}", "indirect_dim=0"]
                 return f"{self._tile(op.tile)}.ap({', '.join(arguments)})"
             case nki.ReshapeOp():
                 return f"{self._tile(op.tile)}.reshape({_tuple(op.result.type.shape)})"

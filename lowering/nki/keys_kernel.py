@@ -24,6 +24,7 @@ from flashlower.dialects import nki
 from flashlower.dialects.nki.types import PARTITIONS, tile_of
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, Elementwise, Grid, Index, Value, u8
+from flashlower.lowering.nki.lengths import existing_keys
 from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
 from flashlower.lowering.nki.problem import Block, Outputs, Problem, chunks, column, starts
 from flashlower.lowering.nki.rows import add_sink, bounded_maximum, load_sinks, store_rows
@@ -69,8 +70,7 @@ class KeysKernel:
             b.add(nki.MemsetOp(b.view(scores, None, None, None, (tiles - 1, 1)), filler))
         queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
         elementwise = Elementwise(b, self._grid(indices, n, tiles))
-        b.comment("Keys from the length on do not exist.")
-        absent = self._absent_keys(elementwise)
+        absent = self._absent_keys(elementwise, indices, n, keys)
         b.comment("S^T = scale * K Q^T, a tile of 128 keys a product.")
         with b.loop("head", block.heads) as head:
             self._score_head(queries, scores, starts(indices, h=indices["h"] + head), head, n, keys, absent)
@@ -192,17 +192,19 @@ class KeysKernel:
 
         return ScoreLowering(self.problem.op, b, elementwise, self.problem.tensors, load)
 
-    def _absent_keys(self, elementwise: Elementwise) -> Value | None:
-        """Where keys are from the length on, [128, heads or 1, 1, tiles]."""
-        lens = self.problem.kv_lens
-        if lens is None:
-            return None
+    def _absent_keys(self, elementwise: Elementwise, indices: Mapping[str, Sum], n: Sum, keys: int) -> Value | None:
+        """Where keys are from the length on, [128, heads or 1, 1, tiles]; and loads of keys begin."""
         b, grid, block = self.b, elementwise.grid, self.block
-        by_head = block.heads > 1 and lens.stride("h") > 0
-        raw = elementwise.new("lens", (by_head, False, False), i32)
+        lens = self.problem.kv_lens
+        if lens is None or block.heads == 1 or not lens.stride("h"):
+            existing = existing_keys(b, self.problem, indices, n, keys, grid.shape((False, False, True))[1:])
+            self.key_values.begin(indices, n, Sum(), keys, existing)
+            return None if existing.absent is None else Value(existing.absent, (False, False, True))
+        b.comment("Keys from the length on do not exist; heads have lengths of their own.")
+        raw = elementwise.new("lens", (True, False, False), i32)
         pattern = [(0, PARTITIONS), (lens.stride("h"), block.heads), (0, block.group)]
         at = lens.offset({name: grid.starts[name] for name in (*self.problem.batch_dims, "h")})
-        b.add(nki.DmaCopyOp(raw.tile, b.ap(lens.tensor, pattern if by_head else pattern[:1], at)))
+        b.add(nki.DmaCopyOp(raw.tile, b.ap(lens.tensor, pattern, at)))
         length = elementwise.copy(raw, raw.axes, "length")
         position = elementwise.materialize(grid.index("n"), "position")
         return elementwise.binary("greater_equal", position, length, element=u8, name="absent")

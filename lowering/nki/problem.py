@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX, Float16Type, Float32Type, TensorType, bf16, f32
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, Float16Type, Float32Type, TensorType, bf16, f32
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
@@ -36,6 +36,20 @@ class Outputs:
     out: Access | None
     lse: Access | None = None
     sum: Access | None = None
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Where the pages of a sequence are listed."""
+
+    table: Access
+    """The block table, with a stride for `p`, and for `row` where there are rows."""
+    rows: Access | None
+    """The row of the table that is a sequence's; None where it follows from the batch dimensions."""
+    size: int
+    """The keys of a page."""
+    number: int
+    """The pages that the table lists for a sequence."""
 
 
 @dataclass(frozen=True)
@@ -173,10 +187,6 @@ class Problem:
     """The operands of one `attention.sdpa` or `attention.partial` in a kernel."""
 
     def __init__(self, op: AttentionOp, tensors: Mapping[SSAValue, SSAValue]):
-        if op.block_table is not None:
-            raise DiagnosticException(
-                f"K and V of {op.name} lie in pages, which NKI kernels do not lower yet: gather them into one tensor"
-            )
         self.op = op
         self.sizes = static_sizes(op)
         self.tensors = tensors
@@ -190,20 +200,43 @@ class Problem:
         )
         self.kv_lens = None
         if op.kv_lens is not None and op.kv_lens_layout is not None:
-            self.kv_lens = self._access(op.kv_lens, op.kv_lens_layout)
-            if self.sizes["g"] > 1 and self.kv_lens.stride("g"):
-                raise DiagnosticException(
-                    f"kv_lens of {op.name} differs between query heads of one KV head, which NKI kernels do not lower"
-                )
+            self.kv_lens = self._of_key_values(op.kv_lens, op.kv_lens_layout, "kv_lens")
+        self.pages = self._pages()
         self.sinks = None
         if op.sinks is not None and op.sinks_layout is not None:
             self.sinks = self._access(op.sinks, op.sinks_layout)
         if 0 in self.sizes.values():
             raise DiagnosticException(f"{op.name} has an empty dimension: there is nothing for a kernel to do")
 
-    def _access(self, value: SSAValue, layout: object) -> Access:
+    def _pages(self) -> Pages | None:
+        op = self.op
+        if op.block_table is None or op.block_table_layout is None:
+            return None
+        sizes = op.index_sizes()
+        table = self._of_key_values(op.block_table, op.block_table_layout, "block_table")
+        rows = None
+        if op.rows is not None and op.rows_layout is not None:
+            rows = self._of_key_values(op.rows, op.rows_layout, "rows")
+        return Pages(table, rows, sizes["slot"], sizes["p"])
+
+    def _of_key_values(self, value: SSAValue, layout: AffineMapAttr, name: str) -> Access:
+        """What says which keys there are: all query heads of a KV head share them."""
+        access = self._access(value, layout)
+        if self.sizes["g"] > 1 and access.stride("g"):
+            raise DiagnosticException(
+                f"{name} of {self.op.name} differs between query heads of one KV head, which NKI kernels do not lower"
+            )
+        return access
+
+    @property
+    def differs_by_head(self) -> bool:
+        """Whether KV heads of a sequence have keys in pages of their own, or as many of their own."""
+        found = (self.kv_lens, self.pages and self.pages.table, self.pages and self.pages.rows)
+        return any(access.stride("h") for access in found if access is not None)
+
+    def _access(self, value: SSAValue, layout: AffineMapAttr) -> Access:
         assert isa(value.type, TensorOf)
-        return Access.of(self.tensors[value], value.type.get_shape(), layout)  # pyright: ignore[reportArgumentType]
+        return Access.of(self.tensors[value], value.type.get_shape(), layout)
 
     @property
     def reach(self) -> KeyIntervalAttr | None:
@@ -220,6 +253,9 @@ class Problem:
         lower = reach.evaluate_lower(lambda expr: expr.eval(block, []), max, min)
         upper = reach.evaluate_upper(lambda expr: expr.eval(block, []), max, min)
         first = min(max(lower or 0, 0), keys - 1)
+        if self.pages is not None:
+            # Tiles of whole pages, or of whole parts of them.
+            first -= first % PARTITIONS
         return first, max(min(keys if upper is None else upper, keys), first + 1)
 
     @property

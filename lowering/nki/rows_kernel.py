@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from xdsl.dialects.builtin import f32, i32
+from xdsl.dialects.builtin import f32
 from xdsl.ir import SSAValue
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import FP32_MIN, PARTITIONS, tile_of
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, Elementwise, Grid, Index, Value, u8
+from flashlower.lowering.nki.lengths import existing_keys
 from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
 from flashlower.lowering.nki.problem import Block, Outputs, Problem, chunks, column
 from flashlower.lowering.nki.rows import load_sinks, store_rows
@@ -103,8 +104,9 @@ class RowsKernel:
         """One chunk of keys, from a tile of keys on."""
         b, rows = self.b, self.block.rows
         top, total, out = state
-        b.comment("Keys from the length on do not exist.")
-        absent, length = self._absent_keys(indices, n + tile * PARTITIONS, width)
+        existing = existing_keys(b, self.problem, indices, n + tile * PARTITIONS, width, [-(-width // PARTITIONS)])
+        absent, length = existing.absent, existing.length
+        self.key_values.begin(indices, n + tile * PARTITIONS, tile, width, existing)
         b.comment("S = scale * Q K^T.")
         products = b.view(self.logits_psum, None, (0, width))
         whole = width - width % PARTITIONS if width > PARTITIONS else width
@@ -153,24 +155,6 @@ class RowsKernel:
             self.b.add(nki.DmaCopyOp(value.tile, self.b.ap(source, pattern, index.start)))
 
         return ScoreLowering(self.problem.op, self.b, elementwise, self.problem.tensors, load)
-
-    def _absent_keys(self, indices: Mapping[str, Sum], n: Sum, width: int) -> tuple[SSAValue | None, SSAValue | None]:
-        """Where keys are from the length on, with keys on the partitions, [128, tiles]; and the length, [128, 1]."""
-        lens = self.problem.kv_lens
-        if lens is None:
-            return None, None
-        b = self.b
-        raw = b.tile("lens", [PARTITIONS, 1], i32)
-        at = lens.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
-        b.add(nki.DmaCopyOp(raw, b.ap(lens.tensor, [(0, PARTITIONS)], at)))
-        length = column(b, "length", PARTITIONS)
-        b.add(nki.TensorCopyOp(length, raw))
-        tiles = -(-width // PARTITIONS)
-        key = b.tile("key", [PARTITIONS, tiles])
-        b.add(nki.IotaOp(key, [(PARTITIONS, tiles)], b.offset(n), 1))
-        absent = b.tile("absent", [PARTITIONS, tiles], u8)
-        b.add(nki.TensorScalarOp(absent, key, "greater_equal", length))
-        return absent, length
 
     def _mask_lengths(self, elementwise: Elementwise, logits: Value, length: SSAValue) -> None:
         b = self.b
