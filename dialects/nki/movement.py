@@ -19,7 +19,13 @@ from xdsl.traits import MemoryReadEffect, MemoryWriteEffect
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.hints import isa
 
-from flashlower.dialects.nki.base import Instruction, require_generation, require_memory, require_same_size
+from flashlower.dialects.nki.base import (
+    Instruction,
+    require_generation,
+    require_memory,
+    require_op,
+    require_same_size,
+)
 from flashlower.dialects.nki.types import HBM, ON_CHIP, PARTITIONS, TileType, element_bytes, tile_of
 from flashlower.dialects.nki.views import ApOp
 
@@ -196,22 +202,30 @@ class TensorCopyPredicatedOp(Instruction):
 
 @irdl_op_definition
 class MemsetOp(Instruction):
-    """`nisa.memset(dst, value)`."""
+    """`nisa.memset(dst, value, engine)`, on the Vector engine or on GpSimd."""
 
     name = "nki.memset"
 
     dst = operand_def(TileType)
     value = prop_def(FloatAttr)
+    engine = opt_prop_def(StringAttr)
 
     traits = traits_def(MemoryWriteEffect())
 
-    assembly_format = "$dst `,` $value attr-dict `:` type($dst)"
+    assembly_format = "$dst `,` $value (`on` $engine^)? attr-dict `:` type($dst)"
 
-    def __init__(self, dst: SSAValue, value: float):
-        super().__init__(operands=[dst], properties={"value": FloatAttr(value, f32)})
+    def __init__(self, dst: SSAValue, value: float, engine: str | None = None):
+        super().__init__(
+            operands=[dst],
+            properties={"value": FloatAttr(value, f32), "engine": None if engine is None else StringAttr(engine)},
+        )
 
     def verify_(self) -> None:
         dst = tile_of(self.dst)
+        if self.engine is not None:
+            require_op("engine", self.engine, ("vector", "gpsimd"))
+            if self.engine.data == "gpsimd":
+                require_memory("dst of memset on GpSimd", dst, ("sbuf",))
         require_memory("dst of memset", dst, ON_CHIP)
         value = self.value.value.data
         if isa(dst.element_type, IntegerType) and value != int(value):

@@ -227,7 +227,7 @@ class ApOp(IRDLOperation):
             raise VerifyException(f"the view has shape {self.nums.get_values()}, got {self.result.type}")
         if len(self.pattern()) > 5:
             raise VerifyException(f"access pattern: at most 5 dimensions, got {len(self.pattern())}")
-        step, num = self.pattern()[0]
+        step, _ = self.pattern()[0]
         if type.on_chip and step != type.free_size:
             raise VerifyException(
                 f"access pattern: the first step on chip is the free size {type.free_size}, got {step}"

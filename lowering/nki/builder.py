@@ -84,6 +84,7 @@ class KernelBuilder:
         for hint, argument in zip(arguments, self._block.args, strict=True):
             argument.name_hint = hint
         self._program_id: SSAValue | None = None
+        self._flattened: dict[tuple[SSAValue, int], SSAValue] = {}
         self._comment: str | None = None
 
     @property
@@ -181,11 +182,7 @@ class KernelBuilder:
         if self._program_id is None:
             op = nki.ProgramIdOp()
             op.result.name_hint = "core"
-            first = self.kernel.body.block.first_op
-            if first is None:
-                self.kernel.body.block.add_op(op)
-            else:
-                self.kernel.body.block.insert_op_before(op, first)
+            self._insert_first(op)
             self._program_id = op.result
         return Sum.of(self._program_id)
 
@@ -257,9 +254,21 @@ class KernelBuilder:
         return self.add(nki.ApOp(tensor, [(size, num), *pattern], self.offset(offset), rows)).result
 
     def flattened(self, tensor: SSAValue, row: int) -> SSAValue:
-        """A tensor in HBM as [elements // row, row]."""
-        shape = [prod(tile_of(tensor).shape) // row, row]
-        return tensor if list(tile_of(tensor).shape) == shape else self.add(nki.ReshapeOp(tensor, shape)).result
+        """An argument as [elements // row, row]; reshaped once, at the beginning of the kernel."""
+        if (found := self._flattened.get((tensor, row))) is not None:
+            return found
+        op = nki.ReshapeOp(tensor, [prod(tile_of(tensor).shape) // row, row])
+        op.result.name_hint = f"{tensor.name_hint}_rows"
+        self._insert_first(op)
+        self._flattened[tensor, row] = op.result
+        return op.result
+
+    def _insert_first(self, op: Operation) -> None:
+        block = self.kernel.body.block
+        if block.first_op is None:
+            block.add_op(op)
+        else:
+            block.insert_op_before(op, block.first_op)
 
     def filled(self, name: str, shape: Sequence[int], value: float, element: Attribute = f32) -> SSAValue:
         """A new tile of one number."""

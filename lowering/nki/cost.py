@@ -141,6 +141,8 @@ def _value(value: SSAValue, known: Mapping[SSAValue, int]) -> int:
 
 def _add(result: Account, op: Instruction, times: int) -> None:
     name = ENGINES.get(type(op), "Vector")
+    if isinstance(op, nki.MemsetOp) and op.engine is not None and op.engine.data == "gpsimd":
+        name = "GpSimd"
     engine = result.engines[name]
     tiles = op.tiles()
     engine.instructions += times

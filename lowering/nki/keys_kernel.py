@@ -75,7 +75,7 @@ class KeysKernel:
         with b.loop("head", block.heads) as head:
             self._score_head(queries, scores, starts(indices, h=indices["h"] + head), head, n, keys, absent)
 
-        b.comment("The score function, on all logits at once.")
+        b.comment("The score function, on all logits at once." if self.problem.op.score.blocks else "Absent keys.")
         lowering = self._score_lowering(elementwise, tiles, rest)
         logits = lowering.apply(Value(scores, elementwise.grid.everywhere))
         if rest and self.problem.op.score.blocks:
@@ -131,7 +131,7 @@ class KeysKernel:
             def load(start: Sum, count: int) -> None:
                 width = (count - 1) * PARTITIONS + partitions
                 clear = None
-                if absent is not None:
+                if absent is not None and self.key_values.loads_absent_keys:
                     clear = partial(
                         self._clear,
                         absent=absent,
@@ -201,7 +201,7 @@ class KeysKernel:
             self.key_values.begin(indices, n, Sum(), keys, existing)
             return None if existing.absent is None else Value(existing.absent, (False, False, True))
         b.comment("Keys from the length on do not exist; heads have lengths of their own.")
-        raw = elementwise.new("lens", (True, False, False), i32)
+        raw = elementwise.new("length_i32", (True, False, False), i32)
         pattern = [(0, PARTITIONS), (lens.stride("h"), block.heads), (0, block.group)]
         at = lens.offset({name: grid.starts[name] for name in (*self.problem.batch_dims, "h")})
         b.add(nki.DmaCopyOp(raw.tile, b.ap(lens.tensor, pattern, at)))
@@ -279,7 +279,7 @@ class KeysKernel:
             def load(start: Sum, count: int, partitions: int = PARTITIONS) -> None:
                 width = (count - 1) * PARTITIONS + partitions
                 values, shift = self.key_values.values(at, n, start, width)
-                if absent is not None:
+                if absent is not None and self.key_values.loads_absent_values:
                     self._clear(values, absent, head, start, shift, partitions, count)
                 with b.loop("j", count) as j:
                     tile = start + j

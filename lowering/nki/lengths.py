@@ -43,7 +43,7 @@ def existing_keys(
     if lens is None:
         return ExistingKeys()
     b.comment("Keys from the length on do not exist.")
-    raw = b.tile("lens", [PARTITIONS, 1], i32)
+    raw = b.tile("length_i32", [PARTITIONS, 1], i32)
     at = lens.offset({name: indices[name] for name in (*problem.batch_dims, "h")})
     b.add(nki.DmaCopyOp(raw, b.ap(lens.tensor, [(0, PARTITIONS)], at)))
     length = column(b, "length", PARTITIONS)

@@ -81,6 +81,19 @@ class KeysAndValues:
         key_bytes = len(chunks(self._problem.sizes["k"])) * PARTITIONS * element_bytes(tile_of(key).element_type)
         return tiles * (key_bytes + self._problem.sizes["d"] * element_bytes(tile_of(value).element_type))
 
+    @property
+    def loads_absent_keys(self) -> bool:
+        """Whether rows of K for keys that do not exist may be anything; gathers leave them 0."""
+        return not self._gathers(self._problem.key)
+
+    @property
+    def loads_absent_values(self) -> bool:
+        """The same for V."""
+        return not self._gathers(self._problem.value)
+
+    def _gathers(self, access: Access) -> bool:
+        return access.is_paged and isinstance(self._paged, GatheredKeys)
+
     def begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
         """What is asked for next are tiles from `first` on, of `keys` keys from key n of the sequence on."""
         if self._paged is not None and self._staged is None:
@@ -160,8 +173,7 @@ class KeysAndValues:
 
     def _value_rows(self, partitions: int) -> int:
         """Rows of V on chip for so many keys: gathers are of whole tiles, by numbers that are there for all of them."""
-        gathers = self._problem.value.is_paged and isinstance(self._paged, GatheredKeys)
-        return PARTITIONS if gathers else partitions
+        return PARTITIONS if self._gathers(self._problem.value) else partitions
 
     def _key_columns(self, keys: int) -> int:
         """Columns of K transposed on chip for so many keys; whole tiles as well where a DMA gathers them."""
@@ -229,8 +241,7 @@ class KeysAndValues:
     ) -> None:
         b, size = self._b, self._problem.sizes["k"]
         key, partitions = self._problem.key, min(keys, PARTITIONS)
-        gathers = key.is_paged and isinstance(self._paged, GatheredKeys)
-        shape = (PARTITIONS if gathers else partitions, keys // partitions, size)
+        shape = (PARTITIONS if self._gathers(key) else partitions, keys // partitions, size)
         rows = b.tile("k_rows", shape, tile_of(key.tensor).element_type)
         self._load_rows(rows, key, "k", indices, n, tile)
         if clear is not None:

@@ -63,7 +63,11 @@ class PagedKeys(ABC):
 
     @abstractmethod
     def load(self, target: SSAValue, access: Access, dim: str, indices: Mapping[str, Sum], tile: Sum) -> None:
-        """Fills [keys or 128, tiles, size] with rows of K or V from a tile on; those of absent keys stay as they are."""
+        """
+        Fills [keys or 128, tiles, size] with rows of K or V from a tile on.
+
+        Those of keys that do not exist become 0 where all are gathered; else they may be anything, or stay unwritten.
+        """
 
     def _table_offset(self, indices: Mapping[str, Sum]) -> Sum:
         return self.pages.table.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
@@ -105,7 +109,7 @@ class GatheredKeys(PagedKeys):
             b.add(nki.TensorScalarOp(absent, position, "greater_equal", float(self.problem.sizes["n"])))
         b.comment(f"Key n is in slot n % {size} of the page that the table holds for n // {size}.")
         page, slot = self._split(position)
-        entries = self._entries(indices, page, absent, existing.length)
+        entries = self._entries(indices, page, absent, existing.length, ends_early=keys % PARTITIONS > 0)
         self._rows: dict[tuple[int, int, int], tuple[SSAValue, SSAValue]] = {}
         for access in (self.problem.key, self.problem.value):
             if access.is_paged and (factors := self._factors(access)) not in self._rows:
@@ -129,21 +133,29 @@ class GatheredKeys(PagedKeys):
         return page, slot
 
     def _entries(
-        self, indices: Mapping[str, Sum], page: SSAValue, absent: SSAValue | None, length: SSAValue | None
+        self,
+        indices: Mapping[str, Sum],
+        page: SSAValue,
+        absent: SSAValue | None,
+        length: SSAValue | None,
+        *,
+        ends_early: bool,
     ) -> SSAValue:
-        """The table's entry for every key, [128, tiles] f32; for keys that do not exist, its first."""
+        """The table's entry for every key, [128, tiles] f32; of those for which it may have none, the first."""
         b, table = self.b, self.pages.table
         self._check_rows(table, 1)
-        place = b.tile("place", self._shape)
-        b.add(nki.TensorScalarOp(place, page, "multiply", float(table.stride("p"))))
-        if (row := self._load_row_number(indices, PARTITIONS, length)) is not None:
-            number = column(b, "table_start", PARTITIONS)
-            b.add(nki.TensorScalarOp(number, row, "multiply", float(table.stride("row"))))
-            b.add(nki.TensorScalarOp(place, place, "add", number))
-        if absent is not None:
-            b.add(nki.TensorCopyPredicatedOp(place, 0.0, absent))
         at = b.tile("entry_at", self._shape, u32)
-        b.add(nki.TensorCopyOp(at, place))
+        if (row := self._load_row_number(indices, PARTITIONS, length)) is not None:
+            start = column(b, "table_start", PARTITIONS)
+            b.add(nki.TensorScalarOp(start, row, "multiply", float(table.stride("row"))))
+            step = float(table.stride("p"))
+            b.add(nki.TensorScalarOp(at, page, "multiply", step, op1="add", operand1=start))
+        elif table.stride("p") == 1:
+            b.add(nki.TensorCopyOp(at, page))
+        else:
+            b.add(nki.TensorScalarOp(at, page, "multiply", float(table.stride("p"))))
+        if absent is not None and ends_early:
+            b.add(nki.TensorCopyPredicatedOp(at, 0.0, absent))
         found = b.tile("entry", self._shape, i32)
         flat = b.flattened(table.tensor, 1)
         with b.loop("t", self._shape[1]) as t:
@@ -207,7 +219,11 @@ class GatheredKeys(PagedKeys):
         partitions, tiles, size = tile_of(target).shape
         factors = self._factors(access)
         pool, (rows, _) = b.flattened(access.tensor, factors[0]), self._rows[factors]
-        mode = None if self._rows[factors][0] is self._rows[factors][1] else "skip"
+        mode = None
+        if self._rows[factors][0] is not self._rows[factors][1]:
+            # 0 where there is no key, as 0 * NaN is not 0.
+            mode = "skip"
+            b.add(nki.MemsetOp(target, 0.0, "gpsimd"))
         with b.loop("t", tiles) as t:
             at = b.view(rows, (0, partitions), (tile + self._first * -1 + t, 1))
             source = b.gathered(pool, at, partitions, [(access.stride(dim), size)], access.offset(indices))

@@ -112,7 +112,7 @@ class RowsKernel:
         whole = width - width % PARTITIONS if width > PARTITIONS else width
         for first, part in [(0, whole), *([(whole, width - whole)] if whole < width else [])]:
             clear = None
-            if absent is not None:
+            if absent is not None and self.key_values.loads_absent_keys:
                 clear = partial(self._clear, absent=absent, start=Sum(), first=first // PARTITIONS, run=part)
             key_parts = self.key_values.keys(indices, n, tile + first // PARTITIONS, part, clear)
             target = b.view(self.logits_psum, None, (first, part))
@@ -185,7 +185,7 @@ class RowsKernel:
         runs = [(0, whole), *([(whole, width - whole)] if whole < width else [])]
         for first, run in runs:
             values, start = self.key_values.values(indices, n, tile + first // PARTITIONS, run)
-            if absent is not None:
+            if absent is not None and self.key_values.loads_absent_values:
                 self._clear(values, absent, start, first // PARTITIONS, run)
             for at, keys in chunks(run):
                 part = b.view(weights, None, (first + at, keys))

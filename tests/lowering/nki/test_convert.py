@@ -179,9 +179,6 @@ def test_a_partial_that_leaves_the_function_has_the_runs_of_its_definition():
         assert relative_error(got[0][0, :, split], out) <= 1e-5
 
 
-        lowered(case.module_text())
-
-
 def test_gathers_need_a_later_core():
     case = AttentionCase(steps=("relative",))
     with pytest.raises(DiagnosticException, match="an access by rows needs NeuronCore-v3, trn1 has v2"):
