@@ -40,6 +40,8 @@ class ScheduleAttr(ParametrizedAttribute):
     - `pdl`: 1 lets the second kernel start while the first one ends (programmatic dependent launch, NVIDIA's compute
       capability 9.0 and up).
     - `pack`: 1 puts the query heads of a KV head into one tile, 0 gives each a program of its own.
+    - `cores`: the logical cores of a NeuronCore that share a launch of an NKI kernel.
+    - `keys_on_partitions`: 1 puts keys on the partitions of a tile of logits of an NKI kernel, 0 rows.
     """
 
     name = "attention.schedule"
@@ -57,6 +59,8 @@ class ScheduleAttr(ParametrizedAttribute):
         "kernels": OptionalField("1 or 2", 1, 2),
         "pdl": OptionalField("0 or 1", 0, 1),
         "pack": OptionalField("0 or 1", 0, 1),
+        "cores": OptionalField("1 or 2", 1, 2),
+        "keys_on_partitions": OptionalField("0 or 1", 0, 1),
     }
     """Fields that need not be there, in the order of printing."""
 

@@ -258,17 +258,19 @@ class KernelBuilder:
         if (found := self._flattened.get((tensor, row))) is not None:
             return found
         op = nki.ReshapeOp(tensor, [prod(tile_of(tensor).shape) // row, row])
-        op.result.name_hint = f"{tensor.name_hint}_rows"
+        op.result.name_hint = f"{tensor.name_hint}_flat"
         self._insert_first(op)
         self._flattened[tensor, row] = op.result
         return op.result
 
     def _insert_first(self, op: Operation) -> None:
+        """At the beginning of the kernel, behind what was put there before."""
         block = self.kernel.body.block
-        if block.first_op is None:
+        first = next((other for other in block.ops if not isinstance(other, nki.ReshapeOp | nki.ProgramIdOp)), None)
+        if first is None:
             block.add_op(op)
         else:
-            block.insert_op_before(op, block.first_op)
+            block.insert_op_before(op, first)
 
     def filled(self, name: str, shape: Sequence[int], value: float, element: Attribute = f32) -> SSAValue:
         """A new tile of one number."""

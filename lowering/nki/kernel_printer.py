@@ -366,7 +366,7 @@ def _number_of(attr: FloatAttr, type: TileType) -> str:
 
 
 def _wrapped(head: str, arguments: Sequence[str], indent: str) -> list[str]:
-    """A call in one line, or with the arguments in lines of their own; so are those of an access pattern that is long."""
+    """A call in one line, or with the arguments in lines of their own; the same goes for those of an access pattern."""
     inner = f"{indent}    "
     lines: list[str] = []
     for line in wrap_call(head, arguments, "", indent):

@@ -33,9 +33,6 @@ from flashlower.lowering.nki.score import ScoreLowering
 MATMUL_COLUMNS = 512
 """f32 columns of a bank of PSUM."""
 
-LOAD_TILES = 4
-"""Tiles of keys that one DMA loads."""
-
 EXP_BY_ROW = 64
 """From so many tiles of keys on, an instruction a row costs less than taking the maximum off in a pass of its own."""
 
@@ -43,7 +40,8 @@ EXP_BY_ROW = 64
 class KeysKernel:
     """Emits one block of rows over one run of keys."""
 
-    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block):
+    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block, step: int):
+        self.load_tiles = step // PARTITIONS
         self.b = b
         self.problem = problem
         self.outputs = outputs
@@ -153,7 +151,7 @@ class KeysKernel:
                         target = b.view(products, None, None, None, start + j)
                         b.add(nki.NcMatmulOp(target, stationary, q, b.flag(i)))
 
-            self._groups("load", tiles, LOAD_TILES, load)
+            self._groups("load", tiles, self.load_tiles, load)
             target = b.view(scores, (0, partitions), (head * block.group, block.group), None, (first, tiles))
             b.add(nki.ActivationOp(target, "copy", products, scale=self.problem.scale))
 
@@ -290,7 +288,7 @@ class KeysKernel:
                         b.add(nki.NcMatmulOp(rows, value, weight, b.flag(tile)))
 
             whole = keys // PARTITIONS
-            self._groups("load", whole, LOAD_TILES, load)
+            self._groups("load", whole, self.load_tiles, load)
             if keys % PARTITIONS:
                 load(Sum(whole), 1, keys % PARTITIONS)
         return sums

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import prod
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, Float16Type, Float32Type, TensorType, bf16, f32
 from xdsl.ir import Attribute, SSAValue
@@ -14,7 +15,7 @@ from xdsl.utils.hints import isa
 from flashlower.dialects.attention import AttentionOp, CombineOp
 from flashlower.dialects.attention.bounds import KeyIntervalAttr
 from flashlower.dialects.attention.layout import INNER_DIMS
-from flashlower.dialects.nki.types import PARTITIONS, Hardware, tile_of
+from flashlower.dialects.nki.types import PARTITIONS, Hardware, element_bytes, tile_of
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 
@@ -125,11 +126,11 @@ def choose_block(sizes: Mapping[str, int], limit: int, cores: int, *, pack: bool
     return Block(heads, group, queries)
 
 
-def choose_row_block(sizes: Mapping[str, int]) -> Block:
+def choose_row_block(sizes: Mapping[str, int], limit: int) -> Block:
     """The rows of a tile with rows on the partitions: the query heads of a group, or queries of one head."""
     if sizes["m"] == 1:
-        return Block(1, largest_divisor(sizes["g"], PARTITIONS), 1)
-    return Block(1, 1, even_part(sizes["m"], PARTITIONS))
+        return Block(1, largest_divisor(sizes["g"], limit), 1)
+    return Block(1, 1, even_part(sizes["m"], limit))
 
 
 @contextmanager
@@ -227,6 +228,17 @@ class Problem:
                 f"{name} of {self.op.name} differs between query heads of one KV head, which NKI kernels do not lower"
             )
         return access
+
+    def pool_bytes(self) -> list[tuple[Access, int]]:
+        """The bytes that all sequences have in each pool, of K and of V, where no two share a page."""
+        found: list[tuple[Access, int]] = []
+        for access, size in ((self.key, "k"), (self.value, "d")):
+            if access.is_paged and self.pages is not None:
+                lists = [access, self.pages.table, *([] if self.pages.rows is None else [self.pages.rows])]
+                dims = {dim for each in lists for dim in each.strides} & {*self.batch_dims, "h"}
+                elements = prod(self.sizes[dim] for dim in (*dims, "n", size))
+                found.append((access, elements * element_bytes(tile_of(access.tensor).element_type)))
+        return found
 
     @property
     def differs_by_head(self) -> bool:

@@ -28,13 +28,14 @@ from flashlower.lowering.nki.rows import load_sinks, store_rows
 from flashlower.lowering.nki.score import ScoreLowering
 
 CHUNK = 512
-"""Keys of a step: the f32 columns of a bank of PSUM."""
+"""Columns of the sums of V: the f32 columns of a bank of PSUM."""
 
 
 class RowsKernel:
     """Emits one block of rows over one run of keys; a block has one query of several heads, or one head."""
 
-    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block):
+    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block, step: int):
+        self.chunk = step
         self.b = b
         self.problem = problem
         self.outputs = outputs
@@ -45,7 +46,7 @@ class RowsKernel:
         self.weights_psum = self.scratch.psum
         if problem.weight_type != f32:
             self.weights_psum = b.tile("p_psum", [PARTITIONS, PARTITIONS], problem.weight_type, "psum")
-        self.logits_psum = b.tile("products", [block.rows, CHUNK], f32, "psum")
+        self.logits_psum = b.tile("products", [block.rows, step], f32, "psum")
         self.out_psum = [
             b.tile("out_psum", [block.rows, width], f32, "psum") for _, width in chunks(self.sizes["d"], CHUNK)
         ]
@@ -65,14 +66,14 @@ class RowsKernel:
             b.add(nki.ActivationOp(total, "exp", total))
         out = b.filled("out_sum", [block.rows, self.sizes["d"]], 0.0)
         state = (top, total, out)
-        tiles = CHUNK // PARTITIONS
-        whole = keys // CHUNK
+        tiles = self.chunk // PARTITIONS
+        whole = keys // self.chunk
         if whole:
             first, end = self._reached_chunks(indices, n, whole)
             with b.loop("chunk", end, start=first) as chunk:
-                self._step(queries, state, indices, n, chunk * tiles, CHUNK)
-        if keys % CHUNK:
-            self._step(queries, state, indices, n, Sum(whole * tiles), keys % CHUNK)
+                self._step(queries, state, indices, n, chunk * tiles, self.chunk)
+        if keys % self.chunk:
+            self._step(queries, state, indices, n, Sum(whole * tiles), keys % self.chunk)
         parts = [(0, out)]
         b.comment("Normalise, and store.")
         store_rows(b, self.outputs, block, {**indices, **(more or {})}, top, total, self.sizes["d"], parts)
@@ -87,9 +88,9 @@ class RowsKernel:
         upper = reach.evaluate_upper(lambda expr: b.affine(expr, block), b.maximum, b.minimum)
         first, end = Sum(), Sum(whole)
         if lower is not None:
-            first = b.maximum(b.floor_divide(lower + -n.constant, CHUNK), 0, "first_chunk")
+            first = b.maximum(b.floor_divide(lower + -n.constant, self.chunk), 0, "first_chunk")
         if upper is not None:
-            end = b.minimum(b.floor_divide(upper + (CHUNK - 1 - n.constant), CHUNK), whole, "end_chunk")
+            end = b.minimum(b.floor_divide(upper + (self.chunk - 1 - n.constant), self.chunk), whole, "end_chunk")
         return first, end
 
     def _step(
