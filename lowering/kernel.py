@@ -15,10 +15,12 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.attention import ScheduleAttr
+from flashlower.dialects.nki.types import PARTITIONS
 from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.lowering.nki.convert import DEFAULT_NKI_TARGET, ConvertAttentionToNkiPass
 from flashlower.lowering.nki.printer import print_module as print_nki
 from flashlower.lowering.nki.runtime import Launch, signatures
+from flashlower.lowering.nki.schedule import STEP_KEYS
 from flashlower.lowering.triton import runtime
 from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
 from flashlower.lowering.triton.launcher_printer import printable_functions
@@ -169,7 +171,7 @@ def compile(
         raise ValueError(f"a schedule has no {', '.join(unknown)}, expected any of: {fields}")
     lowered = as_module(module)
     if target == "nki":
-        return compile_nki(lowered, splits, hardware or DEFAULT_NKI_TARGET, cores)
+        return compile_nki(lowered, splits, hardware or DEFAULT_NKI_TARGET, cores, schedule or {})
     hardware = hardware or DEFAULT_TARGET
     stages = run_passes(
         lowered,
@@ -197,14 +199,21 @@ def compile(
     )
 
 
-def compile_nki(module: ModuleOp, splits: int | Literal["auto"], hardware: str, cores: int) -> Kernel:
+def compile_nki(
+    module: ModuleOp, splits: int | Literal["auto"], hardware: str, cores: int, schedule: Mapping[str, int]
+) -> Kernel:
     """Compiles the attention of a module, which it changes, to NKI kernels."""
     context = make_context()
+    cores = schedule.get("cores", cores)
     # One core gains nothing from splits; two get them where heads alone do not occupy both.
-    split = FlashDecodingPass(splits=1 if splits == "auto" and cores == 1 else splits, cores=cores)
-    stages = run_passes(
-        module, [FuseAttentionPass(), OutlineAttentionPass(), InferAttentionBoundsPass(), split], context
-    )
+    no_splits = splits == "auto" and cores == 1 and "splits" not in schedule
+    passes: list[ModulePass] = [FuseAttentionPass(), OutlineAttentionPass(), InferAttentionBoundsPass()]
+    if schedule:
+        # As many rows and keys as there can be, where the schedule does not say.
+        most = {"block_m": PARTITIONS, "block_n": STEP_KEYS}
+        passes.append(ScheduleAttentionPass(target=DEFAULT_TARGET, **{**most, **schedule}))
+    passes.append(FlashDecodingPass(splits=1 if no_splits else splits, cores=cores))
+    stages = run_passes(module, passes, context)
     names = signatures(module)
     callers = [op.sym_name.data for op in module.ops if isinstance(op, FuncOp) and op.sym_name.data not in names]
     stages |= {**run_passes(module, [ConvertAttentionToNkiPass(target=hardware, cores=cores)], context), **stages}

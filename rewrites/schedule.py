@@ -253,6 +253,12 @@ class ScheduleAttentionPass(ModulePass):
     pack: int | None = None
     """1 to put the query heads of a KV head into one tile, 0 for a program each."""
 
+    cores: int | None = None
+    """The logical cores of a launch of an NKI kernel."""
+
+    keys_on_partitions: int | None = None
+    """1 to put keys on the partitions of a tile of logits of an NKI kernel, 0 for rows."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = get_target(self.target)
         for attention in op.walk():

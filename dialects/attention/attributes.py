@@ -43,6 +43,8 @@ class ScheduleAttr(ParametrizedAttribute):
       capability 9.0 and up).
     - `peel`: 1 computes the last tile of a sequence, which its end cuts off, apart from the loop over all others.
     - `pack`: 1 puts the query heads of a KV head into one tile, 0 gives each a program of its own.
+    - `cores`: the logical cores of a NeuronCore that share a launch of an NKI kernel.
+    - `keys_on_partitions`: 1 puts keys on the partitions of a tile of logits of an NKI kernel, 0 rows.
     """
 
     name = "attention.schedule"
@@ -62,6 +64,8 @@ class ScheduleAttr(ParametrizedAttribute):
         "pdl": OptionalField("0 or 1", 0, 1),
         "peel": OptionalField("0 or 1", 0, 1),
         "pack": OptionalField("0 or 1", 0, 1),
+        "cores": OptionalField("1 or 2", 1, 2),
+        "keys_on_partitions": OptionalField("0 or 1", 0, 1),
     }
     """Fields that need not be there, in the order of printing."""
 
