@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from attention_calls import random_call
 from attention_cases import CASES, DTYPES, AttentionCase, random_case
 from paged_cache import PagedCache
 
@@ -19,6 +20,7 @@ import flashlower as fl
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 RANDOM_CASES = 150
+RANDOM_CALLS = 300
 
 
 def to_gpu(array: Any) -> torch.Tensor:
@@ -52,6 +54,13 @@ def test_random_cases(seed: int) -> None:
     while case.dtype == "f64":
         case = random_case(rng)
     run(case, int(rng.integers(1, 6)))
+
+
+@pytest.mark.parametrize("seed", range(RANDOM_CALLS))
+def test_random_calls(seed: int) -> None:
+    call = random_call(seed, "cuda")
+    call.run()
+    call.check()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
