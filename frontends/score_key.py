@@ -156,7 +156,7 @@ def _is_plain(value: Any, attribute: str) -> bool:
     """Whether an attribute is an entry of the object's own dictionary and nothing computes it."""
     kind = cast(type, type(value))
     return (
-        kind.__getattribute__ is object.__getattribute__
+        kind.__getattribute__ in (object.__getattribute__, types.SimpleNamespace.__getattribute__)
         and not isinstance(value, type | types.FunctionType | Captured | ReadyMade)
         and attribute in getattr(value, "__dict__", {})
         and not hasattr(getattr(kind, attribute, None), "__get__")

@@ -96,14 +96,16 @@ class Recorder:
     views of the caller's tensors, one for each argument.
     """
 
-    def __init__(self, module: ModuleType, is_kernel: Callable[[Any], bool], empty: Callable[..., Any]):
+    def __init__(self, module: ModuleType, empty: Callable[..., Any]):
+        from triton.runtime.jit import KernelInterface  # noqa: PLC0415 (optional, there when a file is loaded)
+
         self._empty = empty
         self._buffers: list[Any] = []
         self._starts: list[tuple[Any, tuple[int, ...], tuple[Any, ...]]] = []
         # The file's names, with kernels that are written down.
         self._names = dict(vars(module))
         for name, value in vars(module).items():
-            if is_kernel(value):
+            if isinstance(value, KernelInterface):
                 self._names[name] = _RecordedKernel(value, self._starts)
             elif isinstance(value, FunctionType):
                 copy = FunctionType(value.__code__, self._names, name, value.__defaults__, value.__closure__)

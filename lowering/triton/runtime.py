@@ -125,7 +125,7 @@ class Launcher:
         with _on_device(torch, device.index, torch.cuda.current_device()):
             if signature is None or len(args) != len(names):
                 return function(*args, **results, empty=empty)
-            returned, plan = Recorder(module, _is_kernel, empty).call(self.function, args, results)
+            returned, plan = Recorder(module, empty).call(self.function, args, results)
         if plan is not None:
             self._plans.put(signature, Remembered(plan, device.index, _pairs(args, results, workspace)))
         return returned
@@ -215,12 +215,6 @@ def _driver() -> Any:
     from triton.runtime import driver  # noqa: PLC0415 (optional, checked by the caller)
 
     return driver.active
-
-
-def _is_kernel(value: Any) -> bool:
-    from triton.runtime.jit import KernelInterface  # noqa: PLC0415 (optional, checked by the caller)
-
-    return isinstance(value, KernelInterface)
 
 
 def _allocator(torch: Any, device: Any) -> Any:
