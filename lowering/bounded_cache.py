@@ -28,7 +28,7 @@ class BoundedCache(Generic[V]):
                 del self._values[next(iter(self._values))]
             self._values[key] = value
 
-    def clear(self) -> None:
-        """Forgets all."""
+    def values(self) -> list[V]:
+        """All that is remembered, the oldest first."""
         with self._lock:
-            self._values.clear()
+            return list(self._values.values())

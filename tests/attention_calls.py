@@ -164,6 +164,11 @@ class Call:
         start = self.positions() if offset is None else torch.tensor(offset, device=self.device)
         return torch.arange(self.keys, device=self.device) - (start + m)
 
+    def given(self) -> list[torch.Tensor]:
+        """The tensors that results are written to, where the call gives them."""
+        out = self.options.get("out", ())
+        return list(out) if isinstance(out, tuple) else [out]
+
     def run(self) -> Any:
         """The call."""
         self.result = fl.attention(self.q, self.k, self.v, **self.options)
@@ -192,9 +197,7 @@ class Call:
         got = (out if self.layout == "bhsd" else out.transpose(1, 2)).double()
         error = float((got - want).norm() / want.norm().clamp(min=1e-30))
         assert error < TOLERANCE[self.dtype], f"relative error {error:.3g} of {self}"
-        if "out" in self.options:
-            given = self.options["out"]
-            assert out is (given[0] if self.options["return_lse"] else given)
+        assert not self.given() or out is self.given()[0]
         if lse is not None:
             torch.testing.assert_close(lse.double(), want_lse, rtol=2e-3, atol=2e-3, msg=lambda m: f"{m} {self}")
 

@@ -82,6 +82,10 @@ class Launcher:
                     return self._repeat(torch, found, every, addresses, workspace)
         return self._first(args, given, workspace, signature)
 
+    def plans(self) -> list[Remembered]:
+        """All that is remembered."""
+        return self._plans.values()
+
     def _repeat(self, torch: Any, found: Remembered, every: list[Any], addresses: list[int], workspace: Any) -> Any:
         for i, j, size_i, size_j in found.pairs:
             a, b = addresses[i], addresses[j]
