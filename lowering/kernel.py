@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,10 +22,10 @@ from flashlower.lowering.nki.convert import DEFAULT_NKI_TARGET, ConvertAttention
 from flashlower.lowering.nki.printer import print_module as print_nki
 from flashlower.lowering.nki.runtime import Launch, signatures
 from flashlower.lowering.nki.schedule import STEP_KEYS
-from flashlower.lowering.triton import runtime
 from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
 from flashlower.lowering.triton.launcher_printer import printable_functions
 from flashlower.lowering.triton.printer import print_module
+from flashlower.lowering.triton.runtime import launcher
 from flashlower.lowering.triton.workspace import workspace_size
 from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
@@ -77,8 +78,10 @@ class Kernel:
             if out is not None or workspace is not None:
                 raise TypeError("an NKI kernel allocates its results: call it without out and workspace")
             return self.launch(self.source, name, args)
-        size = 0 if workspace is None else self.workspace_size(name)
-        return runtime.call(self.source, name, args, out=out, workspace=workspace, workspace_size=size)
+        if workspace is not None and name not in self.workspace_sizes:
+            self.workspace_size(name)
+        run = launcher(self.source, name, self.workspace_sizes.get(name, 0))
+        return run(args, out=out, workspace=workspace)
 
     def workspace_size(self, function: str | None = None) -> int:
         """
@@ -91,7 +94,7 @@ class Kernel:
             raise ValueError(f"@{name} has dynamic sizes or calls other functions: it takes no workspace")
         return self.workspace_sizes[name]
 
-    @property
+    @cached_property
     def entry(self) -> str:
         """The function that a call runs. Raises `ValueError` where there is none or several."""
         if "main" in self.functions or "main" in self.obstacles:

@@ -171,6 +171,8 @@ class SplitKeys(RewritePattern):
             ends += [AffineExpr.symbol(i) for i, scalar in enumerate(op.bounds.scalars) if scalar == lengths]
             reached = op.reach.most_keys(sizes["m"], ends)
             keys = keys if reached is None else min(keys, reached)
+        if keys <= 0:
+            return 1
         return choose_splits(
             batch_heads,
             rows,

@@ -115,7 +115,10 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     block_m = 64 if rows is None else block_rows(rows)
     if element_bytes > 2:
         # Accumulator, logits and Q are in registers, and wide types leave the tensor cores: smaller tiles win.
-        block_m = min(block_m, 64)
+        block_m = max(16, min(block_m, 64, 64 * 128 // value_size))
+    while block_m > 16 and block_m * value_size * 4 > target.shared_memory_bytes:
+        # The accumulator, in f32, goes through shared memory on its way out.
+        block_m //= 2
     key_bytes = (key_size + value_size) * element_bytes
     block_n = min(max(STAGE_BYTES // key_bytes, 16), 64)
     block_n = 1 << (block_n.bit_length() - 1)
