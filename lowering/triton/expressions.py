@@ -168,6 +168,9 @@ class Expressions:
                 return self._dot(op)
             case tl.CastOp():
                 return self._cast(op)
+            case tl.BitcastOp():
+                dtype = triton_dtype(element_type(op.result.type))
+                return Expression(f"{self.tensor(op.input).within(Precedence.ATOM)}.to({dtype}, bitcast=True)")
             case tl.CdivOp():
                 return self._cdiv(op)
             case tl.MaximumOp() | tl.MinimumOp():

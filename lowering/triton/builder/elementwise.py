@@ -203,3 +203,11 @@ class ElementwiseBuilder(BuilderCore):
         if element_type(x.type) == element:
             return x
         return self._make(lambda: tl.CastOp(x, element), name, comment)
+
+    def bitcast(
+        self, x: SSAValue, element: Attribute, *, name: str | None = None, comment: str | None = None
+    ) -> SSAValue:
+        """x.to(element, bitcast=True): the same bits read as another type; x itself when it has that type already."""
+        if element_type(x.type) == element:
+            return x
+        return self._make(lambda: tl.BitcastOp(x, element), name, comment)

@@ -171,3 +171,12 @@ func.func @f(%n: i32) {
   }
   func.return
 }
+
+// -----
+
+// CHECK: tl.bitcast keeps the bits, got i32 to bf16
+"builtin.module"() ({
+  tl.jit @k(%n: i32) {
+    %0 = "tl.bitcast"(%n) : (i32) -> bf16
+  }
+}) : () -> ()

@@ -54,6 +54,8 @@ tl.jit @kernel(%p: !tl.ptr<bf16>, %flags: !tl.ptr<i1>, %n: i32, %scale: f32) doc
   %chosen = tl.where %flag, %dot, %half : (i1, tensor<16x16xf32>, f32) -> tensor<16x16xf32>
   // CHECK-NEXT: %cast = tl.cast %chosen : tensor<16x16xf32> -> tensor<16x16xbf16>
   %cast = tl.cast %chosen : tensor<16x16xf32> -> tensor<16x16xbf16>
+  // CHECK-NEXT: %bits = tl.bitcast %cast : tensor<16x16xbf16> -> tensor<16x16xi16>
+  %bits = tl.bitcast %cast : tensor<16x16xbf16> -> tensor<16x16xi16>
   // CHECK-NEXT: tl.store %ptrs, %cast mask %mask : tensor<16x1xi1> : tensor<16x16x!tl.ptr<bf16>>, tensor<16x16xbf16>
   tl.store %ptrs, %cast mask %mask : tensor<16x1xi1> : tensor<16x16x!tl.ptr<bf16>>, tensor<16x16xbf16>
 
