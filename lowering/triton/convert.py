@@ -185,6 +185,8 @@ def split_digits(sizes: Mapping[str, int]) -> list[Digit | None]:
 
 def check_types(op: Convertible) -> None:
     """Raises `DiagnosticException` for tensors that kernels cannot compute on."""
+    if isinstance(op, AttentionOp) and op.lanes():
+        raise DiagnosticException(f"{op.name} has quantized K or V, which Triton kernels cannot read yet")
     floats = [(name, value) for name, value, _ in operands(op) if name not in INTEGER_OPERANDS]
     floats += [(result.name, result.value) for result in results(op)]
     for name, value in floats:
