@@ -111,7 +111,8 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         )
 
     key_size, value_size = (next_power_of_two(max(_static(sizes[name]), 16)) for name in "kd")
-    element_bytes = _element_bytes(op.query.type)
+    floats = [op.query, *(value for name, value in (("k", op.key), ("v", op.value)) if name not in op.lanes())]
+    element_bytes = max(_element_bytes(value.type) for value in floats)
     block_m = 64 if rows is None else block_rows(rows)
     if element_bytes > 2:
         # Accumulator, logits and Q are in registers, and wide types leave the tensor cores: smaller tiles win.
@@ -201,7 +202,7 @@ def _static(size: int) -> int:
 
 
 def _key_bytes(op: AttentionOp) -> int:
-    """The bytes of K and V that a tile holds of one key: a quantised one has them in packed elements, without scales."""
+    """The bytes of K and V that a tile holds of one key; where they are quantised, those of the codes."""
     total = 0
     sizes = op.dim_sizes()
     lanes = op.lanes()
