@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import (
     Float16Type,
     IntAttr,
     IntegerType,
+    Signedness,
     TensorType,
     i32,
 )
@@ -90,7 +91,7 @@ class UnpackAttr(ParametrizedAttribute):
 
     def verify(self) -> None:
         if isa(self.code, IntegerType):
-            if self.bits not in (4, 8) or self.code.signedness.data.value == "signless":
+            if self.bits not in (4, 8) or self.code.signedness.data == Signedness.SIGNLESS:
                 raise VerifyException(f"codes have type {self.code}, expected ui4, si4, ui8, si8 or an 8-bit float")
         elif self.zero.data:
             raise VerifyException(f"codes of type {self.code} have no zero point, but zero is {self.zero.data}")
@@ -130,8 +131,8 @@ class InlineAsmElementwiseOp(IRDLOperation):
     """
     `tl.inline_asm_elementwise(...)` on 32-bit words of codes: code - zero of each lane, times `scale` if there is one.
 
-        %k:8 = tl.inline_asm_elementwise unpack <ui4, zero = 7> %words, %scale
-            : (tensor<64x16xi32>, tensor<64x16xbf16>) -> (tensor<64x16xbf16>, ...)
+        %k0, %k1, %k2, %k3 = tl.inline_asm_elementwise unpack <si8> %words, %scale
+            : (tensor<64xi32>, tensor<64xbf16>) -> (tensor<64xbf16>, tensor<64xbf16>, tensor<64xbf16>, tensor<64xbf16>)
 
     Results are bf16 or f16 and have the shape of the words. code - zero is exact; the product with `scale`, which has
     the type of the results and is spread over the words, is rounded once.
