@@ -223,7 +223,7 @@ class _Problem:
 
 def _sizes_of(op: AttentionOp, values: Mapping[SSAValue, Array]) -> dict[str, int]:
     """Sizes of the iteration dimensions and page indices by the shapes at hand, and by the types of results."""
-    sizes = DimSizes.of(op.batch_rank)
+    sizes = DimSizes.of(op.batch_rank, op.lanes())
     try:
         for name, value, layout in op.layouts():
             shape = values[value].shape if value in values else cast(TensorType[Attribute], value.type).get_shape()

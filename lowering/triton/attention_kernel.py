@@ -29,13 +29,14 @@ from flashlower.lowering.triton.key_range import Run, key_range
 from flashlower.lowering.triton.key_tiles import KeyTiles
 from flashlower.lowering.triton.memory import (
     dot_precision,
-    head_parts,
     load_floats,
     row_pointers,
     row_tile_pointers,
     tile_mask,
 )
+from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandName, dot_element
 from flashlower.lowering.triton.parameters import Access, Parameters
+from flashlower.lowering.triton.quantized import QuantizedOperand
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
 
@@ -75,8 +76,7 @@ class AttentionKernel:
             b, self._sizes, schedule.block_m.data, pack_group=self.pack_group, last_first=reaches_further(op)
         )
         self._block_n = self._sizes.constexpr("BLOCK_N", schedule.block_n.data)
-        self._k_parts = head_parts(b, self._sizes, "k")
-        self._d_parts = head_parts(b, self._sizes, "d")
+        self._k, self._v = self._operand("k"), self._operand("v")
         self._keys = key_range(
             b,
             op,
@@ -87,6 +87,12 @@ class AttentionKernel:
             self._block_n,
             schedule,
         )
+
+    def _operand(self, name: OperandName) -> Operand:
+        if self._op.quantization(name) is None:
+            return FloatOperand(self._b, self._sizes, name, self._accesses[name])
+        element = dot_element(self._b.arg(self._accesses["q"].pointer).type)
+        return QuantizedOperand(self._b, self._op, self._sizes, name, self._accesses, element)
 
     # Parameters.
 
@@ -159,15 +165,10 @@ class AttentionKernel:
         """Builds the rest and gives the kernel."""
         b = self._b
         q = self._load_query()
-        tiles = KeyTiles(
-            b,
-            self._op,
-            self._accesses,
-            self._programs,
-            self._sizes,
-            self._block_n,
-            {"k": self._k_parts, "v": self._d_parts},
-        )
+        tiles = KeyTiles(b, self._op, self._accesses, self._programs, self._sizes, self._block_n)
+        for operand in (self._k, self._v):
+            operand.start(tiles, self._programs)
+        q = self._scale_query(q)
         score = self._start_score()
         keys = self._keys
         carried: Mapping[str, SSAValue] = {**tiles.start(keys.runs[0].lo, keys.hi), **self._start_softmax()}
@@ -196,12 +197,13 @@ class AttentionKernel:
             tile = tiles.enter(loop.index, offs_n, loop.args)
 
             scores: SSAValue | None = None
-            for part, q_part, pointers in zip(self._k_parts, q, tile.pointers("k")):
-                mask = tile_mask(b, part.mask, mask_n)
-                k = load_floats(b, pointers, mask, f"k{part.suffix}")
+            k_tile = self._k.at(tile, mask_n)
+            for q_part, k in zip(q, k_tile.blocks()):
                 comment = "S = Q K^T" if scores is None else None
                 scores = b.dot(q_part, k, scores, input_precision=dot_precision(k), name="scores", comment=comment)
             assert scores is not None
+            if (factor := k_tile.key_factor()) is not None:
+                scores = b.mul(scores, self._of_keys(factor), name="scores", comment="The scale of each key")
             scores = self._score(scores, score and score.fork(masked=run.masked), offs_n, mask_n)
 
             m_i, l_i = loop.args.m_i, loop.args.l_i
@@ -214,23 +216,42 @@ class AttentionKernel:
             )
             alpha = self._exp(b.sub(m_i, m_safe), name="alpha")
             new = {**tile.carried, "m_i": m_new, "l_i": b.add(b.mul(l_i, alpha), b.sum(p, 1))}
-            for part, pointers in zip(self._d_parts, tile.pointers("v")):
+            v_tile = self._v.at(tile, mask_n)
+            if (factor := v_tile.key_factor()) is not None:
+                p = b.mul(p, self._of_keys(factor), name="weights", comment="The scale of each key")
+            weights: SSAValue | None = None
+            for part, v in zip(self._v.parts, v_tile.blocks()):
                 name = f"acc{part.suffix}"
-                mask = tile_mask(b, mask_n, part.mask)
-                v = load_floats(b, pointers, mask, f"v{part.suffix}")
                 acc = b.mul(loop.args[name], b.rows(alpha))
-                weights = b.cast(p, element_type(v.type))
-                comment = "O = alpha O + P V" if part is self._d_parts[0] else None
+                if weights is None or element_type(weights.type) != element_type(v.type):
+                    weights = b.cast(p, element_type(v.type))
+                comment = "O = alpha O + P V" if part is self._v.parts[0] else None
                 new[name] = b.dot(weights, v, acc, input_precision=dot_precision(v), comment=comment)
             b.yield_(**new)
         return loop.results
 
+    def _of_keys(self, x: SSAValue) -> SSAValue:
+        """Something of each key [BLOCK_N] along a block of logits or weights; a scalar is that of all."""
+        return self._b.columns(x) if shape_of(x.type) else x
+
     def _load_query(self) -> list[SSAValue]:
-        b, programs = self._b, self._programs
-        pointers = row_tile_pointers(b, self._accesses["q"], programs, "k", self._k_parts)
+        """The blocks of Q that meet those of K."""
+        b, programs, parts = self._b, self._programs, self._k.parts
+        pointers = row_tile_pointers(b, self._accesses["q"], programs, "k", parts)
         return [
             load_floats(b, tile, tile_mask(b, programs.row_mask, part.mask), f"q{part.suffix}")
-            for part, tile in zip(self._k_parts, pointers)
+            for part, tile in zip(parts, pointers)
+        ]
+
+    def _scale_query(self, q: list[SSAValue]) -> list[SSAValue]:
+        """Q times the scales that K has for its channels, the same for all keys."""
+        b = self._b
+        factors = [self._k.factor(i) for i in range(len(q))]
+        return [
+            b.cast(b.mul(b.cast(x, f32), b.columns(factor)), element_type(x.type), name=x.name_hint)
+            if factor is not None and shape_of(factor.type)
+            else x
+            for x, factor in zip(q, factors)
         ]
 
     # The score region.
@@ -280,9 +301,10 @@ class AttentionKernel:
             factor = self._sizes.constexpr(
                 "QK_SCALE", scale * LOG2_E, f32, comment="scale * log2(e): exp(scale * s) = exp2(QK_SCALE * s)"
             )
-            scores = b.mul(scores, factor, name="scores")
-        elif scale != 1.0:
-            scores = b.mul(scores, self._sizes.constexpr("SCALE", scale, f32), name="scores")
+            scores = b.mul(scores, self._k_scaled(factor), name="scores")
+        elif scale != 1.0 or self._k_scale() is not None:
+            factor = self._sizes.constexpr("SCALE", scale, f32)
+            scores = b.mul(scores, self._k_scaled(factor), name="scores")
         if score is not None:
             if score.uses(-1):
                 score.define_index(-1, b.columns(offs_n))
@@ -290,6 +312,15 @@ class AttentionKernel:
         if columns is not None:
             scores = b.where(columns, scores, -math.inf, name="scores")
         return scores
+
+    def _k_scale(self) -> SSAValue | None:
+        """The one scale that all of K has in this program."""
+        factor = self._k.factor(0)
+        return None if factor is None or shape_of(factor.type) else factor
+
+    def _k_scaled(self, factor: SSAValue) -> SSAValue:
+        scale = self._k_scale()
+        return factor if scale is None else self._b.mul(scale, factor)
 
     # The softmax.
 
@@ -313,7 +344,7 @@ class AttentionKernel:
         else:
             inits["m_i"] = b.full((block_m,), -math.inf, f32, name="m_i")
             inits["l_i"] = b.zeros((block_m,), f32, name="l_i")
-        for part in self._d_parts:
+        for part in self._v.parts:
             name = f"acc{part.suffix}"
             inits[name] = b.zeros((block_m, part.block), f32, name=name)
         return inits
@@ -329,8 +360,10 @@ class AttentionKernel:
             comment="A row without keys has output 0 and LSE -inf",
         )
         out_ptrs, row_ptrs = self._result_pointers()
-        for part, pointers in zip(self._d_parts, out_ptrs):
+        for position, (part, pointers) in enumerate(zip(self._v.parts, out_ptrs)):
             out = b.truediv(last[f"acc{part.suffix}"], b.rows(l_safe), name=f"out{part.suffix}")
+            if (factor := self._v.factor(position)) is not None:
+                out = b.mul(out, b.columns(factor) if shape_of(factor.type) else factor, name=f"out{part.suffix}")
             element = cast(PtrType, element_type(pointers.type)).pointee
             b.store(pointers, b.cast(out, element), mask=tile_mask(b, programs.row_mask, part.mask))
         if "lse" in row_ptrs:
@@ -348,13 +381,13 @@ class AttentionKernel:
         """Pointers to the rows of the output, one block for every part of the head size, and to one number a row."""
         b, accesses = self._b, self._accesses
         if isinstance(self._op, SdpaOp):
-            out = row_tile_pointers(b, accesses["out"], self._programs, "d", self._d_parts)
+            out = row_tile_pointers(b, accesses["out"], self._programs, "d", self._v.parts)
             return out, {"lse": row_pointers(b, accesses["lse"], self._programs)} if "lse" in accesses else {}
         row = self._partial_row()
         out_rows = b.add(b.arg("out_ptr"), b.mul(b.rows(row), b.cast(self._sizes.value("d"), i64)))
-        if len(self._d_parts) > 1:
+        if len(self._v.parts) > 1:
             out_rows.name_hint = "out_row_ptrs"
-        out = [b.add(out_rows, b.columns(part.offsets), name=f"out_ptrs{part.suffix}") for part in self._d_parts]
+        out = [b.add(out_rows, b.columns(part.offsets), name=f"out_ptrs{part.suffix}") for part in self._v.parts]
         return out, {name: b.add(b.arg(f"{name}_ptr"), row) for name in ("lse", "sum") if name in accesses}
 
     def _partial_row(self) -> SSAValue:
