@@ -254,6 +254,12 @@ class ScheduleAttentionPass(ModulePass):
     pack: int | None = None
     """1 to put the query heads of a KV head into one tile, 0 for a program each."""
 
+    transposed: int | None = None
+    """1 to lay tiles out transposed, keys in the rows of the logits."""
+
+    assembly: int | None = None
+    """1 to unpack quantised K and V by assembly for NVIDIA's GPUs."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = get_target(self.target)
         for attention in op.walk():

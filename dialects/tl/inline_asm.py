@@ -96,14 +96,13 @@ class UnpackAttr(ParametrizedAttribute):
         elif self.zero.data:
             raise VerifyException(f"codes of type {self.code} have no zero point, but zero is {self.zero.data}")
 
-    def verify_exact(self, element: Attribute) -> None:
-        """Checks that code - zero is exact in a float type, for every code."""
+    def is_exact(self, element: Attribute) -> bool:
+        """Whether code - zero is exact in bf16 or f16, for every code."""
         if self.is_float:
-            return
+            return True
         limit = EXACT_INTEGERS[type(element)]
         low, high = self.code_range()
-        if max(abs(low - self.zero.data), abs(high - self.zero.data)) > limit:
-            raise VerifyException(f"codes of type {self.code} minus {self.zero.data} are not exact in {element}")
+        return max(abs(low - self.zero.data), abs(high - self.zero.data)) <= limit
 
     def print_parameters(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
@@ -180,7 +179,10 @@ class InlineAsmElementwiseOp(IRDLOperation):
         for output in self.outputs:
             if output.type != expected:
                 raise VerifyException(f"the results of {self.name} here are {expected}, got {output.type}")
-        self.asm.verify_exact(self.element)
+        if not self.asm.is_exact(self.element):
+            raise VerifyException(
+                f"codes of type {self.asm.code} minus {self.asm.zero.data} are not exact in {self.element}"
+            )
         if self.scale is not None:
             if element_type(self.scale.type) != self.element:
                 raise VerifyException(f"a scale is {self.element} as the results are, got {self.scale.type}")
