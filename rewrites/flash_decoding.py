@@ -92,7 +92,7 @@ class SplitKeys(RewritePattern):
     """
     `attention.sdpa` to `attention.partial` and `attention.combine`.
 
-    With `splits = None` the number is the cost model's. Where the number of keys is dynamic, it is taken to be large:
+    With `splits = None` the number is that of the operation's schedule, or else the cost model's. Where the number of keys is dynamic, it is taken to be large:
     a split without keys costs little. Where batch, heads or queries are dynamic, they may fill the GPU already, and
     the operation is left alone.
     """
@@ -110,7 +110,7 @@ class SplitKeys(RewritePattern):
             return
         schedule = op.schedule or choose_schedule(op, self.target)
         tile = schedule.block_n.data
-        splits = self._auto_splits(op, sizes, tile) if self.splits is None else self.splits
+        splits = self.splits or schedule.option("splits") or self._auto_splits(op, sizes, tile)
         if splits == 1:
             return
         layouts = {name: layout for name, _, layout in op.layouts()}
@@ -130,7 +130,7 @@ class SplitKeys(RewritePattern):
             kv_lens=op.kv_lens,
             with_sum=may_make_large_logits(op),
             score=op.detach_region(op.score),
-            schedule=op.schedule,
+            schedule=None if op.schedule is None else op.schedule.replace(splits=None),
             bounds=op.bounds,
             attributes=op.attributes,
         )
@@ -195,7 +195,7 @@ class FlashDecodingPass(ModulePass):
     name = "flash-decoding"
 
     splits: int | str = "auto"
-    """The number of splits of every operation, or auto: by the cost model. 1 changes nothing."""
+    """The number of splits of every operation, or auto: by its schedule, or else the cost model. 1 changes nothing."""
 
     min_chunk: int = DEFAULT_MIN_CHUNK
     """The least number of keys of a split, where the number of splits is auto."""

@@ -242,6 +242,24 @@ class ScheduleAttentionPass(ModulePass):
     stages: int | None = None
     """Stages of the software pipeline over tiles of keys."""
 
+    splits: int | None = None
+    """Runs that the keys of a sequence are cut into, for `flash-decoding`."""
+
+    kernels: int | None = None
+    """2 to put splits together in a second kernel, 1 in the last program of the first one to arrive."""
+
+    pdl: int | None = None
+    """1 to let the second kernel start while the first one ends."""
+
+    pack: int | None = None
+    """1 to put the query heads of a KV head into one tile, 0 for a program each."""
+
+    transposed: int | None = None
+    """1 to lay tiles out transposed, keys in the rows of the logits."""
+
+    assembly: int | None = None
+    """1 to unpack quantised K and V by assembly for NVIDIA's GPUs."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = get_target(self.target)
         for attention in op.walk():
@@ -251,8 +269,8 @@ class ScheduleAttentionPass(ModulePass):
                 attention.schedule = choose_schedule(attention, target)
 
     def _overridden(self, chosen: ScheduleAttr) -> ScheduleAttr:
-        values = {name: getattr(self, name) for name in ScheduleAttr.FIELDS}
+        given = {name: value for name in ScheduleAttr.FIELDS if (value := getattr(self, name)) is not None}
         try:
-            return ScheduleAttr(*(getattr(chosen, n).data if v is None else v for n, v in values.items()))
+            return chosen.replace(**given)
         except VerifyException as e:
             raise DiagnosticException(f"{self.name}: {e}") from e

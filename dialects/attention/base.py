@@ -528,7 +528,7 @@ class Clauses:
         self._parse_bounds()
         self.schedule = None
         if parser.parse_optional_keyword("schedule") is not None:
-            self.schedule = ScheduleAttr(*(a.data for a in ScheduleAttr.parse_parameters(parser)))
+            self.schedule = ScheduleAttr.parse(parser)
         attributes = parser.parse_optional_attr_dict_with_keyword()
         self.attributes = dict(attributes.data) if attributes is not None else {}
 

@@ -404,7 +404,7 @@ class CombineOp(IRDLOperation):
         operands.append(sinks.value if sinks else None)
         schedule = None
         if parser.parse_optional_keyword("schedule") is not None:
-            schedule = ScheduleAttr(*(a.data for a in ScheduleAttr.parse_parameters(parser)))
+            schedule = ScheduleAttr.parse(parser)
         attributes = parser.parse_optional_attr_dict_with_keyword()
         parser.parse_punctuation("->")
         out_layout, out_type = parse_result(parser, "out")

@@ -66,6 +66,7 @@ from flashlower.dialects.tl.elementwise import (
     WhereOp,
     XorOp,
 )
+from flashlower.dialects.tl.inline_asm import InlineAsmElementwiseOp, UnpackAttr
 from flashlower.dialects.tl.memory import LoadOp, StoreOp
 from flashlower.dialects.tl.types import PtrType
 
@@ -102,6 +103,7 @@ TL = Dialect(
         GeOp,
         GtOp,
         IfOp,
+        InlineAsmElementwiseOp,
         InvertOp,
         JitOp,
         LeOp,
@@ -137,6 +139,6 @@ TL = Dialect(
         YieldOp,
         ZerosOp,
     ],
-    [PtrType],
+    [PtrType, UnpackAttr],
     [_MaterializeConstant()],
 )

@@ -22,7 +22,7 @@ from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.layout import dim_names, layout_terms, layout_to_str
 from flashlower.dialects.tl import JitOp, PtrType
 from flashlower.dialects.tl.types import element_type, shape_of
-from flashlower.lowering.triton.builder import Carried, KernelBuilder
+from flashlower.lowering.triton.builder import Carried, KernelBuilder, TransposedKernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes, can_pack_group, outer_dims, row_dims
 from flashlower.lowering.triton.host import Host, TensorOf
 from flashlower.lowering.triton.key_range import Run, key_range
@@ -71,7 +71,8 @@ class AttentionKernel:
         self._register_captures()
         self.pack_group = can_pack_group(op)
         self._natural = bool(op.score.blocks) and not only_masks(op.score.block)
-        self._b = b = KernelBuilder(name, self.parameters.types(), doc=self._doc(host))
+        builder = TransposedKernelBuilder if schedule.option("transposed") else KernelBuilder
+        self._b = b = builder(name, self.parameters.types(), doc=self._doc(host))
         self._sizes = Sizes(b, host.sizes)
         self._programs = Programs(
             b, self._sizes, schedule.block_m.data, pack_group=self.pack_group, last_first=reaches_further(op)
@@ -93,7 +94,10 @@ class AttentionKernel:
         if self._op.quantization(name) is None:
             return FloatOperand(self._b, self._sizes, name, self._accesses[name])
         element = dot_element(self._b.arg(self._accesses["q"].pointer).type)
-        return QuantizedOperand(self._b, self._op, self._sizes, name, self._accesses, element)
+        use_assembly = bool(self._schedule.option("assembly"))
+        return QuantizedOperand(
+            self._b, self._op, self._sizes, name, self._accesses, element, use_assembly=use_assembly
+        )
 
     # Parameters.
 
@@ -158,6 +162,8 @@ class AttentionKernel:
             lines.append(f"{access.name}[{shape}]: {value.type.element_type}")
         if row_dims(host.sizes, self.pack_group) == ("m", "g"):
             lines.append("Rows are queries of all heads of a group: row r is query r // G of head h * G + r % G.")
+        if self._schedule.option("transposed"):
+            lines.append("Tiles lie transposed: keys are the rows of S, as the matrix unit is longest along rows.")
         return "\n".join(lines)
 
     # The kernel.

@@ -30,7 +30,7 @@ from flashlower.lowering.triton.key_tiles import KeyTile, KeyTiles, TileTensor
 from flashlower.lowering.triton.memory import HeadPart, block_parts, head_parts, load_floats
 from flashlower.lowering.triton.operands import HEAD_DIMS, OperandName, OperandTile, block_mask
 from flashlower.lowering.triton.parameters import Access
-from flashlower.lowering.triton.unpack import unpack
+from flashlower.lowering.triton.unpack import assembly, assembly_element, unpack
 
 
 class QuantizedOperand:
@@ -44,6 +44,8 @@ class QuantizedOperand:
         name: OperandName,
         accesses: dict[str, Access],
         element: Attribute,
+        *,
+        use_assembly: bool = False,
     ):
         quantization, packing = op.quantization(name), op.packing(name)
         assert quantization is not None and packing is not None
@@ -64,6 +66,11 @@ class QuantizedOperand:
         """What is applied to the codes."""
         self.computes_in = self._place_arithmetic()
         """The type in which that is done."""
+        words = cast(PtrType, b.arg(self._access.pointer).type).pointee
+        self.assembly = assembly(words, self.attr, assembly_element(element)) if use_assembly else None
+        """The assembly that unpacks the codes, if that is asked for and there is some."""
+        self.scales_words = self.assembly is not None and self._has_scales_of_words()
+        """Whether the assembly multiplies with the scale as well."""
 
     def _place_scale(self, quantization: Quantization) -> SharedTensor | None:
         scale = self._shared.get("scale")
@@ -86,6 +93,13 @@ class QuantizedOperand:
             scale.element = self.element
             return self.element
         return f32
+
+    def _has_scales_of_words(self) -> bool:
+        """Whether a scale in the type of the dots is all that is applied, and all codes of a word have the same one."""
+        if list(self.values) != ["scale"] or self.computes_in != self.element:
+            return False
+        lanes, which = self.head.packing.lanes, self.values["scale"].which
+        return all(len(set(which[i : i + lanes])) == 1 for i in range(0, len(which), lanes))
 
     @property
     def parts(self) -> Sequence[HeadPart]:
@@ -164,12 +178,20 @@ class _QuantizedTile:
         for element, pointers in zip(operand.head.elements, self._pointers):
             mask = block_mask(b, operand.name, element.mask, self._mask_n)
             words = load_codes(b, pointers, mask, f"{operand.name}_codes{element.suffix}")
-            for code in unpack(b, words, operand.attr, operand.computes_in):
-                values = {part: tile.of(position) for part, tile in loaded.items()}
+            scale = loaded["scale"].of(position) if operand.scales_words else None
+            for code in self._unpack(words, scale):
+                values = {} if scale is not None else {part: tile.of(position) for part, tile in loaded.items()}
                 value = operand.dequantized(code, values)
                 value.name_hint = f"{operand.name}{operand.parts[position].suffix}"
                 position += 1
                 yield value
+
+    def _unpack(self, words: SSAValue, scale: SSAValue | None) -> list[SSAValue]:
+        b, operand = self._b, self._operand
+        if (piece := operand.assembly) is None:
+            return unpack(b, words, operand.attr, operand.computes_in)
+        codes = b.unpack(words, piece, assembly_element(operand.element), scale, name=operand.name)
+        return [b.cast(code, operand.computes_in) for code in codes]
 
     def key_factor(self) -> SSAValue | None:
         folded = self._operand.folded
@@ -310,7 +332,7 @@ class SharedTensor:
 
     def load_part(self, index: int, pointers: SSAValue, mask_n: SSAValue | None) -> SSAValue:
         """Loads what a part has in a tile; keys where `mask_n` is false get 0."""
-        b, shape = self._b, shape_of(pointers.type)
+        b, shape = self._b, self._b.logical_shape(pointers)
         if not self.parts:
             return self._load(pointers, mask_n, "")
         part = self.parts[index]

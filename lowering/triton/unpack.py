@@ -1,20 +1,34 @@
 """Quantised codes out of the elements that hold them: tiles of storage in, a tile of floats for every lane out.
 
 This is the one place that knows how bits become numbers. What it emits is shifts, masks and bit casts, which run on
-every target of Triton's and in its interpreter; a schedule may ask for a target's own instructions.
+every target of Triton's and in its interpreter, or the assembly of `ptx.py`, which takes a third of the instructions.
 """
 
 from __future__ import annotations
 
-from xdsl.dialects.builtin import Float8E5M2Type, f16, f32, i16, i32, i64
+from xdsl.dialects.builtin import BFloat16Type, Float8E5M2Type, Float16Type, bf16, f16, f32, i16, i32, i64
 from xdsl.ir import Attribute, SSAValue
 
 from flashlower.dialects.attention.quantization import QuantizationAttr
+from flashlower.dialects.tl import UnpackAttr
 from flashlower.dialects.tl.types import bit_width, element_type, is_float8, is_unsigned
 from flashlower.lowering.triton.builder import KernelBuilder
 
 E4M3_TO_F32 = 2.0**120
 """The exponent bits of an e4m3 count from -7, those of an f32 from -127."""
+
+
+def assembly_element(element: Attribute) -> Attribute:
+    """The type that assembly unpacks to for dots in a type, which holds every code: that type if it has 16 bits."""
+    return element if isinstance(element, BFloat16Type | Float16Type) else bf16
+
+
+def assembly(stored: Attribute, quantization: QuantizationAttr, element: Attribute) -> UnpackAttr | None:
+    """The assembly that gives what `unpack` gives for words of type `stored`; None where there is none."""
+    if stored != i32:
+        return None
+    piece = UnpackAttr(quantization.codes, quantization.zero.data)
+    return piece if piece.is_exact(element) else None
 
 
 def unpack(b: KernelBuilder, words: SSAValue, quantization: QuantizationAttr, element: Attribute) -> list[SSAValue]:

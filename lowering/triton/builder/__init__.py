@@ -22,9 +22,14 @@ from flashlower.lowering.triton.builder.control import Carried, ControlBuilder, 
 from flashlower.lowering.triton.builder.core import COMMENT, Number, Operand
 from flashlower.lowering.triton.builder.elementwise import ElementwiseBuilder
 from flashlower.lowering.triton.builder.memory import MemoryBuilder
+from flashlower.lowering.triton.builder.transposed import TransposedBuilder
 
-__all__ = ["COMMENT", "Carried", "KernelBuilder", "Loop", "Number", "Operand"]
+__all__ = ["COMMENT", "Carried", "KernelBuilder", "Loop", "Number", "Operand", "TransposedKernelBuilder"]
 
 
 class KernelBuilder(ElementwiseBuilder, BlockBuilder, MemoryBuilder, ControlBuilder):
     """Builds one `tl.jit`; see the module's text for an example."""
+
+
+class TransposedKernelBuilder(TransposedBuilder, KernelBuilder):
+    """A builder that lays blocks of two dimensions out transposed."""

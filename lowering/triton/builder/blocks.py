@@ -8,6 +8,7 @@ from xdsl.dialects.builtin import i32
 from xdsl.ir import Attribute, SSAValue
 
 from flashlower.dialects import tl
+from flashlower.dialects.tl.types import shape_of
 from flashlower.lowering.triton.builder.core import BuilderCore, Operand
 
 
@@ -85,6 +86,10 @@ class BlockBuilder(BuilderCore):
     def expand_dims(self, x: SSAValue, axis: int, *, name: str | None = None, comment: str | None = None) -> SSAValue:
         """x[:, None] for axis 1 and x[None, :] for axis 0 of a block with one dimension, and so on."""
         return self._make(lambda: tl.ExpandDimsOp(x, axis), name, comment)
+
+    def logical_shape(self, x: SSAValue) -> tuple[int, ...]:
+        """The shape of a block, rows first, however it lies."""
+        return shape_of(x.type)
 
     def rows(self, x: SSAValue) -> SSAValue:
         """x[:, None]: one number a row."""

@@ -211,3 +211,21 @@ class ElementwiseBuilder(BuilderCore):
         if element_type(x.type) == element:
             return x
         return self._make(lambda: tl.BitcastOp(x, element), name, comment)
+
+    def unpack(
+        self,
+        words: SSAValue,
+        asm: tl.UnpackAttr,
+        element: Attribute,
+        scale: SSAValue | None = None,
+        *,
+        name: str,
+        comment: str | None = None,
+    ) -> list[SSAValue]:
+        """tl.inline_asm_elementwise that unpacks i32 words; the results are called `name` and the number of the lane."""
+        op = tl.InlineAsmElementwiseOp(asm, words, element, scale)
+        self._verify(op)
+        self._append(op, comment)
+        for lane, output in enumerate(op.outputs):
+            output.name_hint = f"{name}{lane}"
+        return list(op.outputs)
