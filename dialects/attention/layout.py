@@ -66,6 +66,10 @@ class Term:
         """Whether this is the dimension itself and not a digit of it."""
         return self.divisor == 1 and self.modulus is None
 
+    def digit_size(self, size: int) -> int:
+        """How many values the digit has, for a dimension of a static size."""
+        return size // self.divisor if self.modulus is None else self.modulus
+
     def to_str(self, names: Sequence[str]) -> str:
         digit = names[self.dim]
         if not self.is_dim:

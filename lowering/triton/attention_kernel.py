@@ -33,6 +33,7 @@ from flashlower.lowering.triton.memory import (
     row_pointers,
     row_tile_pointers,
     tile_mask,
+    whole,
 )
 from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandName, dot_element
 from flashlower.lowering.triton.parameters import Access, Parameters
@@ -317,7 +318,8 @@ class AttentionKernel:
             scores = score.apply(scores, columns)
         if columns is not None:
             scores = b.where(columns, scores, -math.inf, name="scores")
-        return scores
+        # A score region that yields a constant has one number for all.
+        return whole(b, scores, (self._programs.block_m, self._block_n), "scores")
 
     def _k_scale(self) -> SSAValue | None:
         """The one scale that all of K has in this program."""

@@ -13,23 +13,22 @@ key (to the logits, or to the weights of V), for all keys of a channel (to Q, or
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import cast
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX, Float8E4M3FNType, Float8E5M2Type, Float16Type, f32, i64
+from xdsl.dialects.builtin import Float8E4M3FNType, Float8E5M2Type, Float16Type, f32
 from xdsl.ir import Attribute, SSAValue
-from xdsl.utils.exceptions import DiagnosticException
 
 from flashlower.dialects.attention import AttentionOp
-from flashlower.dialects.attention.quantization import Packing, Quantization
+from flashlower.dialects.attention.quantization import Quantization
 from flashlower.dialects.tl import PtrType
-from flashlower.dialects.tl.types import shape_of
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes
 from flashlower.lowering.triton.key_tiles import KeyTile, KeyTiles, TileTensor
-from flashlower.lowering.triton.memory import HeadPart, block_parts, head_parts, load_floats
+from flashlower.lowering.triton.lanes import Lanes
+from flashlower.lowering.triton.memory import HeadPart, load_floats
 from flashlower.lowering.triton.operands import HEAD_DIMS, OperandName, OperandTile, block_mask
 from flashlower.lowering.triton.parameters import Access
+from flashlower.lowering.triton.shared_values import SharedTensor
 from flashlower.lowering.triton.unpack import assembly, assembly_element, unpack
 
 
@@ -55,9 +54,9 @@ class QuantizedOperand:
         self.element = element
         self._access = accesses[name]
         self._sizes = sizes
-        self.head = HeadParts(b, sizes, HEAD_DIMS[name], packing)
+        self.head = Lanes(b, sizes, HEAD_DIMS[name], packing)
         self._shared = {
-            part: SharedTensor(self, b, part, accesses[f"{name}_{part}"], self.head)
+            part: SharedTensor(b, name, part, accesses[f"{name}_{part}"], self.head)
             for part, _ in quantization.shared()
         }
         self.folded = self._place_scale(quantization)
@@ -205,176 +204,3 @@ class _QuantizedTile:
 def load_codes(b: KernelBuilder, pointers: SSAValue, mask: SSAValue | None, name: str) -> SSAValue:
     """Loads elements of storage, zero bits where the mask is false."""
     return load_floats(b, pointers, mask, name, widen=False)
-
-
-class HeadParts:
-    """The blocks of a head whose codes lie in elements of storage: those of the elements, and those of each lane."""
-
-    def __init__(self, b: KernelBuilder, sizes: Sizes, dim: str, packing: Packing):
-        self.packing = packing
-        if packing.lanes == 1:
-            self.elements = self.lanes = head_parts(b, sizes, dim)
-            return
-        if packing.width == DYNAMIC_INDEX:
-            raise DiagnosticException(f"the head size {dim} is dynamic, but tiles of a Triton kernel need it static")
-        self.elements = block_parts(b, sizes, f"{dim}w", packing.width)
-        many = sizes.constexpr(f"LANES_{dim.upper()}", packing.lanes)
-        width = sizes.constexpr(f"WIDTH_{dim.upper()}", packing.width) if packing.planar else None
-        self.lanes: list[HeadPart] = []
-        for part in self.elements:
-            for lane in range(packing.lanes):
-                number = len(self.lanes)
-                if width is None:
-                    channels = b.add(b.mul(part.offsets, b.cast(many, i64)), lane)
-                else:
-                    channels = b.add(b.mul(b.cast(width, i64), lane), part.offsets) if lane else part.offsets
-                if lane or width is None:
-                    channels.name_hint = f"offs_{dim}{number}"
-                self.lanes.append(HeadPart(str(number), part.block, channels, part.mask))
-
-    def groups(self, b: KernelBuilder, group: int) -> tuple[list[HeadPart], list[int]]:
-        """
-        The groups of `group` neighbouring channels that the lanes are in, and which of these each lane has.
-
-        One number for a whole lane where all its channels are of one group, else a block of them.
-        """
-        lanes, planar, width = self.packing.lanes, self.packing.planar, self.packing.width
-        found: dict[tuple[str, int], int] = {}
-        parts: list[HeadPart] = []
-        which: list[int] = []
-        for number in range(len(self.lanes)):
-            block, lane = divmod(number, lanes)
-            if lanes > 1 and planar and group % width == 0:
-                key = ("lane", lane * width // group)
-            elif lanes > 1 and not planar and group % lanes == 0:
-                key = ("element", block)
-            else:
-                key = ("block", number)
-            if key not in found:
-                found[key] = len(parts)
-                parts.append(self._group(b, group, number, key))
-            which.append(found[key])
-        return parts, which
-
-    def _group(self, b: KernelBuilder, group: int, number: int, key: tuple[str, int]) -> HeadPart:
-        kind, index = key
-        part = self.lanes[number]
-        if kind == "lane":
-            return HeadPart(str(index), part.block, b.constant(index, i64), None)
-        if kind == "element":
-            element = self.elements[index]
-            group //= self.packing.lanes
-            offsets = element.offsets if group == 1 else b.floordiv(element.offsets, group)
-            return HeadPart(element.suffix, element.block, offsets, element.mask)
-        offsets = part.offsets if group == 1 else b.floordiv(part.offsets, group)
-        return HeadPart(part.suffix, part.block, offsets, part.mask)
-
-
-class SharedTensor:
-    """A scale, zero point or offset in a kernel."""
-
-    def __init__(self, operand: QuantizedOperand, b: KernelBuilder, part: str, access: Access, head: HeadParts):
-        self.operand = operand
-        self._b = b
-        self.name = f"{operand.name}_{part}"
-        self._access = access
-        self.stored = cast(PtrType, b.arg(access.pointer).type).pointee
-        """The type in memory."""
-        self.element: Attribute = f32
-        """The type in registers."""
-        self._dim = HEAD_DIMS[operand.name]
-        self.per_channel = self._dim in access.strides
-        """Whether channels have different ones."""
-        self.per_key = any(dim in access.strides for dim in ("n", "page", "slot"))
-        """Whether keys have different ones."""
-        self.parts: Sequence[HeadPart] = ()
-        self.which: Sequence[int] = [0] * len(head.lanes)
-        """The part that a block of the head has."""
-        if self.per_channel:
-            self.parts, self.which = head.groups(b, access.groups.get(self._dim, 1))
-
-    def start(self, tiles: KeyTiles, programs: Programs) -> None:
-        """Builds the pointers, or loads what all keys share."""
-        b = self._b
-        if self.per_key:
-            self._tensor = TileTensor(
-                tiles,
-                self._access,
-                programs,
-                self._dim,
-                self.parts,
-                transposed=self.operand.name == "k",
-                spread=False,
-            )
-            return
-        base = self._access.base(b, programs.indices)
-        if not self.parts:
-            self._constants = [self._load(base, None, "")]
-            return
-        self._constants = [
-            self._load(self._access.move(b, base, {self._dim: part.offsets}), part.mask, part.suffix)
-            for part in self.parts
-        ]
-
-    def _load(self, pointers: SSAValue, mask: SSAValue | None, suffix: str) -> SSAValue:
-        value = load_floats(self._b, pointers, mask if shape_of(pointers.type) else None, None)
-        value = self._b.cast(value, self.element)
-        value.name_hint = f"{self.name}{suffix}"
-        return value
-
-    def constant(self, position: int) -> SSAValue:
-        """What all keys share: a scalar, or [BLOCK] for a block of the head."""
-        return self._constants[self.which[position]]
-
-    def at(self, tile: KeyTile, mask_n: SSAValue | None) -> SharedTile:
-        """What the keys of a tile have."""
-        return SharedTile(self, tile, mask_n, self._tensor.at(tile) if self.per_key else ())
-
-    def load_part(self, index: int, pointers: SSAValue, mask_n: SSAValue | None) -> SSAValue:
-        """Loads what a part has in a tile; keys where `mask_n` is false get 0."""
-        b, shape = self._b, self._b.logical_shape(pointers)
-        if not self.parts:
-            return self._load(pointers, mask_n, "")
-        part = self.parts[index]
-        channels, keys = shape if self.operand.name == "k" else shape[::-1]
-        masks = part.mask if channels > 1 else None, mask_n if keys > 1 else None
-        return self._load(pointers, block_mask(b, self.operand.name, *masks), part.suffix)
-
-    def along_channels(self, x: SSAValue) -> SSAValue:
-        """Something of each channel along a block of codes."""
-        return self._b.rows(x) if self.operand.name == "k" else self._b.columns(x)
-
-    def along_keys(self, x: SSAValue) -> SSAValue:
-        """Something of each key along a block of codes."""
-        return self._b.columns(x) if self.operand.name == "k" else self._b.rows(x)
-
-
-@dataclass
-class SharedTile:
-    """What a scale, zero point or offset is in one tile; everything is loaded once, where it is first asked for."""
-
-    tensor: SharedTensor
-    tile: KeyTile
-    mask_n: SSAValue | None
-    pointers: Sequence[SSAValue]
-
-    def __post_init__(self) -> None:
-        self._loaded: dict[int, SSAValue] = {}
-
-    def _load(self, index: int) -> SSAValue:
-        if index not in self._loaded:
-            self._loaded[index] = self.tensor.load_part(index, self.pointers[index], self.mask_n)
-        return self._loaded[index]
-
-    def vector(self) -> SSAValue:
-        """That of each key, [BLOCK_N]; a scalar where the keys of a tile share one."""
-        return self._load(0)
-
-    def of(self, position: int) -> SSAValue:
-        """That of a block of the head, in a shape that broadcasts with it."""
-        tensor = self.tensor
-        if not tensor.per_key:
-            constant = tensor.constant(position)
-            return tensor.along_channels(constant) if shape_of(constant.type) else constant
-        value = self._load(tensor.which[position])
-        return tensor.along_keys(value) if len(shape_of(value.type)) == 1 else value
