@@ -95,7 +95,7 @@ class QuantizedOperand:
 
     def _has_scales_of_words(self) -> bool:
         """Whether a scale in the type of the dots is all that is applied, and all codes of a word have the same one."""
-        if list(self.values) != ["scale"] or self.computes_in != self.element:
+        if list(self.values) != ["scale"] or self.values["scale"].element != assembly_element(self.element):
             return False
         lanes, which = self.head.packing.lanes, self.values["scale"].which
         return all(len(set(which[i : i + lanes])) == 1 for i in range(0, len(which), lanes))
