@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any, Literal
 
+from flashlower.frontends.quantized import Quantized
 from flashlower.frontends.score import ScoreFunction
 from flashlower.frontends.sdpa import Layout, build_attention
 from flashlower.frontends.tensors import Tensor
@@ -18,8 +19,8 @@ def _compiled(text: str, splits: int | Literal["auto"]) -> Kernel:
 
 def attention(
     q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    k: Tensor | Quantized,
+    v: Tensor | Quantized,
     *,
     layout: Layout = "bhsd",
     scale: float | None = None,
@@ -38,6 +39,7 @@ def attention(
     - `layout="bhsd"`: q [B, Hq, M, K], k [B, Hkv, N, K], v [B, Hkv, N, D], result [B, Hq, M, D]; `"bshd"`: heads after
       the sequence. Any strides. Hq must be a multiple of Hkv. Tensors are all NumPy arrays or all torch tensors; the
       result is of the same kind, in q's dtype (float16, bfloat16 or float32).
+    - k and v may be quantised: `flashlower.quantized(data, scale, ...)`.
     - `scale`: factor of the dot products, 1 / sqrt(K) by default.
     - `score(s, b, h, m, n)`: the new logit from the scaled one and its indices; see `flashlower.frontends.score` and
       `causal`, `window`, `soft_cap`, `alibi`, `bias`, `mask`, `chain`.
@@ -73,7 +75,7 @@ def attention(
     return kernel(*arguments, out=out, workspace=workspace)
 
 
-def workspace_size(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> int:
+def workspace_size(q: Tensor, k: Tensor | Quantized, v: Tensor | Quantized, **options: Any) -> int:
     """
     The bytes of `workspace` that `attention(q, k, v, **options)` needs; it depends on shapes and options alone.
 
@@ -85,7 +87,7 @@ def workspace_size(q: Tensor, k: Tensor, v: Tensor, **options: Any) -> int:
 
 
 def _prepare(
-    q: Tensor, k: Tensor, v: Tensor, *, splits: int | None = None, **options: Any
+    q: Tensor, k: Tensor | Quantized, v: Tensor | Quantized, *, splits: int | None = None, **options: Any
 ) -> tuple[Kernel, list[Tensor]]:
     """The kernel of a call and its arguments."""
     built = build_attention(q, k, v, **options)
