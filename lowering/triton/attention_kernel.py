@@ -10,11 +10,11 @@ differences of logits are multiplied, since a finite mask value such as -3.4e38 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, f32, i64
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
@@ -35,7 +35,7 @@ from flashlower.lowering.triton.memory import (
     tile_mask,
     whole,
 )
-from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandName, dot_element
+from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandName, OperandTile, dot_element
 from flashlower.lowering.triton.parameters import Access, Parameters
 from flashlower.lowering.triton.quantized import QuantizedOperand
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
@@ -203,14 +203,7 @@ class AttentionKernel:
             mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.masked else None
             tile = tiles.enter(loop.index, offs_n, loop.args)
 
-            scores: SSAValue | None = None
-            k_tile = self._k.at(tile, mask_n)
-            for q_part, k in zip(q, k_tile.blocks()):
-                comment = "S = Q K^T" if scores is None else None
-                scores = b.dot(q_part, k, scores, input_precision=dot_precision(k), name="scores", comment=comment)
-            assert scores is not None
-            if (factor := k_tile.key_factor()) is not None:
-                scores = b.mul(scores, self._of_keys(factor), name="scores", comment="The scale of each key")
+            scores = self._scores(q, self._k.at(tile, mask_n))
             scores = self._score(scores, score and score.fork(masked=run.masked), offs_n, mask_n)
 
             m_i, l_i = loop.args.m_i, loop.args.l_i
@@ -224,18 +217,43 @@ class AttentionKernel:
             alpha = self._exp(b.sub(m_i, m_safe), name="alpha")
             new = {**tile.carried, "m_i": m_new, "l_i": b.add(b.mul(l_i, alpha), b.sum(p, 1))}
             v_tile = self._v.at(tile, mask_n)
-            if (factor := v_tile.key_factor()) is not None:
-                p = b.mul(p, self._of_keys(factor), name="weights", comment="The scale of each key")
-            weights: SSAValue | None = None
-            for part, v in zip(self._v.parts, v_tile.blocks()):
+            weights: dict[tuple[SSAValue | None, Attribute], SSAValue] = {}
+            for position, (part, v) in enumerate(zip(self._v.parts, v_tile.blocks())):
                 name = f"acc{part.suffix}"
                 acc = b.mul(loop.args[name], b.rows(alpha))
-                if weights is None or element_type(weights.type) != element_type(v.type):
-                    weights = b.cast(p, element_type(v.type))
-                comment = "O = alpha O + P V" if part is self._v.parts[0] else None
-                new[name] = b.dot(weights, v, acc, input_precision=dot_precision(v), comment=comment)
+                key = v_tile.key_factor(position), element_type(v.type)
+                if key not in weights:
+                    weights[key] = self._weights(p, *key)
+                comment = None if position else "O = alpha O + P V"
+                new[name] = b.dot(weights[key], v, acc, input_precision=dot_precision(v), comment=comment)
             b.yield_(**new)
         return loop.results
+
+    def _scores(self, q: Sequence[SSAValue], tile: OperandTile) -> SSAValue:
+        """The products of Q and a tile of K: a sum for all blocks of the head that have the same scale."""
+        b = self._b
+        sums: dict[SSAValue | None, SSAValue] = {}
+        for position, (q_part, k) in enumerate(zip(q, tile.blocks())):
+            factor = tile.key_factor(position)
+            comment = None if position else "S = Q K^T"
+            sums[factor] = b.dot(
+                q_part, k, sums.get(factor), input_precision=dot_precision(k), name="scores", comment=comment
+            )
+        scores: SSAValue | None = None
+        for factor, product in sums.items():
+            if factor is not None:
+                comment = None if scores is not None else "The scale of each key"
+                product = b.mul(product, self._of_keys(factor), name="scores", comment=comment)
+            scores = product if scores is None else b.add(scores, product, name="scores")
+        assert scores is not None
+        return scores
+
+    def _weights(self, p: SSAValue, factor: SSAValue | None, element: Attribute) -> SSAValue:
+        """The weights of values in the type of the dots, times the scale of each key."""
+        b = self._b
+        if factor is not None:
+            p = b.mul(p, self._of_keys(factor), comment="The scale of each key")
+        return b.cast(p, element, name="weights" if len(self._v.parts) > 1 else None)
 
     def _of_keys(self, x: SSAValue) -> SSAValue:
         """Something of each key [BLOCK_N] along a block of logits or weights; a scalar is that of all."""

@@ -96,7 +96,7 @@ class TileTensor:
 
     def _along(self, keys: SSAValue) -> SSAValue:
         """Something of each key [BLOCK_N] along the keys of a block."""
-        if not self._parts:
+        if not any(shape_of(part.offsets.type) for part in self._parts):
             return keys
         return self._tiles.builder.columns(keys) if self._transposed else self._tiles.builder.rows(keys)
 

@@ -28,8 +28,12 @@ class OperandTile(Protocol):
         """Loads the blocks of the head one by one: [BLOCK, BLOCK_N] of K, [BLOCK_N, BLOCK] of V."""
         ...
 
-    def key_factor(self) -> SSAValue | None:
-        """What the dots of each key are still to be multiplied with, [BLOCK_N] in f32; None for nothing."""
+    def key_factor(self, part: int) -> SSAValue | None:
+        """
+        What the dots of each key with one block are still to be multiplied with, [BLOCK_N] in f32; None for nothing.
+
+        Blocks that have the same one get the same value.
+        """
         ...
 
 
@@ -101,7 +105,7 @@ class _FloatTile:
             mask = block_mask(self._b, self._name, part.mask, self._mask_n)
             yield load_floats(self._b, pointers, mask, f"{self._name}{part.suffix}")
 
-    def key_factor(self) -> SSAValue | None:
+    def key_factor(self, part: int) -> SSAValue | None:
         return None
 
 

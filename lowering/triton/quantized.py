@@ -7,7 +7,7 @@ channels, so nothing is interleaved in the loop, and S is a sum of P dots.
     value = round((code - zero) * scale + offset)
 
 A value that is not rounded may have its scale applied outside of the dot, where it is the same for all channels of a
-key (to the logits, or to the weights of V), for all keys of a channel (to Q, or to the output), or for both.
+key in a block (to the logits, or to the weights of V), for all keys of a channel (to Q, or to the output), or for both.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class QuantizedOperand:
         scale = self._shared.get("scale")
         if scale is None or quantization.attr.rounded_to is not None or quantization.offset is not None:
             return None
-        if scale.per_key and scale.per_channel:
+        if scale.per_key and scale.per_channel and not scale.per_block:
             return None
         if scale.per_channel and self.name == "k" and isinstance(self.element, Float16Type):
             # Scales are small, and f16 has no small numbers.
@@ -95,7 +95,7 @@ class QuantizedOperand:
 
     def _has_scales_of_words(self) -> bool:
         """Whether a scale in the type of the dots is all that is applied, and all codes of a word have the same one."""
-        if list(self.values) != ["scale"] or self.computes_in != self.element:
+        if list(self.values) != ["scale"] or self.values["scale"].element != assembly_element(self.element):
             return False
         lanes, which = self.head.packing.lanes, self.values["scale"].which
         return all(len(set(which[i : i + lanes])) == 1 for i in range(0, len(which), lanes))
@@ -169,6 +169,8 @@ class _QuantizedTile:
         self._pointers = pointers
         self._tile = tile
         self._mask_n = mask_n
+        self._scales: SharedTile | None = None
+        self._factors: dict[SSAValue, SSAValue] = {}
 
     def blocks(self) -> Iterator[SSAValue]:
         b, operand = self._b, self._operand
@@ -192,13 +194,18 @@ class _QuantizedTile:
         codes = b.unpack(words, piece, assembly_element(operand.element), scale, name=operand.name)
         return [b.cast(code, operand.computes_in) for code in codes]
 
-    def key_factor(self) -> SSAValue | None:
+    def key_factor(self, part: int) -> SSAValue | None:
         folded = self._operand.folded
         if folded is None or not folded.per_key:
             return None
-        factor = folded.at(self._tile, self._mask_n).vector()
-        unit = self._operand.weight_unit()
-        return factor if unit is None else self._b.mul(factor, unit)
+        if self._scales is None:
+            self._scales = folded.at(self._tile, self._mask_n)
+        scale, unit = self._scales.vector(part), self._operand.weight_unit()
+        if unit is None:
+            return scale
+        if scale not in self._factors:
+            self._factors[scale] = self._b.mul(scale, unit)
+        return self._factors[scale]
 
 
 def load_codes(b: KernelBuilder, pointers: SSAValue, mask: SSAValue | None, name: str) -> SSAValue:

@@ -42,6 +42,8 @@ class SharedTensor:
         """The part that a block of the head has."""
         if self.per_channel:
             self.parts, self.which = head.groups(b, access.groups.get(self._dim, 1))
+        self.per_block = not any(shape_of(part.offsets.type) for part in self.parts)
+        """Whether all channels of a block of the head have the same one."""
 
     def start(self, tiles: KeyTiles, programs: Programs) -> None:
         """Builds the pointers, or loads what all keys share."""
@@ -83,8 +85,8 @@ class SharedTensor:
     def load_part(self, index: int, pointers: SSAValue, mask_n: SSAValue | None) -> SSAValue:
         """Loads what a part has in a tile; keys where `mask_n` is false get 0."""
         b, shape = self._b, self._b.logical_shape(pointers)
-        if not self.parts:
-            return self._load(pointers, mask_n, "")
+        if self.per_block:
+            return self._load(pointers, mask_n, self.parts[index].suffix if self.parts else "")
         part = self.parts[index]
         channels, keys = shape if self._operand == "k" else shape[::-1]
         masks = part.mask if channels > 1 else None, mask_n if keys > 1 else None
@@ -116,9 +118,9 @@ class SharedTile:
             self._loaded[index] = self.tensor.load_part(index, self.pointers[index], self.mask_n)
         return self._loaded[index]
 
-    def vector(self) -> SSAValue:
-        """That of each key, [BLOCK_N]; a scalar where the keys of a tile share one."""
-        return self._load(0)
+    def vector(self, position: int) -> SSAValue:
+        """That of each key for a block of the head, [BLOCK_N]; a scalar where the keys of a tile share one."""
+        return self._load(self.tensor.which[position])
 
     def of(self, position: int) -> SSAValue:
         """That of a block of the head, in a shape that broadcasts with it."""

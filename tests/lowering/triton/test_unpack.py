@@ -14,18 +14,19 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from xdsl.dialects.builtin import IntegerType, ModuleOp, Signedness, bf16, f16, f32, i32
+from xdsl.dialects.builtin import IntegerType, ModuleOp, Signedness, bf16, f16, i8, i32
 from xdsl.dialects.builtin import Float8E4M3FNType as E4M3
 from xdsl.dialects.builtin import Float8E5M2Type as E5M2
 from xdsl.ir import Attribute
 
+from flashlower.dialects.attention.quantization import QuantizationAttr
 from flashlower.dialects.tl import PtrType, UnpackAttr
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.numpy_tensor import NumpyTensor
 from flashlower.lowering.triton.printer import print_module
 from flashlower.lowering.triton.ptx import Unpacking
 from flashlower.lowering.triton.runtime import load_source
-from flashlower.lowering.triton.unpack import unpack
+from flashlower.lowering.triton.unpack import assembly, unpack
 
 pytest.importorskip("triton", reason="kernels run where Triton can be installed")
 
@@ -33,7 +34,7 @@ U4, I4, U8, I8 = (IntegerType(n, s) for n in (4, 8) for s in (Signedness.UNSIGNE
 PIECES = [
     UnpackAttr(U4),
     UnpackAttr(U4, 7),
-    UnpackAttr(U4, -128),
+    UnpackAttr(U4, 8),
     UnpackAttr(U4, 15),
     UnpackAttr(I4),
     UnpackAttr(I4, -3),
@@ -42,11 +43,11 @@ PIECES = [
     UnpackAttr(U8, 77),
     UnpackAttr(I8),
     UnpackAttr(I8, 5),
-    UnpackAttr(I8, -128),
+    UnpackAttr(I8, 127),
     UnpackAttr(E4M3()),
     UnpackAttr(E5M2()),
 ]
-DTYPES: dict[Attribute, Any] = {bf16: ml_dtypes.bfloat16, f16: np.float16, f32: np.float32}
+DTYPES: dict[Attribute, Any] = {bf16: ml_dtypes.bfloat16, f16: np.float16}
 BLOCK = 1024
 
 
@@ -80,7 +81,7 @@ def expected(piece: UnpackAttr, words: np.ndarray) -> list[np.ndarray]:
     return [nibbles[:, lane] - piece.zero.data for lane in range(8)]
 
 
-def source(piece: UnpackAttr, element: Attribute, scale: Attribute | None, assembly: bool) -> str:
+def source(piece: UnpackAttr, element: Attribute, scale: Attribute | None, use_assembly: bool) -> str:
     """A kernel that writes all lanes of its words, one after the other."""
     args: dict[str, Attribute] = {"w_ptr": PtrType(i32), "s_ptr": PtrType(scale or bf16), "o_ptr": PtrType(element)}
     b = KernelBuilder("unpack", args)
@@ -88,7 +89,10 @@ def source(piece: UnpackAttr, element: Attribute, scale: Attribute | None, assem
     offs = b.add(b.mul(b.program_id(0), BLOCK), b.arange(0, BLOCK), name="offs")
     words = b.load(b.add(w_ptr, offs), name="words")
     scales = None if scale is None else b.load(b.add(s_ptr, offs), name="scales")
-    lanes = unpack(b, words, piece, element, scales, name="x", assembly=assembly)
+    if use_assembly:
+        lanes = b.unpack(words, piece, element, scales, name="x")
+    else:
+        lanes = unpack(b, words, QuantizationAttr(piece.code, piece.zero.data), element)
     for lane, value in enumerate(lanes):
         b.store(b.add(o_ptr, b.add(offs, 4096 * lane)), value)
     return print_module(ModuleOp([b.finish()]))
@@ -101,49 +105,45 @@ def run(text: str, words: np.ndarray, scales: np.ndarray, lanes: int, element: A
         out = np.zeros(lanes * 4096, DTYPES[element])
         load_source(text, interpret=True).unpack[grid](NumpyTensor(words), NumpyTensor(scales), NumpyTensor(out))
     else:
-        types = {np.float16: torch.float16, ml_dtypes.bfloat16: torch.bfloat16, np.float32: torch.float32}
-        bits = np.int32 if scales.dtype == np.float32 else np.int16
-        given = torch.from_numpy(scales.view(bits)).cuda().view(types[scales.dtype.type])
+        types = {np.float16: torch.float16, ml_dtypes.bfloat16: torch.bfloat16}
+        given = torch.from_numpy(scales.view(np.int16)).cuda().view(types[scales.dtype.type])
         result = torch.zeros(lanes * 4096, dtype=types[DTYPES[element]], device="cuda")
         load_source(text, interpret=False).unpack[grid](torch.from_numpy(words).cuda(), given, result)
         out = result.float().cpu().numpy()
     return out.astype(np.float64).reshape(lanes, 4096)
 
 
-@pytest.mark.parametrize("assembly", [True, False], ids=["assembly", "plain"])
+@pytest.mark.parametrize("use_assembly", [True, False], ids=["assembly", "plain"])
 @pytest.mark.parametrize("element", [bf16, f16], ids=str)
 @pytest.mark.parametrize("piece", PIECES, ids=str)
-def test_every_code(piece: UnpackAttr, element: Attribute, assembly: bool):
-    text = source(piece, element, None, assembly)
-    assert ("asm" in text) == assembly
+def test_every_code(piece: UnpackAttr, element: Attribute, use_assembly: bool):
+    text = source(piece, element, None, use_assembly)
+    assert ("asm" in text) == use_assembly
     words = all_words()
     want = np.stack(expected(piece, words))
     found = run(text, words, np.ones(4096, ml_dtypes.bfloat16), piece.lanes, element)
     np.testing.assert_array_equal(found, want.astype(DTYPES[element]).astype(np.float64))
 
 
-@pytest.mark.parametrize("scale", ["own", f32], ids=str)
-@pytest.mark.parametrize("assembly", [True, False], ids=["assembly", "plain"])
 @pytest.mark.parametrize("element", [bf16, f16], ids=str)
 @pytest.mark.parametrize("piece", [UnpackAttr(U4, 7), UnpackAttr(I8), UnpackAttr(E4M3())], ids=str)
-def test_scaled_values_are_rounded_once(piece: UnpackAttr, element: Attribute, assembly: bool, scale: Any):
-    type = element if scale == "own" else scale
-    text = source(piece, element, type, assembly)
-    # Scales of another type than the results have no assembly.
-    assert ("asm" in text) == (assembly and scale == "own")
+def test_scaled_values_are_rounded_once(piece: UnpackAttr, element: Attribute):
     words = all_words()
-    scales = np.random.default_rng(1).normal(size=4096).astype(DTYPES[type])
-    # Products of an 8-bit and a 24-bit mantissa are exact in float64; plain Triton rounds them to f32 first.
-    want = np.stack(expected(piece, words)) * scales.astype(np.float64)
-    want = want.astype(np.float32).astype(DTYPES[element]).astype(np.float64)
-    found = run(text, words, scales, piece.lanes, element)
+    scales = np.random.default_rng(1).normal(size=4096).astype(DTYPES[element])
+    # The products are exact in float64.
+    want = (np.stack(expected(piece, words)) * scales.astype(np.float64)).astype(DTYPES[element]).astype(np.float64)
+    found = run(source(piece, element, element, True), words, scales, piece.lanes, element)
     np.testing.assert_array_equal(found, want)
 
 
 def test_what_has_no_exact_assembly_is_plain():
-    assert "asm" not in source(UnpackAttr(U8, -128), bf16, None, assembly=True)
-    assert "asm" in source(UnpackAttr(U8, -128), f16, None, assembly=True)
-    assert "asm" not in source(UnpackAttr(U4), f32, None, assembly=True)
+    codes = QuantizationAttr("u8", 0)
+    assert assembly(i32, codes, bf16) == UnpackAttr(U8)
+    assert assembly(i8, codes, bf16) is None
+    b = KernelBuilder("unpack", {"w_ptr": PtrType(i32)})
+    words = b.load(b.add(b.arg("w_ptr"), b.arange(0, 16)))
+    with pytest.raises(TypeError, match="codes of type ui8 minus -2 are not exact in bf16"):
+        b.unpack(words, UnpackAttr(U8, -2), bf16, name="x")
 
 
 def test_text_names_itself_and_no_other_text_passes():
