@@ -61,14 +61,13 @@ def case(k: Format | None, v: Format | None = None, **fields: Any) -> QuantizedC
     return QuantizedCase(**small | fields, k_format=k, v_format=v or k)
 
 
-@pytest.mark.parametrize("splits", [0, 2])
 @pytest.mark.parametrize(
-    "cache",
+    ("cache", "splits"),
     [
-        {"keys": 70, "kv_lens": True},
-        {"keys": 96, "page_size": 16, "kv_lens": True, "pool": "head_major", "steps": ("causal",), "queries": 3},
-        {"keys": 64, "page_size": 32, "kv_lens": True, "rows": True, "sinks": True, "steps": ("soft_cap",)},
-        {"keys": 50, "page_size": 1, "pool": "token", "rows": True, "kv_lens": True, "steps": ("window", "alibi")},
+        ({"keys": 70, "kv_lens": True}, 2),
+        ({"keys": 96, "page_size": 16, "kv_lens": True, "pool": "head_major", "steps": ("causal",), "queries": 3}, 0),
+        ({"keys": 64, "page_size": 32, "kv_lens": True, "rows": True, "sinks": True, "steps": ("soft_cap",)}, 3),
+        ({"keys": 50, "page_size": 1, "pool": "token", "rows": True, "kv_lens": True, "steps": ("window", "alibi")}, 2),
     ],
     ids=["contiguous", "pages", "table", "tokens"],
 )
@@ -80,7 +79,6 @@ def test_caches(form: Format, cache: dict[str, Any], splits: int):
     check(case(form, dtype="bf16", **cache), splits)
 
 
-@pytest.mark.parametrize("planar", [False, True], ids=["neighbours", "planar"])
 @pytest.mark.parametrize(
     ("codes", "storage"),
     [
@@ -89,54 +87,50 @@ def test_caches(form: Format, cache: dict[str, Any], splits: int):
         *((codes, storage) for codes in ("f8E4M3FN", "f8E5M2") for storage in (0, 8, 32)),
     ],
 )
-def test_storage(codes: str, storage: int, planar: bool):
-    """Every code in every element that can hold it: signs are extended, lanes count from the lowest bits."""
-    if planar and Format(codes, storage).lanes == 1:
-        planar, codes = False, codes.replace("i", "u") if storage else codes
-    check(case(Format(codes, storage, planar), keys=20, lse=False, batch=()))
+def test_storage(codes: str, storage: int):
+    """Every code in every element that can hold it, K planar and V in neighbours: signs, and lanes from the lowest."""
+    planar = Format(codes, storage).lanes > 1
+    check(case(Format(codes, storage, planar), Format(codes, storage), keys=20, lse=False, batch=()))
 
 
 @pytest.mark.parametrize("tokens", [None, 1, 8])
-@pytest.mark.parametrize("channels", [None, 1, 2, 4, 8, 16, 32])
+@pytest.mark.parametrize("channels", [None, 1, 2, 4, 8, 16])
 def test_groups(channels: int | None, tokens: int | None):
-    """Groups within an element, of whole elements, of all channels; K in neighbours, V planar; in two splits."""
-    k, v = (Format("u4", 32, planar, channels, tokens, zero=8, part_type="f16") for planar in (False, True))
-    check(case(k, v, keys=48, kv_lens=True), 2)
+    """Groups within an element, of whole elements, of all channels; K planar, V in neighbours; in two splits."""
+    k, v = (Format("u4", 32, planar, channels, tokens, zero=8, part_type="f16") for planar in (True, False))
+    check(case(k, v, keys=48, kv_lens=True, batch=(1,), kv_heads=1), 2)
 
 
 @pytest.mark.parametrize("group", [8, 16, 32, 64, 128])
-@pytest.mark.parametrize("codes", ["u4", "i8"])
-def test_groups_of_a_whole_head(codes: str, group: int):
-    """The groups that caches have, on the head size that they have."""
-    form = Format(codes, 32, channels=group, zero=7 if codes == "u4" else 0, part_type="bf16", round="bf16")
-    check(case(form, head_size=128, value_size=128, keys=40, dtype="bf16", kv_heads=1, group=4))
+def test_groups_of_a_whole_head(group: int):
+    """The groups that caches have, on the head size that they have: K in four bits, V in eight."""
+    k = Format("u4", 32, channels=group, zero=7, part_type="bf16", round="bf16")
+    v = Format("i8", 32, channels=group)
+    check(case(k, v, head_size=128, value_size=128, keys=40, dtype="bf16", kv_heads=1, group=4, batch=(1,)))
 
 
-@pytest.mark.parametrize("zero_type", ["i8", "i32", "f32"])
-@pytest.mark.parametrize("round", [None, "bf16", "f16"])
+@pytest.mark.parametrize(("zero_type", "round"), [("i8", None), ("i32", "bf16"), ("f32", "f16"), ("f32", None)])
 def test_zero_points(zero_type: str, round: str | None):
     """Zero points of groups and of all keys; a rounded value has its scale before it is rounded."""
     k = Format("u8", 32, channels=8, parts=("scale", "zero"), zero_type=zero_type, round=round)
-    v = Format("i4", 16, tokens=None, channels=1, parts=("scale", "zero"), zero_type=zero_type, round=round)
-    check(case(k, v, keys=40))
+    v = Format("i4", 16, tokens=None, channels=1, parts=("scale", "zero"), zero_type=zero_type)
+    check(case(k, v, keys=40, batch=()))
 
 
-@pytest.mark.parametrize("page_size", [0, 16, 64])
-@pytest.mark.parametrize("dtype", ["f32", "f16"])
+@pytest.mark.parametrize(("dtype", "page_size"), [("f32", 0), ("f16", 16), ("bf16", 64)])
 def test_asymmetric_caches(dtype: str, page_size: int):
     """KIVI: scales of K for each channel and 32 keys (16 in pages of that size), of V for each key."""
     k = dataclasses.replace(KIVI_K, tokens=16) if page_size == 16 else KIVI_K
-    check(case(k, KIVI_V, keys=192, page_size=page_size, kv_lens=True, dtype=dtype), 2)
+    check(case(k, KIVI_V, keys=192, page_size=page_size, kv_lens=True, dtype=dtype, kv_heads=1), 2)
 
 
-@pytest.mark.parametrize("dtype", ["f32", "f16", "bf16"])
-@pytest.mark.parametrize("heads", [False, True])
-@pytest.mark.parametrize("channels", [None, 1])
+@pytest.mark.parametrize(("dtype", "heads"), [("f32", False), ("f16", True), ("bf16", True)])
+@pytest.mark.parametrize("channels", [None, 1, 8])
 def test_scales_of_all_keys(dtype: str, heads: bool, channels: int | None):
-    """One scale a tensor or a head, one for each channel: outside of the dots, whatever the score region is."""
-    form = Format("f8E5M2", 8, channels=channels, tokens=None, heads=heads)
+    """One scale a tensor or a head, or for channels of all keys: outside of the dots, whatever the score region is."""
+    k, v = (Format("i4", 32, planar, channels, None, heads) for planar in (True, False))
     steps = ("soft_cap",) if channels else ()
-    check(case(form, keys=40, batch=(), dtype=dtype, steps=steps))
+    check(case(k, v, keys=40, batch=(), dtype=dtype, steps=steps))
 
 
 @pytest.mark.parametrize(
@@ -145,7 +139,7 @@ def test_scales_of_all_keys(dtype: str, heads: bool, channels: int | None):
 def test_head_sizes(head_size: int, value_size: int):
     """Elements are padded to a power of two, or cut into two blocks; every lane has its own channels."""
     k, v = (Format("u4", 32, planar, 8, zero=7) for planar in (True, False))
-    check(case(k, v, head_size=head_size, value_size=value_size, keys=40, kv_heads=1))
+    check(case(k, v, head_size=head_size, value_size=value_size, keys=20, kv_heads=1, batch=(1,)))
 
 
 @pytest.mark.parametrize("pool", ["slot_major", "keys_only"])
@@ -156,7 +150,7 @@ def test_one_of_them_quantized(pool: str):
         check(QuantizedCase(**fields, **form, dtype="bf16", kv_lens=True))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_random_mixtures(seed: int):
     rng = np.random.default_rng([seed, 5])
     drawn = random_quantized_case(rng)
@@ -168,7 +162,7 @@ def test_random_mixtures(seed: int):
 POOL = "tensor<3x16x2x4xi32>"
 
 
-def paged_text(scale_layout: str, scale_type: str, dtype: str = "bf16") -> str:
+def paged_text(scale_layout: str, scale_type: str, dtype: str) -> str:
     q = f"tensor<1x4x1x32x{dtype}>"
     scales = f"tensor<{scale_type}>"
     return f"""
@@ -186,17 +180,17 @@ func.func @main(%q: {q}, %k: {POOL}, %ks: {scales}, %v: {POOL}, %vs: {scales}, %
 
 
 @pytest.mark.parametrize(
-    ("layout", "shape", "spread"),
+    ("layout", "shape", "spread", "unit"),
     [
-        ("[]", (), lambda s: s[None, None, None]),
-        ("[h]", (2,), lambda s: s[None, None, :]),
-        ("[page]", (3,), lambda s: s[:, None, None]),
-        ("[h * 2 + g]", (4,), lambda s: s[None, None, :]),
-        ("[slot, page]", (16, 3), lambda s: s.T[:, :, None]),
+        ("[]", (), lambda s: s[None, None, None], 1e-4),
+        ("[h]", (2,), lambda s: s[None, None, :], 1e-4),
+        ("[page]", (3,), lambda s: s[:, None, None], 1.0),
+        ("[h * 2 + g]", (4,), lambda s: s[None, None, :], 1.0),
+        ("[slot, page]", (16, 3), lambda s: s.T[:, :, None], 1.0),
+        ("[slot, page]", (16, 3), lambda s: s.T[:, :, None], 1e-4),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=lambda value: str(value) if isinstance(value, str | float) else "",
 )
-@pytest.mark.parametrize("unit", [1.0, 1e-4])
 def test_scales_of_pools(layout: str, shape: tuple[int, ...], spread: Any, unit: float):
     """A scale for the pool, each head, each query head, each page or each token; small ones keep their digits in f16."""
     rng = np.random.default_rng(3)
@@ -226,8 +220,13 @@ def test_scales_of_pools(layout: str, shape: tuple[int, ...], spread: Any, unit:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_kernels_compile(target: str):
-    """Words of nibbles with a scale a group, 8-bit floats as bits, and asymmetric codes in pages."""
-    forms = [(WORDS, WORDS), (Format("f8E4M3FN", 32), Format("f8E5M2", 32)), (KIVI_K, KIVI_V)]
-    for k, v in forms:
-        drawn = case(k, v, head_size=64, value_size=64, keys=256, page_size=64, kv_lens=True, dtype="bf16")
-        compile_module_kernels(transform(drawn.module_text(), pipeline(2)), [target])
+    """Nibbles with scales and offsets of groups, and 8-bit floats as bits, which not all of these GPUs have, in pages."""
+    v = Format("f8E4M3FN", 32)
+    drawn = case(KIVI_K, v, head_size=128, value_size=64, keys=256, page_size=64, kv_lens=True, dtype="bf16")
+    compile_module_kernels(transform(drawn.module_text(), pipeline(2)), [target])
+
+
+def test_words_compile():
+    """LightLLM's values, with the schedule of the cost model."""
+    drawn = case(WORDS, head_size=128, value_size=128, keys=256, page_size=64, kv_lens=True, dtype="bf16")
+    compile_module_kernels(transform(drawn.module_text(), pipeline(2)), ["cuda:90"])
