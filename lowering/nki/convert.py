@@ -104,6 +104,11 @@ class ConvertAttentionToNkiPass(ModulePass):
             groups = attention_groups(function)
             if not groups:
                 continue
+            if quantized := [op for group in groups for op in group if isinstance(op, AttentionOp) and op.lanes()]:
+                raise DiagnosticException(
+                    f"{self.name}: {quantized[0].name} has quantized K or V, which NKI kernels do not read: dequantise "
+                    "them before"
+                )
             if not is_kernel_function(function):
                 raise DiagnosticException(
                     f"{self.name}: @{function.sym_name.data} is more than attention on its arguments: "

@@ -46,6 +46,9 @@ MAX_SPLITS = 65535
 
 INTEGER_OPERANDS = ("block_table", "rows", "kv_lens")
 
+ZERO_POINTS = ("k_zero", "v_zero")
+"""Operands of integers or floats."""
+
 KERNEL_SUFFIXES: dict[type[Operation], str] = {
     SdpaOp: "kernel",
     PartialOp: "partial_kernel",
@@ -224,7 +227,15 @@ def split_digits(sizes: Mapping[str, int]) -> list[Digit | None]:
 
 def check_types(op: Convertible) -> None:
     """Raises `DiagnosticException` for tensors that kernels cannot compute on."""
-    floats = [(name, value) for name, value, _ in operands(op) if name not in INTEGER_OPERANDS]
+    codes = op.lanes() if isinstance(op, AttentionOp) else {}
+    floats: list[tuple[str, SSAValue]] = []
+    for name, value, _ in operands(op):
+        element = cast(TensorOf, value.type).element_type
+        if name in codes or name in ZERO_POINTS:
+            if not (is_integer(element) or is_float8(element) or name in ZERO_POINTS):
+                raise DiagnosticException(f"{name} of {op.name} has type {value.type}, of which Triton has no numbers")
+        elif name not in INTEGER_OPERANDS:
+            floats.append((name, value))
     floats += [(result.name, result.value) for result in results(op)]
     for name, value in floats:
         element = cast(TensorOf, value.type).element_type
