@@ -49,7 +49,7 @@ def insertion_point(group: Group, result: Read, positions: Mapping[Operation, in
     owners = [op for use in group.row_uses if (op := hlo.owner(use.read.value)) is not None]
     place = min([last, *owners], key=lambda op: positions.get(op, 0))
     if place is not last:
-        operands = [operand.read.value for operand in (group.query, group.key, group.value)]
+        operands = [read.value for operand in (group.query, group.key, group.value) for read in operand.reads()]
         operands += [read.value for read in captures(group.score)]
         for value in operands:
             op = hlo.owner(value)
