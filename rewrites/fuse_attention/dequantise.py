@@ -156,9 +156,11 @@ class DequantisationReader:
                 top = read = Read(op.operands[0], read.indices)
             elif op is not None and op.name == "stablehlo.subtract" and not state.has_zero:
                 with_zero = self._with_zero(Read(op.operands[1], read.indices), state)
-                if with_zero is None or with_zero.zero_range is None:
-                    return None
-                return self._codes(Read(op.operands[0], read.indices), with_zero, types, has_zero=True)
+                if with_zero is not None and with_zero.zero_range is not None:
+                    inner = Read(op.operands[0], read.indices)
+                    if (found := self._codes(inner, with_zero, types, has_zero=True)) is not None:
+                        return found
+                break
             else:
                 break
         return self._codes(top, state, types, has_zero=False)
