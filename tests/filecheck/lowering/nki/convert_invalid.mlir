@@ -47,3 +47,13 @@ func.func @mixed(%q: tensor<2x1x8xf32>, %k: tensor<2x9x8xf32>, %v: tensor<2x9x8x
       scale(1.0) -> out[h, m, d] : tensor<2x1x8xf32>
   func.return %0 : tensor<2x1x8xf32>
 }
+
+// -----
+
+// CHECK: convert-attention-to-nki: attention.sdpa has quantized K or V, which NKI kernels do not read: dequantise them before
+func.func @quantized(%q: tensor<2x1x8xf32>, %k: tensor<2x9x8xi8>, %v: tensor<2x9x8xf32>) -> tensor<2x1x8xf32> {
+  %0 = attention.sdpa
+      q(%q[h, m, k] : tensor<2x1x8xf32>) k(%k[h, n, k] : tensor<2x9x8xi8>) quantized(i8)
+      v(%v[h, n, d] : tensor<2x9x8xf32>) scale(1.0) -> out[h, m, d] : tensor<2x1x8xf32>
+  func.return %0 : tensor<2x1x8xf32>
+}
