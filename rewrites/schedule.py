@@ -131,11 +131,11 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     unpacks = {"assembly": 1} if op.lanes() and _has_assembly(op, target) else {}
     warps = 8 if block_m * value_size > 128 * 128 else 4
     if unpacks and len(op.lanes()) == 2 and block_m == 16:
-        # Every warp unpacks all of V, so few; a tile is what each can unpack in registers.
-        warps = 1 if key_bytes <= 128 else 2 if key_bytes <= 256 else 4
+        # Every warp unpacks all of V, so few, unless much is left to do with each value.
+        warps = 1 if key_bytes <= 128 and not _scales_each_value(op) else 2 if key_bytes <= 256 else 4
         if rows is not None and rows <= DECODE_ROWS:
             block_m, unpacks = DECODE_ROWS, {"transposed": 1, **unpacks}
-    block_n = min(max(STAGE_BYTES // key_bytes, 16), 32 if warps == 1 else 64)
+    block_n = min(max(STAGE_BYTES // key_bytes, 16), 64)
     block_n = 1 << (block_n.bit_length() - 1)
     if op.page_size and (aligned := op.page_size & -op.page_size) >= MIN_PAGED_TILE:
         block_n = min(block_n, aligned)
@@ -247,6 +247,15 @@ def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
         if element != i32 or capability is None or (quantization.attr.is_float and capability < 89):
             return False
     return True
+
+
+def _scales_each_value(op: AttentionOp) -> bool:
+    """Whether values have scales of their own, or of few neighbours, and so not one for a key or for a channel."""
+    for name in op.lanes():
+        quantization = op.quantization(name)
+        if quantization is not None and quantization.scale is not None and quantization.scale.channel_group is not None:
+            return True
+    return False
 
 
 def _element_bytes(type: Attribute) -> int:
