@@ -250,10 +250,13 @@ def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
 
 
 def _scales_each_value(op: AttentionOp) -> bool:
-    """Whether values have scales of their own, or of few neighbours, and so not one for a key or for a channel."""
+    """Whether values have scales of their own, or of few neighbours, and so not one for a key or a lane of words."""
     for name in op.lanes():
-        quantization = op.quantization(name)
-        if quantization is not None and quantization.scale is not None and quantization.scale.channel_group is not None:
+        quantization, packing = op.quantization(name), op.packing(name)
+        if quantization is None or packing is None or quantization.scale is None:
+            continue
+        group = quantization.scale.channel_group
+        if group is not None and not (packing.planar and group % packing.width == 0):
             return True
     return False
 
