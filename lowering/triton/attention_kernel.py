@@ -270,14 +270,15 @@ class AttentionKernel:
 
     def _scale_query(self, q: list[SSAValue]) -> list[SSAValue]:
         """Q times the scales that K has for its channels, the same for all keys."""
+        return [self._scaled(x, self._k.channel_scale(i), element_type(x.type)) for i, x in enumerate(q)]
+
+    def _scaled(self, x: SSAValue, factor: SSAValue | None, element: Attribute) -> SSAValue:
+        """A block of rows times a number for each of its columns or one for all, computed in f32."""
         b = self._b
-        factors = [self._k.factor(i) for i in range(len(q))]
-        return [
-            b.cast(b.mul(b.cast(x, f32), b.columns(factor)), element_type(x.type), name=x.name_hint)
-            if factor is not None and shape_of(factor.type)
-            else x
-            for x, factor in zip(q, factors)
-        ]
+        if factor is None:
+            return x
+        factor = b.columns(factor) if shape_of(factor.type) else factor
+        return b.cast(b.mul(b.cast(x, f32), factor), element, name=x.name_hint)
 
     # The score region.
 
@@ -326,10 +327,10 @@ class AttentionKernel:
             factor = self._sizes.constexpr(
                 "QK_SCALE", scale * LOG2_E, f32, comment="scale * log2(e): exp(scale * s) = exp2(QK_SCALE * s)"
             )
-            scores = b.mul(scores, self._k_scaled(factor), name="scores")
-        elif scale != 1.0 or self._k_scale() is not None:
+            scores = b.mul(scores, self._times_k_scale(factor), name="scores")
+        elif scale != 1.0 or self._k.scale() is not None:
             factor = self._sizes.constexpr("SCALE", scale, f32)
-            scores = b.mul(scores, self._k_scaled(factor), name="scores")
+            scores = b.mul(scores, self._times_k_scale(factor), name="scores")
         if score is not None:
             if score.uses(-1):
                 score.define_index(-1, b.columns(offs_n))
@@ -339,13 +340,8 @@ class AttentionKernel:
         # A score region that yields a constant has one number for all.
         return whole(b, scores, (self._programs.block_m, self._block_n), "scores")
 
-    def _k_scale(self) -> SSAValue | None:
-        """The one scale that all of K has in this program."""
-        factor = self._k.factor(0)
-        return None if factor is None or shape_of(factor.type) else factor
-
-    def _k_scaled(self, factor: SSAValue) -> SSAValue:
-        scale = self._k_scale()
+    def _times_k_scale(self, factor: SSAValue) -> SSAValue:
+        scale = self._k.scale()
         return factor if scale is None else self._b.mul(scale, factor)
 
     # The softmax.
@@ -388,8 +384,8 @@ class AttentionKernel:
         out_ptrs, row_ptrs = self._result_pointers()
         for position, (part, pointers) in enumerate(zip(self._v.parts, out_ptrs)):
             out = b.truediv(last[f"acc{part.suffix}"], b.rows(l_safe), name=f"out{part.suffix}")
-            if (factor := self._v.factor(position)) is not None:
-                out = b.mul(out, b.columns(factor) if shape_of(factor.type) else factor, name=f"out{part.suffix}")
+            for factor in (self._v.channel_scale(position), self._v.scale()):
+                out = self._scaled(out, factor, f32)
             element = cast(PtrType, element_type(pointers.type)).pointee
             b.store(pointers, b.cast(out, element), mask=tile_mask(b, programs.row_mask, part.mask))
         if "lse" in row_ptrs:

@@ -108,10 +108,12 @@ class TileTensor:
 
     def _whole(self, pointer: SSAValue, part: HeadPart | None) -> SSAValue:
         tiles = self._tiles
-        if not self._spread or part is None:
+        if not self._spread:
             if pointer.name_hint is None:
                 pointer.name_hint = self._name("_ptrs", part)
             return pointer
+        if part is None:
+            return whole(tiles.builder, pointer, (tiles.block_n,), self._name("_ptrs", part))
         shape = (part.block, tiles.block_n) if self._transposed else (tiles.block_n, part.block)
         return whole(tiles.builder, pointer, shape, self._name("_ptrs", part))
 

@@ -53,11 +53,12 @@ class Operand(Protocol):
         """What it has in a tile; keys where `mask_n` is false are not read."""
         ...
 
-    def factor(self, part: int) -> SSAValue | None:
-        """
-        What the dots of one block of the head are still to be multiplied with, a scalar or [BLOCK] in f32; None for
-        nothing. For K a factor of a block belongs to Q, a scalar to the logits: it is that of all blocks.
-        """
+    def scale(self) -> SSAValue | None:
+        """What all dots are still to be multiplied with, a number in f32; None for nothing."""
+        ...
+
+    def channel_scale(self, part: int) -> SSAValue | None:
+        """What Q or the output is to be multiplied with in a block of the head: [BLOCK] or a number in f32, or None."""
         ...
 
 
@@ -80,7 +81,11 @@ class FloatOperand:
         """The blocks of a tile."""
         return _FloatTile(self._b, self._name, self.parts, self._tensor.at(tile), mask_n)
 
-    def factor(self, part: int) -> SSAValue | None:
+    def scale(self) -> SSAValue | None:
+        """Floats are what they are."""
+        return None
+
+    def channel_scale(self, part: int) -> SSAValue | None:
         """Floats are what they are."""
         return None
 

@@ -28,7 +28,7 @@ from flashlower.lowering.triton.lanes import Lanes
 from flashlower.lowering.triton.memory import HeadPart, load_floats
 from flashlower.lowering.triton.operands import HEAD_DIMS, OperandName, OperandTile, block_mask
 from flashlower.lowering.triton.parameters import Access
-from flashlower.lowering.triton.shared_values import SharedTensor
+from flashlower.lowering.triton.shared_values import SharedTensor, SharedTile
 from flashlower.lowering.triton.unpack import assembly, assembly_element, unpack
 
 
@@ -77,7 +77,8 @@ class QuantizedOperand:
             return None
         if scale.per_key and scale.per_channel and not scale.per_block:
             return None
-        if scale.per_channel and self.name == "k" and isinstance(self.element, Float16Type):
+        on_query = self.name == "k" and scale.per_channel and not scale.per_key
+        if on_query and isinstance(self.element, Float16Type):
             # Scales are small, and f16 has no small numbers.
             return None
         return scale
@@ -117,14 +118,20 @@ class QuantizedOperand:
         """The codes and scales of a tile."""
         return _QuantizedTile(self, self._b, self._codes.at(tile), tile, mask_n)
 
-    def factor(self, part: int) -> SSAValue | None:
-        """The scale of all keys; for a folded scale of V also what the weights were multiplied with for their range."""
-        if self.folded is None:
+    def scale(self) -> SSAValue | None:
+        """The scale of all keys and channels, or what the weights were multiplied with for their range."""
+        if self.folded is None or (self.folded.per_channel and not self.folded.per_key):
             return None
         if not self.folded.per_key:
-            return self.folded.constant(part)
+            return self.folded.constant(0)
         unit = self.weight_unit()
         return None if unit is None else self._sizes.constexpr("V_UNIT", 1 / unit, f32)
+
+    def channel_scale(self, part: int) -> SSAValue | None:
+        """The scale of each channel, where it is that of all keys."""
+        if self.folded is None or self.folded.per_key or not self.folded.per_channel:
+            return None
+        return self.folded.constant(part)
 
     def weight_unit(self) -> float | None:
         """

@@ -35,8 +35,10 @@ class SharedTensor:
         self._dim = HEAD_DIMS[operand]
         self.per_channel = self._dim in access.strides
         """Whether channels have different ones."""
-        self.per_key = any(dim in access.strides for dim in ("n", "page", "slot"))
-        """Whether keys have different ones."""
+        keys = access.dims & {"n", "page", "slot"}
+        self.per_key = bool(keys)
+        """Whether keys have different ones, if only by not existing."""
+        self._spread = not keys & access.strides.keys()
         self.parts: Sequence[HeadPart] = ()
         self.which: Sequence[int] = [0] * len(head.lanes)
         """The part that a block of the head has."""
@@ -56,7 +58,7 @@ class SharedTensor:
                 self._dim,
                 self.parts,
                 transposed=self._operand == "k",
-                spread=False,
+                spread=self._spread,
             )
             return
         base = self._access.base(b, programs.indices)
