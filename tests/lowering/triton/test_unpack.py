@@ -14,9 +14,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from xdsl.dialects.builtin import IntegerType, ModuleOp, Signedness, bf16, f16, i8, i32
 from xdsl.dialects.builtin import Float8E4M3FNType as E4M3
 from xdsl.dialects.builtin import Float8E5M2Type as E5M2
+from xdsl.dialects.builtin import IntegerType, ModuleOp, Signedness, bf16, f16, i8, i32
 from xdsl.ir import Attribute
 
 from flashlower.dialects.attention.quantization import QuantizationAttr
@@ -55,7 +55,7 @@ def gpu() -> Any:
     """torch, where it finds a GPU."""
     if importlib.util.find_spec("torch") is None:
         return None
-    import torch  # noqa: PLC0415 (optional)
+    import torch
 
     return torch if torch.cuda.is_available() else None
 
