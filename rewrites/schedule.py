@@ -331,6 +331,9 @@ class ScheduleAttentionPass(ModulePass):
     transposed: int | None = None
     """1 to lay tiles out transposed, keys in the rows of the logits."""
 
+    heads: int | None = None
+    """KV heads that share a tile, of quantised K and V."""
+
     assembly: int | None = None
     """1 to unpack quantised K and V by assembly for NVIDIA's GPUs."""
 
