@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from xdsl.dialects.builtin import (
     AffineMapAttr,
@@ -24,6 +23,7 @@ from xdsl.utils.exceptions import VerifyException
 from flashlower.dialects.attention.layout import Term, layout_terms, make_layout
 from flashlower.dialects.attention.quantization import CODES, ROUNDINGS, Part, QuantizationAttr, lanes_of
 from flashlower.frontends.tensors import Tensor, dtype_name, is_tensor, tensor_type
+from flashlower.frontends.words import as_words
 
 Packing = Literal["interleaved", "planar"]
 
@@ -44,15 +44,18 @@ class Quantized:
     """A quantised K or V for `flashlower.attention`; see `quantized`."""
 
     data: Tensor
+    storage: Tensor
+    """The data as signed integers, a view of it: words where they can be read so."""
     attr: QuantizationAttr
     lanes: int
+    """The codes in an element of the storage."""
     planar: bool
     parts: Mapping[Part, Tensor]
 
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape of what it stands for: that of the data, with all channels."""
-        *outer, elements = (int(size) for size in self.data.shape)
+        *outer, elements = (int(size) for size in self.storage.shape)
         return (*outer, elements * self.lanes)
 
     @property
@@ -60,15 +63,9 @@ class Quantized:
         """The dtype of the data."""
         return self.data.dtype
 
-    @property
-    def storage(self) -> Tensor:
-        """The data as signed integers, a view of it."""
-        name = dtype_name(self.data)
-        return self.data if name.startswith("int") else cast(Any, self.data).view(_signed(self.data))
-
     def storage_type(self) -> TensorType[Attribute]:
         """The MLIR type of `storage`."""
-        return TensorType(STORAGE[dtype_name(self.data)], [int(size) for size in self.data.shape])
+        return TensorType(STORAGE[dtype_name(self.storage)], [int(size) for size in self.storage.shape])
 
     def storage_layout(self, layout: AffineMapAttr) -> AffineMapAttr:
         """The layout of the codes, for that of a tensor of floats in their place: the last index is the channel."""
@@ -77,7 +74,7 @@ class Quantized:
         num_dims = layout.data.num_dims
         indices = [list(terms) for terms in layout_terms(layout.data)]
         (channel,) = indices[-1]
-        width = int(self.data.shape[-1])
+        width = int(self.storage.shape[-1])
         digit = Term(channel.dim, 1, modulus=width) if self.planar else Term(channel.dim, 1, self.lanes)
         return make_layout(num_dims, [*indices[:-1], [digit]])
 
@@ -107,12 +104,6 @@ class Quantized:
                     f"expected {expected}"
                 )
         return make_layout(layout.data.num_dims, indices)
-
-
-def _signed(tensor: Tensor) -> Any:
-    """The dtype of signed integers of the width of a tensor's, NumPy's or torch's as the tensor is."""
-    name = f"int{8 * tensor.dtype.itemsize}"
-    return getattr(import_module("torch"), name) if str(tensor.dtype).startswith("torch.") else name
 
 
 def quantized(
@@ -186,7 +177,11 @@ def quantized(
         element_type = part_type(tensor, part).element_type
         if not isinstance(element_type, AnyFloat) and (part != "zero" or not isinstance(element_type, IntegerType)):
             raise TypeError(f"{part} has elements of type {element_type}, expected floats")
-    return Quantized(data, attr, lanes, pack == "planar", parts)
+    planar = lanes > 1 and pack == "planar"
+    # Planar codes of two neighbouring elements are no neighbours, as those of one word are.
+    storage = as_words(data, widen=not planar)
+    lanes *= storage.dtype.itemsize // data.dtype.itemsize
+    return Quantized(data, storage, attr, lanes, planar, parts)
 
 
 def part_type(tensor: Tensor, what: str) -> TensorType[Attribute]:

@@ -150,3 +150,53 @@ def test_scales_that_do_not_fit_the_data(shape: tuple[int, ...], message: str):
 def test_codes_that_do_not_fit_the_query():
     with pytest.raises(ValueError, match="head size of q and k differ: 16 and 8"):
         build_attention(Q, fl.quantized(DATA, codes="i8"), fl.quantized(DATA))
+
+
+def gap(data: np.ndarray) -> np.ndarray:
+    """The same bytes with others between them: neighbours are next to each other, rows no whole words apart."""
+    wide = np.zeros((*data.shape[:-1], data.shape[-1] + 1), data.dtype)
+    wide[..., 1:] = data
+    return wide[..., 1:]
+
+
+@pytest.mark.parametrize("of_torch", [False, True])
+@pytest.mark.parametrize(
+    ("codes", "channels", "place", "expected_type", "digit"),
+    [
+        ("u4", 128, np.ascontiguousarray, "2x2x5x16xi32", "d floordiv 8"),
+        ("u4", 64, np.ascontiguousarray, "2x2x5x16xi16", "d floordiv 4"),
+        ("u4", 32, np.ascontiguousarray, "2x2x5x16xi8", "d floordiv 2"),
+        ("i8", 64, np.ascontiguousarray, "2x2x5x16xi32", "d floordiv 4"),
+        ("i8", 72, np.ascontiguousarray, "2x2x5x18xi32", "d floordiv 4"),
+        ("u4", 128, gap, "2x2x5x64xi8", "d floordiv 2"),
+        ("i8", 64, lambda x: np.ascontiguousarray(x.T).T, "2x2x5x64xi8", "d]"),
+    ],
+)
+def test_bytes_are_read_as_words_where_they_can_be(
+    codes: str, channels: int, place: Any, expected_type: str, digit: str, of_torch: bool
+):
+    """A view of at least 16 words, for kernels; the values are the same whatever the strides."""
+    lanes = 2 if codes == "u4" else 1
+    data = drawn((2, 2, 5, channels // lanes), -128, 127).astype(np.int8)
+    query = np.zeros((2, 2, 1, channels), np.float32)
+    placed, q = place(data), query
+    if of_torch:
+        placed, q = torch.from_numpy(placed), torch.from_numpy(query)
+    packed = fl.quantized(placed, codes=codes)
+    text = str(build_attention(q, packed, packed).module)
+    assert f"tensor<{expected_type}>" in text
+    assert digit in text
+    pairs = np.stack([data & 15, data >> 4 & 15], -1).reshape(2, 2, 5, -1) if lanes == 2 else data
+    np.testing.assert_allclose(result(q, packed, packed)[:, :, 0], pairs.mean(axis=2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("of_torch", [False, True])
+def test_words_are_a_view_of_the_cache(of_torch: bool):
+    """What is written to the cache later is what the next call reads."""
+    pytest.importorskip("triton", reason="kernels run where Triton can be installed")
+    data = np.zeros((1, 1, 16, 64), np.int8)
+    packed = fl.quantized(torch.from_numpy(data) if of_torch else data, codes="i8")
+    q = np.zeros((1, 1, 1, 64), np.float32)
+    data[:] = 3
+    got = fl.attention(torch.from_numpy(q) if of_torch else q, packed, packed)
+    np.testing.assert_array_equal(np.asarray(got), np.full_like(q, 3))

@@ -192,10 +192,10 @@ func.func @main(%q: {q}, %k: {POOL}, %ks: {scales}, %v: {POOL}, %vs: {scales}, %
     ids=lambda value: str(value) if isinstance(value, str | float) else "",
 )
 def test_scales_of_pools(layout: str, shape: tuple[int, ...], spread: Any, unit: float):
-    """A scale for the pool, each head, each query head, each page or each token; small ones keep their digits in f16."""
+    """A scale for the pool, a head, a query head, a page or a token; small ones keep their digits in f16."""
     rng = np.random.default_rng(3)
     codes = [rng.integers(0, 16, (3, 16, 2, 32)) for _ in "kv"]
-    scales = [rng.uniform(0.1, 0.3, shape).astype(np.float32) * np.float32(factor) for factor in (1.0, unit)]
+    scales = [np.asarray(rng.uniform(0.1, 0.3, shape) * factor, np.float32) for factor in (1.0, unit)]
     table = np.array([[2, 0]], np.int32)
     q = rng.standard_normal((1, 4, 1, 32)).astype(np.float16)
     form = Format("u4", 32)
@@ -220,7 +220,7 @@ def test_scales_of_pools(layout: str, shape: tuple[int, ...], spread: Any, unit:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_kernels_compile(target: str):
-    """Nibbles with scales and offsets of groups, and 8-bit floats, which not all of these GPUs have, in pages."""
+    """Nibbles with scales and offsets of groups; 8-bit floats, which not all of these GPUs have, as bits."""
     v = Format("f8E4M3FN", 32)
     drawn = case(KIVI_K, v, head_size=128, value_size=64, keys=256, page_size=64, kv_lens=True, dtype="bf16")
     machine = {"cuda:80": "a100", "cuda:90": "h100", "cuda:100": "h200", "hip:gfx942": "mi300x"}[target]
