@@ -173,8 +173,10 @@ def convert_attention(op: Convertible, name: str, target: TargetDescription, sha
             kernel = AttentionKernel(op, name, schedule, host, *buffers, runs=count)
             rows = host.ceil_divide(host.product(row_dims(sizes, kernel.pack_group)), schedule.block_m.data)
             outer = outer_dims(sizes, kernel.pack_group)
-            counted = outer if count is None else [dim for dim in outer if dim in INNER_DIMS]
-            grid = [host.multiply(rows, host.product(counted))]
+            programs = host.product(outer if count is None else [dim for dim in outer if dim in INNER_DIMS])
+            if kernel.heads > 1:
+                programs = host.ceil_divide(programs, kernel.heads)
+            grid = [host.multiply(rows, programs)]
             if isinstance(op, PartialOp):
                 grid.append(host.constant(op.num_splits if count is None else count.total))
         jit = kernel.build()

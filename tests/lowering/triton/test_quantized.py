@@ -223,7 +223,9 @@ def test_kernels_compile(target: str):
     """Nibbles with scales and offsets of groups; 8-bit floats, which not all of these GPUs have, as bits."""
     v = Format("f8E4M3FN", 32)
     drawn = case(KIVI_K, v, head_size=128, value_size=64, keys=256, page_size=64, kv_lens=True, dtype="bf16")
-    compile_module_kernels(transform(drawn.module_text(), pipeline(2)), [target])
+    machine = {"cuda:80": "a100", "cuda:90": "h100", "cuda:100": "h200", "hip:gfx942": "mi300x"}[target]
+    passes = f"flash-decoding{{splits=2 target={machine}}},{CONVERT}{{target={machine}}}"
+    compile_module_kernels(transform(drawn.module_text(), passes), [target])
 
 
 def test_words_compile():
