@@ -41,7 +41,6 @@ class ScheduleAttr(ParametrizedAttribute):
     - `kernels`: 2 puts splits together in a kernel of its own, 1 in the last program of the first kernel to arrive.
     - `pdl`: 1 lets the second kernel start while the first one ends (programmatic dependent launch, NVIDIA's compute
       capability 9.0 and up).
-    - `peel`: 1 computes the last tile of a sequence, which its end cuts off, apart from the loop over all others.
     - `pack`: 1 puts the query heads of a KV head into one tile, 0 gives each a program of its own.
     """
 
@@ -60,7 +59,6 @@ class ScheduleAttr(ParametrizedAttribute):
         "runs": OptionalField("1 to 32768", 1, 32768),
         "kernels": OptionalField("1 or 2", 1, 2),
         "pdl": OptionalField("0 or 1", 0, 1),
-        "peel": OptionalField("0 or 1", 0, 1),
         "pack": OptionalField("0 or 1", 0, 1),
     }
     """Fields that need not be there, in the order of printing."""
