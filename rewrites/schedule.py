@@ -37,13 +37,15 @@ class TargetDescription:
     """Programs that should run on one core at once, so that one loads while another computes."""
     max_stages: int = 3
     """Stages of a software pipeline over tiles of keys that the hardware has use for."""
+    overlaps_launches: bool = False
+    """Whether a kernel may start while the one before it ends (programmatic dependent launch)."""
 
 
 TARGETS = {
     target.name: target
     for target in (
-        TargetDescription("h100", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=3350),
-        TargetDescription("h200", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=4800),
+        TargetDescription("h100", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=3350, overlaps_launches=True),
+        TargetDescription("h200", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=4800, overlaps_launches=True),
         TargetDescription("a100", cores=108, shared_memory_bytes=166912, bandwidth_gb_s=2039),
         # Two stages: loads go through registers, and the local data share is small.
         TargetDescription("mi300x", cores=304, shared_memory_bytes=65536, bandwidth_gb_s=5300, max_stages=2),
@@ -154,7 +156,7 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         runs = _runs_of(op, target.cores, max(resident, 1))
         if runs is not None and key_size + value_size <= 128:
             warps = 2
-        pdl = 1 if _is_short(op, key_bytes) else None
+        pdl = 1 if target.overlaps_launches and _is_short(op, key_bytes) else None
     return ScheduleAttr(block_m, block_n, warps, stages, runs=runs, pdl=pdl)
 
 

@@ -2,9 +2,8 @@
 Optional fields of `#attention.schedule`, run: none changes what is computed.
 
 Kernels run in Triton's interpreter, which runs one program after the other, and are compared with float64 NumPy: the
-combine in the last program to arrive, runs of the keys of all sequences, a last tile apart, heads unpacked, launches
-that overlap (which the interpreter does not do). Locked in beside the numbers: fields that do not apply to an operation
-are left alone, whatever it is.
+combine in the last program to arrive, runs of the keys of all sequences, heads unpacked, launches that overlap (which
+the interpreter does not do). Locked in beside the numbers: fields that do not apply to an operation change nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ pytest.importorskip("triton", reason="kernels run where Triton can be installed"
 
 CASES = [case for case in CASES if case.dtype != "f64"]
 
-FIELDS = ["kernels=1", "runs=5", "peel=1", "runs=7 peel=1 pdl=1", "pack=0", "kernels=1 runs=3 pack=0 pdl=1"]
+FIELDS = ["kernels=1", "runs=5", "runs=7 pdl=1", "pack=0", "kernels=1 runs=3 pack=0 pdl=1"]
 
 
 def pipeline(fields: str, splits: int = 3) -> str:
@@ -41,14 +40,14 @@ def check(case: AttentionCase, fields: str, splits: int = 3) -> None:
     case.check(list(results) if isinstance(results, tuple) else [results])
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_every_feature(case: AttentionCase):
-    # A schedule for each case, all schedules for a few of any kind.
-    check(case, FIELDS[CASES.index(case) % len(FIELDS)])
+@pytest.mark.parametrize("number", range(0, len(CASES), 3))
+def test_features(number: int):
+    """Each with one of the schedules; random mixtures meet the others."""
+    check(CASES[number], FIELDS[number % len(FIELDS)])
 
 
 @pytest.mark.parametrize("fields", FIELDS)
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_mixtures(fields: str, seed: int):
     rng = np.random.default_rng([seed, FIELDS.index(fields)])
     case = random_case(rng)
@@ -59,7 +58,7 @@ RAGGED = AttentionCase(keys=100, kv_lens=True, batch=(5,), kv_heads=2, group=3, 
 """Its lengths hold 0, N, and one beyond N."""
 
 
-@pytest.mark.parametrize("runs", [1, 2, 9, 40, 1000])
+@pytest.mark.parametrize("runs", [1, 9, 1000])
 def test_any_number_of_runs(runs: int):
     check(RAGGED, f"runs={runs}")
     assert f"RUNS: tl.constexpr = {runs}" in source_of(RAGGED, f"runs={runs}")
@@ -107,7 +106,7 @@ def test_launches_overlap_on_gpus_that_can():
         assert waits == (target == "cuda:90"), (kernel, target)
 
 
-@pytest.mark.parametrize("fields", ["kernels=1", "runs=5 peel=1"])
+@pytest.mark.parametrize("fields", ["kernels=1", "runs=5"])
 def test_kernels_compile_for_every_gpu(fields: str):
     case = dataclasses.replace(RAGGED, dtype="bf16", head_size=80, value_size=40)
     assert compile_module_kernels(transform(case.module_text(), pipeline(fields)))
