@@ -59,6 +59,7 @@ class AttentionKernel:
         output: SSAValue,
         lse: SSAValue | None = None,
         sums: SSAValue | None = None,
+        *,
         runs: RunCount | None = None,
         fused: FusedCombine | None = None,
     ):

@@ -13,7 +13,6 @@ from math import prod
 from typing import cast
 
 from xdsl.context import Context
-from xdsl.dialects.arith import ConstantOp
 from xdsl.dialects.builtin import DYNAMIC_INDEX, Float64Type, IndexType, ModuleOp, StringAttr, TensorType, f32, i32
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
@@ -33,7 +32,7 @@ from flashlower.lowering.triton.attention_kernel import AttentionKernel
 from flashlower.lowering.triton.combine_kernel import CombineKernel, SharedRuns
 from flashlower.lowering.triton.frame import can_pack_group, outer_dims, row_dims
 from flashlower.lowering.triton.fused_combine import CLEARED, FusedCombine, clear_kernel
-from flashlower.lowering.triton.host import Digit, Host, TensorOf, leading_digits
+from flashlower.lowering.triton.host import Digit, Host, TensorOf, constant_index, leading_digits
 from flashlower.lowering.triton.runs import combine_of, count_runs
 from flashlower.lowering.triton.score import constant_of
 from flashlower.rewrites.schedule import DEFAULT_TARGET, TargetDescription, choose_schedule, get_target
@@ -224,7 +223,7 @@ def convert_fused(op: PartialOp, combine: CombineOp, name: str, target: TargetDe
     made = [host.empty(result.name, result.value, result.digits) for result in results(combine)]
     rows = host.ceil_divide(host.product(row_dims(host.sizes, can_pack_group(op))), schedule.block_m.data)
     tiles = host.multiply(rows, host.product(outer_dims(host.sizes, can_pack_group(op))))
-    count = tiles.owner.value.value.data if isinstance(tiles.owner, ConstantOp) else None
+    count = constant_index(tiles)
     tickets = host.add(EmptyOp([tiles] if count is None else [], TensorType(i32, [count or DYNAMIC_INDEX])))
     tickets.name_hint = "tickets"
     fused = FusedCombine(combine, made[0], made[1] if len(made) > 1 else None, tickets)
