@@ -11,8 +11,10 @@ from xdsl.dialects.builtin import AffineMapAttr, AnyFloat, FunctionType, ModuleO
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
-from flashlower.dialects.attention import SdpaOp
+from flashlower.dialects.attention import Quantization, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, Term, index_names, make_layout
+from flashlower.dialects.attention.quantization import Shared
+from flashlower.frontends.quantized import Quantized, part_type
 from flashlower.frontends.score import ScoreFunction, Trace
 from flashlower.frontends.tensors import Tensor, tensor_type
 
@@ -139,8 +141,8 @@ def _layouts(shape: Shape, layout: Layout) -> dict[str, AffineMapAttr]:
 
 def build_attention(
     q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    k: Tensor | Quantized,
+    v: Tensor | Quantized,
     *,
     layout: Layout = "bhsd",
     scale: float | None = None,
@@ -155,24 +157,47 @@ def build_attention(
 
     Raises `ValueError` for shapes and `TypeError` for dtypes that do not fit, naming both values.
     """
-    named: list[tuple[str, Tensor]] = [("q", q), ("k", k), ("v", v)]
-    types = [tensor_type(tensor, name) for name, tensor in named]
+    quantized = {name: tensor for name, tensor in (("k", k), ("v", v)) if isinstance(tensor, Quantized)}
+    query_type = tensor_type(q, "q")
+    # What is quantised has the shape of the floats that it stands for.
+    types = [query_type, *(_float_type(tensor, name, query_type) for name, tensor in (("k", k), ("v", v)))]
     if block_table is None:
         shape = _shape_of(types[0], types[1], types[2], layout)
     else:
         shape = _paged_shape_of(types[0], types[1], types[2], tensor_type(block_table, "block_table"), layout)
     layouts = _layouts(shape, layout)
-    block = Block(arg_types=types)
-    attention = Attention(ModuleOp([]), [q, k, v])
+    block = Block()
+    attention = Attention(ModuleOp([]))
 
-    def add(name: str, tensor: Tensor) -> SSAValue:
-        argument = block.insert_arg(tensor_type(tensor, name), len(block.args))
+    def add(name: str, tensor: Tensor, type: TensorOf | None = None) -> SSAValue:
+        argument = block.insert_arg(tensor_type(tensor, name) if type is None else type, len(block.args))
         argument.name_hint = name
         attention.arguments.append(tensor)
         return argument
 
-    for argument, (name, _) in zip(block.args, named):
-        argument.name_hint = name
+    query = add("q", q)
+    key, value = (
+        add(name, quantized[name].storage, quantized[name].storage_type()) if name in quantized else add(name, tensor)
+        for name, tensor in (("k", k), ("v", v))
+    )
+    quantizations: dict[str, Quantization] = {}
+    for name, tensor in quantized.items():
+        plain = layouts[name]
+        dims = ("pages", "page size", "heads", "channels")
+        if block_table is None:
+            dims = (
+                ("batch", "heads", "length", "channels")
+                if layout == "bhsd"
+                else ("batch", "length", "heads", "channels")
+            )
+        parts = {
+            part: Shared(
+                add(f"{name}_{part}", values, part_type(values, part)), tensor.part_layout(part, name, plain, dims)
+            )
+            for part, values in tensor.parts.items()
+        }
+        quantizations[name] = Quantization(tensor.attr, **parts)
+        layouts[name] = tensor.storage_layout(plain)
     table = None if block_table is None else add("block_table", block_table)
     lens = None
     if kv_lens is not None:
@@ -196,12 +221,14 @@ def build_attention(
     lse_type = TensorType(f32, [shape.batch, shape.query_heads, shape.queries]) if return_lse else None
     with ImplicitBuilder(block):
         sdpa = SdpaOp(
-            block.args[0],
-            block.args[1],
-            block.args[2],
+            query,
+            key,
+            value,
             layouts,
             1 / math.sqrt(shape.head_size) if scale is None else float(scale),
             output_type,
+            key_quantization=quantizations.get("k"),
+            value_quantization=quantizations.get("v"),
             block_table=table,
             kv_lens=lens,
             sinks=sink,
@@ -218,6 +245,13 @@ def build_attention(
     attention.module.body.block.add_op(FuncOp("attention", function_type, Region(block)))
     attention.module.verify()
     return attention
+
+
+def _float_type(tensor: Tensor | Quantized, name: str, query_type: TensorOf) -> TensorOf:
+    """The type of K or V; of a quantised one, that of floats in its place."""
+    if isinstance(tensor, Quantized):
+        return TensorType(query_type.element_type, tensor.shape)
+    return tensor_type(tensor, name)
 
 
 def _check_vector(name: str, value: SSAValue, size: int, of: str, element_types: tuple[Attribute, ...] | None) -> None:

@@ -8,6 +8,7 @@ broadcast over `(b..., h, g, m, n)`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias, cast
 
 import numpy as np
@@ -28,27 +29,35 @@ from xdsl.utils.exceptions import InterpretationError, VerifyException
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp, YieldOp
 from flashlower.dialects.attention.layout import INNER_DIMS, PAGE_INDICES, DimSizes, layout_terms, used_indices
+from flashlower.dialects.attention.quantization import Part
 from flashlower.dialects.numpy_values import numpy_dtype
+from flashlower.interpreters.quantization import codes_of, dequantised
 
 Array: TypeAlias = npt.NDArray[Any]
 
 
 def to_axes(array: Array, layout: AffineMapAttr, sizes: Mapping[str, int], inner: Sequence[str]) -> Array:
     """
-    A view of an operand with the axes `(b..., *inner)`, of size 1 where its layout does not have a dimension.
+    An operand with the axes `(b..., *inner)`, of size 1 where its layout does not have a dimension.
+
+    It is a view, but where the layout has a digit of a dimension: then every index has the element of its digit.
 
     `sizes` are those of all iteration dimensions, and of the indices of pages where the layout has those; `inner`
     names the dimensions after the batch.
     """
     names = list(sizes)
     axes = _axis_positions(names, inner)
-    digits: list[int] = []
-    shape: list[int] = []
-    for terms in layout_terms(layout.data):
-        digits += [term.dim for term in terms]
-        shape += [sizes[names[term.dim]] for term in terms]
-    order = [digits.index(axis) for axis in axes if axis in digits]
-    return array.reshape(shape).transpose(order).reshape([sizes[names[a]] if a in digits else 1 for a in axes])
+    terms = {term.dim: term for index in layout_terms(layout.data) for term in index}
+    digit_sizes = {dim: term.digit_size(sizes[names[dim]]) for dim, term in terms.items()}
+    order = [list(terms).index(axis) for axis in axes if axis in terms]
+    array = array.reshape([digit_sizes[dim] for dim in terms]).transpose(order)
+    array = array.reshape([digit_sizes.get(axis, 1) for axis in axes])
+    for position, axis in enumerate(axes):
+        if (term := terms.get(axis)) is not None and not term.is_dim:
+            index = np.arange(sizes[names[axis]])
+            digit = index // term.divisor if term.modulus is None else index % term.modulus
+            array = np.take(array, digit, position)
+    return array
 
 
 def _axis_positions(names: list[str], inner: Sequence[str]) -> list[int]:
@@ -159,12 +168,8 @@ class _Problem:
             self.lengths = np.clip(lengths, 0, keys)[..., None, None]
         pages = _Pages(op, values, sizes, self.lengths) if op.block_table is not None else None
         q = self._operand(values[op.query], op.query_layout, "mk")
-        k, v = (
-            self._operand(values[value], layout, dims)
-            if pages is None or "n" in used_indices(layout.data)
-            else pages.read(values[value], layout, dims[-1]).astype(self.dtype, copy=False)
-            for value, layout, dims in ((op.key, op.key_layout, "nk"), (op.value, op.value_layout, "nd"))
-        )
+        k = self._keys_or_values(op, values, pages, "k", op.key, op.key_layout)
+        v = self._keys_or_values(op, values, pages, "v", op.value, op.value_layout)
         q, k = (np.broadcast_to(x, (*x.shape[:-1], self.sizes["k"])) for x in (q, k))
         v = np.broadcast_to(v, (*v.shape[:-2], keys, v.shape[-1]))
         if op.kv_lens is not None:
@@ -200,6 +205,34 @@ class _Problem:
             self.lengths if end is None else np.clip(end, 0, self.lengths),
         )
 
+    def _keys_or_values(
+        self,
+        op: AttentionOp,
+        values: Mapping[SSAValue, Array],
+        pages: _Pages | None,
+        name: str,
+        operand: SSAValue,
+        layout: AffineMapAttr,
+    ) -> Array:
+        """K or V on the axes `(b..., h, g, n, k or d)`, from its pages and dequantised."""
+        channel = "k" if name == "k" else "d"
+
+        def read(value: SSAValue, layout: AffineMapAttr) -> Array:
+            if pages is None or not used_indices(layout.data) & {"page", "slot"}:
+                return to_axes(values[value], layout, self.sizes, ("h", "g", "n", channel))
+            return pages.read(values[value], layout, channel)
+
+        found = read(operand, layout)
+        quantization, packing = op.quantization(name), op.packing(name)
+        if quantization is None or packing is None:
+            return found.astype(self.dtype, copy=False)
+        packing = replace(packing, width=self.sizes[channel] // packing.lanes)
+        codes = codes_of(found, quantization.attr, packing, self.dtype)
+        parts: dict[Part, Array] = {}
+        for part, shared in quantization.shared():
+            parts[part] = read(shared.value, shared.layout).astype(self.dtype)
+        return dequantised(codes, quantization.attr, parts)
+
     def _operand(self, array: Array, layout: AffineMapAttr, dims: str) -> Array:
         return to_axes(array, layout, self.sizes, ("h", "g", *dims)).astype(self.dtype, copy=False)
 
@@ -223,7 +256,7 @@ class _Problem:
 
 def _sizes_of(op: AttentionOp, values: Mapping[SSAValue, Array]) -> dict[str, int]:
     """Sizes of the iteration dimensions and page indices by the shapes at hand, and by the types of results."""
-    sizes = DimSizes.of(op.batch_rank)
+    sizes = DimSizes.of(op.batch_rank, op.lanes())
     try:
         for name, value, layout in op.layouts():
             shape = values[value].shape if value in values else cast(TensorType[Attribute], value.type).get_shape()

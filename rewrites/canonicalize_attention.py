@@ -150,6 +150,8 @@ class ConvertSingleSplit(RewritePattern):
             layouts,
             partial.scale.value.data,
             op.output.type,
+            key_quantization=partial.quantization("k"),
+            value_quantization=partial.quantization("v"),
             block_table=partial.block_table,
             rows=partial.rows,
             kv_lens=partial.kv_lens,

@@ -33,6 +33,7 @@ from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, Sdp
 from flashlower.dialects.stablehlo import ComparisonDirection
 from flashlower.rewrites.decompose.axes import Named, TensorBuilder
 from flashlower.rewrites.decompose.bounds import BlockBounds
+from flashlower.rewrites.decompose.quantization import dequantise
 from flashlower.rewrites.decompose.score import ScoreTensors
 
 
@@ -116,7 +117,8 @@ class _Attention:
         self.keys = keys
         """The number of keys, over all splits."""
         self.pages = self._pages()
-        self.values = builder.convert(self._read(op.value, op.value_layout, "v"), op.accumulator_type)
+        values = self._read_quantised("v") or self._read(op.value, op.value_layout, "v")
+        self.values = builder.convert(values, op.accumulator_type)
         self.scores = self._scores()
         self.lengths = self._lengths()
 
@@ -140,10 +142,31 @@ class _Attention:
             x = self.builder.take(x, "page", self.pages, hint)
         return self.builder.join_pages(x)
 
+    def _read_quantised(self, name: str) -> Named | None:
+        """The values of a quantised K ("k") or V ("v")."""
+        op = self.op
+        quantization, packing = op.quantization(name), op.packing(name)
+        if quantization is None or packing is None:
+            return None
+        operand, layout, channel = (op.key, op.key_layout, "k") if name == "k" else (op.value, op.value_layout, "d")
+        return dequantise(
+            self.builder,
+            self._read(operand, layout, name),
+            quantization.attr,
+            packing,
+            channel,
+            {part: self._read(shared.value, shared.layout, f"{name}_{part}") for part, shared in quantization.shared()},
+            op.accumulator_type,
+            name,
+        )
+
     def _scores(self) -> Named:
         builder, op = self.builder, self.op
         q = builder.read(op.query, op.query_layout, "q")
-        k = self._read(op.key, op.key_layout, "k")
+        k = self._read_quantised("k") or self._read(op.key, op.key_layout, "k")
+        if op.key_quantization is not None:
+            # A value need not be a number of the query's type.
+            q = builder.convert(q, op.accumulator_type)
         scores = builder.dot(q, k, "k", op.accumulator_type, "scores")
         if op.scale.value.data != 1.0:
             scale = builder.constant(op.scale.value.data, op.accumulator_type)

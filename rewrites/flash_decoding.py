@@ -74,7 +74,7 @@ def operand_sizes(op: SdpaOp) -> dict[str, int] | None:
 
     None where only the results or the sinks have a dimension: a partial could not have it.
     """
-    sizes = DimSizes.of(op.batch_rank)
+    sizes = DimSizes.of(op.batch_rank, op.lanes())
     others: list[tuple[str, SSAValue, AffineMapAttr]] = []
     for name, value, layout in op.layouts():
         if name not in ("sinks", "out", "lse"):
@@ -123,6 +123,8 @@ class SplitKeys(RewritePattern):
             splits,
             tile,
             sizes,
+            key_quantization=op.quantization("k"),
+            value_quantization=op.quantization("v"),
             block_table=op.block_table,
             rows=op.rows,
             kv_lens=op.kv_lens,

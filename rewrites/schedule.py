@@ -124,12 +124,16 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         )
 
     key_size, value_size = (next_power_of_two(max(_static(sizes[name]), 16)) for name in "kd")
-    element_bytes = max(_element_bytes(op.key.type), _element_bytes(op.value.type))
+    floats = [op.query, *(value for name, value in (("k", op.key), ("v", op.value)) if name not in op.lanes())]
+    element_bytes = max(_element_bytes(value.type) for value in floats)
     block_m = 64 if rows is None else block_rows(rows)
     if element_bytes > 2:
         # Accumulator, logits and Q are in registers, and wide types leave the tensor cores: smaller tiles win.
-        block_m = min(block_m, 64)
-    key_bytes = (key_size + value_size) * element_bytes
+        block_m = max(16, min(block_m, 64, 64 * 128 // value_size))
+    while block_m > 16 and block_m * value_size * 4 > target.shared_memory_bytes:
+        # The accumulator, in f32, goes through shared memory on its way out.
+        block_m //= 2
+    key_bytes = _key_bytes(op)
     block_n = min(max(STAGE_BYTES // key_bytes, 16), 64)
     block_n = 1 << (block_n.bit_length() - 1)
     if op.page_size and (aligned := op.page_size & -op.page_size) >= MIN_PAGED_TILE:
@@ -215,12 +219,7 @@ def reached_keys(op: AttentionOp, queries: int, keys: int) -> int:
 
 def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription) -> int:
     """Programs that a core should run at once: small heads make small tiles, of which it takes more to keep it busy."""
-    sizes = op.dim_sizes()
-    tile_bytes = block_n * sum(
-        next_power_of_two(max(_static(sizes[name]), 16)) * _element_bytes(value.type)
-        for name, value in (("k", op.key), ("d", op.value))
-    )
-    return min(max(STAGE_BYTES // tile_bytes, 1), target.programs_per_core)
+    return min(max(STAGE_BYTES // (block_n * _key_bytes(op)), 1), target.programs_per_core)
 
 
 def choose_splits(
@@ -279,6 +278,17 @@ def _static(size: int) -> int:
     return ASSUMED_HEAD_SIZE if size == DYNAMIC_INDEX else size
 
 
+def _key_bytes(op: AttentionOp) -> int:
+    """The bytes of K and V that a tile holds of one key; where they are quantised, those of the codes."""
+    total = 0
+    sizes = op.dim_sizes()
+    lanes = op.lanes()
+    for name, dim, value in (("k", "k", op.key), ("v", "d", op.value)):
+        elements = max(next_power_of_two(_static(sizes[dim]) // lanes.get(name, 1)), 16)
+        total += elements * _element_bytes(value.type)
+    return total
+
+
 def _element_bytes(type: Attribute) -> int:
     return cast(FixedBitwidthType, cast(TensorType[Attribute], type).element_type).size
 
@@ -323,6 +333,18 @@ class ScheduleAttentionPass(ModulePass):
 
     pack: int | None = None
     """1 to put the query heads of a KV head into one tile, 0 for a program each."""
+
+    cores: int | None = None
+    """The logical cores of a launch of an NKI kernel."""
+
+    keys_on_partitions: int | None = None
+    """1 to put keys on the partitions of a tile of logits of an NKI kernel, 0 for rows."""
+
+    transposed: int | None = None
+    """1 to lay tiles out transposed, keys in the rows of the logits."""
+
+    assembly: int | None = None
+    """1 to unpack quantised K and V by assembly for NVIDIA's GPUs."""
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = get_target(self.target)

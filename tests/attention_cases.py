@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from attention_pages import POOL_LAYOUTS, SPARE_PAGES, make_pages
+from attention_pages import POOL_LAYOUTS, SPARE_PAGES, Pages, make_pages
 from attention_reference import reference_attention
 from attention_steps import DTYPES, REGION_STEPS, SHORT_STEPS, Step, make_step
 
@@ -71,6 +71,17 @@ LAYOUTS: dict[str, dict[str, list[Index]]] = {
     },
 }
 """How operands are laid out; `no_query` is for cases of one query."""
+
+
+@dataclass(frozen=True)
+class MainOperand:
+    """An operand as @main has it, its layout in the text, and what follows its clause."""
+
+    name: str
+    array: np.ndarray
+    layout: str
+    element_type: str
+    suffix: str = ""
 
 
 @dataclass(frozen=True)
@@ -192,9 +203,13 @@ class AttentionCase:
             operands["sinks"] = rng.standard_normal(self.kv_heads * self.group).astype(np.float32)
         return operands
 
-    def _paged(self, lens: np.ndarray | None) -> dict[str, np.ndarray]:
+    def _draw_pages(self, lens: np.ndarray | None) -> tuple[np.random.Generator, Pages]:
+        """Where pages are, and the generator that draws what they hold."""
         rng = np.random.default_rng([self.seed, self.page_size])
-        pages = make_pages(rng, self.batch, lens, self.max_pages, self.page_size, with_rows=self.rows)
+        return rng, make_pages(rng, self.batch, lens, self.max_pages, self.page_size, with_rows=self.rows)
+
+    def _paged(self, lens: np.ndarray | None) -> dict[str, np.ndarray]:
+        rng, pages = self._draw_pages(lens)
         operands = {"block_table": pages.table}
         if pages.rows is not None:
             operands["rows"] = pages.rows
@@ -205,16 +220,21 @@ class AttentionCase:
                 operands |= {f"{name}_pool": pool, name: pages.gather(pool, self.batch)}
         return operands
 
+    def main_operands(self, operands: dict[str, np.ndarray]) -> list[MainOperand]:
+        """q, k and v as @main has them."""
+        axes = (*self.batch_names, "h")
+        found = {"q": self.lay_out(operands["q"], (*axes, "g", "m", "k"), "q")}
+        for name, head in (("k", "k"), ("v", "d")):
+            if f"{name}_pool" in operands:
+                found[name] = self.lay_out(operands[f"{name}_pool"], ("page", "slot", "h", head), name)
+            else:
+                found[name] = self.lay_out(operands[name], (*axes, "n", head), name)
+        return [MainOperand(name, array, self._layout(name), self.dtype) for name, array in found.items()]
+
     def inputs(self) -> list[np.ndarray]:
         """The arguments of @main: q, k, v, block_table, rows, kv_lens, sinks, the captured tensors of the steps."""
         operands = self._operands()
-        axes = (*self.batch_names, "h")
-        laid_out = [self.lay_out(operands["q"], (*axes, "g", "m", "k"), "q")]
-        for name, head in (("k", "k"), ("v", "d")):
-            if f"{name}_pool" in operands:
-                laid_out.append(self.lay_out(operands[f"{name}_pool"], ("page", "slot", "h", head), name))
-            else:
-                laid_out.append(self.lay_out(operands[name], (*axes, "n", head), name))
+        laid_out = [operand.array for operand in self.main_operands(operands)]
         captured = [step.captured[1] for step in self.make_steps() if step.captured]
         return [*laid_out, *(operands[name] for name in OPTIONAL if name in operands), *captured]
 
@@ -263,9 +283,9 @@ class AttentionCase:
     def module_text(self) -> str:
         """A module whose @main is one attention.sdpa over its arguments."""
         operands = self._operands()
-        arrays = dict(zip(("q", "k", "v"), self.inputs()))
-        types = {name: self._tensor(array.shape, self.dtype) for name, array in arrays.items()}
-        clauses = [f"{name}(%{name}{self._layout(name)} : {types[name]})" for name in types]
+        main = self.main_operands(operands)
+        types = {operand.name: self._tensor(operand.array.shape, operand.element_type) for operand in main}
+        clauses = [f"{o.name}(%{o.name}{o.layout} : {types[o.name]}){o.suffix}" for o in main]
         heads = f"h * {self.group} + g"
         if self.page_size:
             row = "row" if self.rows else ", ".join(self.batch_names)

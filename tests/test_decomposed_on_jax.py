@@ -28,6 +28,8 @@ from flashlower.rewrites.inline import InlineCallsPass
 pytest.importorskip("jax", reason="the extra jax is not installed")
 
 from jax_client import run_module_on_jax
+from pipelines import transform
+from quantized_cases import QUANTIZED_CASES, QuantizedCase
 
 FILES = [
     path
@@ -115,3 +117,9 @@ def compare(what: str, expected: Any, got: Any, tolerance: float | None = None) 
         error = difference(want, result, plain_softmax=True)
         allowed = tolerance or TOLERANCE[str(element_type_of(want.dtype))]
         assert error <= allowed, f"{what}: result {i} differs by {error:.2e}"
+
+
+@pytest.mark.parametrize("case", QUANTIZED_CASES, ids=str)
+def test_quantized_keys_and_values(case: QuantizedCase):
+    """The shifts, masks and conversions of codes are what the specification says of integers."""
+    case.check(run_module_on_jax(transform(case.module_text(), "decompose-attention"), case.inputs()))

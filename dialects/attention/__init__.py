@@ -5,7 +5,8 @@ The attention dialect: attention as one operation, and its split form.
 computes each run's normalised output and log-sum-exp (LSE, natural logarithm), `attention.combine` puts them together,
 and the two are exactly `attention.sdpa`. What is not a function of the logit stands in layouts and operands; every
 function of the logit (masks, bias, soft cap) is IR in the score region. `layout` describes the iteration space
-`(b..., h, g, m, n, k, d)` and the layouts of operands over it, `score` the short forms of common score regions.
+`(b..., h, g, m, n, k, d)` and the layouts of operands over it, `quantization` K and V that are codes with scales,
+`score` the short forms of common score regions.
 """
 
 from xdsl.ir import Dialect
@@ -13,9 +14,23 @@ from xdsl.ir import Dialect
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.base import AttentionOp, YieldOp
 from flashlower.dialects.attention.bounds import KeyIntervalAttr
+from flashlower.dialects.attention.quantization import Quantization, QuantizationAttr
 from flashlower.dialects.attention.sdpa import SdpaOp
 from flashlower.dialects.attention.split import CombineOp, PartialOp
 
-Attention = Dialect("attention", [SdpaOp, PartialOp, CombineOp, YieldOp], [KeyIntervalAttr, ScheduleAttr])
+Attention = Dialect(
+    "attention", [SdpaOp, PartialOp, CombineOp, YieldOp], [KeyIntervalAttr, QuantizationAttr, ScheduleAttr]
+)
 
-__all__ = ["Attention", "AttentionOp", "CombineOp", "KeyIntervalAttr", "PartialOp", "ScheduleAttr", "SdpaOp", "YieldOp"]
+__all__ = [
+    "Attention",
+    "AttentionOp",
+    "CombineOp",
+    "KeyIntervalAttr",
+    "PartialOp",
+    "Quantization",
+    "QuantizationAttr",
+    "ScheduleAttr",
+    "SdpaOp",
+    "YieldOp",
+]

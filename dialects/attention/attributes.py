@@ -41,7 +41,11 @@ class ScheduleAttr(ParametrizedAttribute):
     - `kernels`: 2 puts splits together in a kernel of its own, 1 in the last program of the first kernel to arrive.
     - `pdl`: 1 lets the second kernel start while the first one ends (programmatic dependent launch, NVIDIA's compute
       capability 9.0 and up).
+    - `transposed`: 1 lays the tiles of a kernel out transposed, keys in the rows of logits; `block_m` may be 8 then.
+    - `assembly`: 1 unpacks quantised K and V by assembly for NVIDIA's GPUs, 0 by what every target of Triton's has.
     - `pack`: 1 puts the query heads of a KV head into one tile, 0 gives each a program of its own.
+    - `cores`: the logical cores of a NeuronCore that share a launch of an NKI kernel.
+    - `keys_on_partitions`: 1 puts keys on the partitions of a tile of logits of an NKI kernel, 0 rows.
     """
 
     name = "attention.schedule"
@@ -60,6 +64,10 @@ class ScheduleAttr(ParametrizedAttribute):
         "kernels": OptionalField("1 or 2", 1, 2),
         "pdl": OptionalField("0 or 1", 0, 1),
         "pack": OptionalField("0 or 1", 0, 1),
+        "cores": OptionalField("1 or 2", 1, 2),
+        "keys_on_partitions": OptionalField("0 or 1", 0, 1),
+        "transposed": OptionalField("0 or 1", 0, 1),
+        "assembly": OptionalField("0 or 1", 0, 1),
     }
     """Fields that need not be there, in the order of printing."""
 
@@ -89,8 +97,9 @@ class ScheduleAttr(ParametrizedAttribute):
     def verify(self) -> None:
         for field in ("block_m", "block_n"):
             value: int = getattr(self, field).data
-            if value < 16 or value & (value - 1):
-                raise VerifyException(f"{field} is {value}, expected a power of two of at least 16")
+            least = 8 if field == "block_m" and self.option("transposed") else 16
+            if value < least or value & (value - 1):
+                raise VerifyException(f"{field} is {value}, expected a power of two of at least {least}")
         if self.warps.data not in (1, 2, 4, 8, 16, 32):
             raise VerifyException(f"warps is {self.warps.data}, expected 1, 2, 4, 8, 16 or 32")
         if not 1 <= self.stages.data <= 8:

@@ -61,6 +61,18 @@ from flashlower.dialects.attention.layout import (
     resolve_layout,
     used_indices,
 )
+from flashlower.dialects.attention.quantization import (
+    PARTS,
+    Packing,
+    Quantization,
+    QuantizationAttr,
+    Shared,
+    lanes_of,
+    packing_of,
+    verify_codes,
+    verify_digits,
+    verify_shared,
+)
 from flashlower.dialects.attention.score import (
     build_score_region,
     match_score_forms,
@@ -75,8 +87,25 @@ SCORE_OPS = (tensor.ExtractOp, tensor.DimOp)
 """What a score region may hold besides `arith` and `math`."""
 
 
-OPERANDS = ("query", "key", "value", "block_table", "rows", "kv_lens", "sinks")
+OPERANDS = (
+    "query",
+    "key",
+    "key_scale",
+    "key_zero",
+    "key_offset",
+    "value",
+    "value_scale",
+    "value_zero",
+    "value_offset",
+    "block_table",
+    "rows",
+    "kv_lens",
+    "sinks",
+)
 """The operands that `attention.sdpa` and `attention.partial` share, each with a property `<name>_layout`."""
+
+QUANTIZED = (("k", "key", "k"), ("v", "value", "d"))
+"""What may be quantised: its name in the assembly format, that of the operand, and its channel dimension."""
 
 
 def accumulator_type(query_type: Attribute) -> AnyFloat:
@@ -138,7 +167,13 @@ class AttentionOp(IRDLOperation, ABC):
 
     query = operand_def(TensorType)
     key = operand_def(TensorType)
+    key_scale = opt_operand_def(TensorType)
+    key_zero = opt_operand_def(TensorType)
+    key_offset = opt_operand_def(TensorType)
     value = operand_def(TensorType)
+    value_scale = opt_operand_def(TensorType)
+    value_zero = opt_operand_def(TensorType)
+    value_offset = opt_operand_def(TensorType)
     block_table = opt_operand_def(TensorType)
     rows = opt_operand_def(TensorType)
     kv_lens = opt_operand_def(TensorType)
@@ -147,7 +182,15 @@ class AttentionOp(IRDLOperation, ABC):
 
     query_layout = prop_def(AffineMapAttr)
     key_layout = prop_def(AffineMapAttr)
+    key_quantization = opt_prop_def(QuantizationAttr)
+    key_scale_layout = opt_prop_def(AffineMapAttr)
+    key_zero_layout = opt_prop_def(AffineMapAttr)
+    key_offset_layout = opt_prop_def(AffineMapAttr)
     value_layout = prop_def(AffineMapAttr)
+    value_quantization = opt_prop_def(QuantizationAttr)
+    value_scale_layout = opt_prop_def(AffineMapAttr)
+    value_zero_layout = opt_prop_def(AffineMapAttr)
+    value_offset_layout = opt_prop_def(AffineMapAttr)
     block_table_layout = opt_prop_def(AffineMapAttr)
     rows_layout = opt_prop_def(AffineMapAttr)
     kv_lens_layout = opt_prop_def(AffineMapAttr)
@@ -172,11 +215,11 @@ class AttentionOp(IRDLOperation, ABC):
 
     def layouts(self) -> list[tuple[str, SSAValue, AffineMapAttr]]:
         """Every operand and result that has a layout: its name in the assembly format, the value, the layout."""
-        layouts: list[tuple[str, SSAValue, AffineMapAttr]] = [
-            ("q", self.query, self.query_layout),
-            ("k", self.key, self.key_layout),
-            ("v", self.value, self.value_layout),
-        ]
+        layouts: list[tuple[str, SSAValue, AffineMapAttr]] = [("q", self.query, self.query_layout)]
+        for name, operand, _ in QUANTIZED:
+            layouts.append((name, getattr(self, operand), getattr(self, f"{operand}_layout")))
+            if (quantization := self.quantization(name)) is not None:
+                layouts += [(f"{name}_{part}", shared.value, shared.layout) for part, shared in quantization.shared()]
         for name, value, layout in self._optional_operands():
             if value is not None and layout is not None:
                 layouts.append((name, value, layout))
@@ -189,6 +232,38 @@ class AttentionOp(IRDLOperation, ABC):
             ("kv_lens", self.kv_lens, self.kv_lens_layout),
             ("sinks", self.sinks, self.sinks_layout),
         ]
+
+    def quantization(self, name: str) -> Quantization | None:
+        """How K (`name` is "k") or V ("v") is quantised, None where it is not."""
+        operand = "key" if name == "k" else "value"
+        attr: QuantizationAttr | None = getattr(self, f"{operand}_quantization")
+        if attr is None:
+            return None
+        parts: dict[str, Shared] = {}
+        for part in PARTS:
+            value, layout = getattr(self, f"{operand}_{part}"), getattr(self, f"{operand}_{part}_layout")
+            if value is not None and layout is not None:
+                parts[part] = Shared(value, layout)
+        return Quantization(attr, **parts)
+
+    def packing(self, name: str) -> Packing | None:
+        """Where the codes of a quantised K ("k") or V ("v") lie, None where it is not quantised."""
+        operand, channel = ("key", "k") if name == "k" else ("value", "d")
+        attr: QuantizationAttr | None = getattr(self, f"{operand}_quantization")
+        if attr is None:
+            return None
+        codes: SSAValue = getattr(self, operand)
+        layout: AffineMapAttr = getattr(self, f"{operand}_layout")
+        return packing_of(attr, cast(TensorOf, codes.type), layout, channel, self.dim_sizes()[channel])
+
+    def lanes(self) -> dict[str, int]:
+        """How many codes an element of a quantised K and V holds, by "k" and "v": what `DimSizes` asks for."""
+        attrs = {"k": (self.key_quantization, self.key), "v": (self.value_quantization, self.value)}
+        return {
+            name: lanes_of(attr, cast(TensorOf, codes.type).element_type)
+            for name, (attr, codes) in attrs.items()
+            if attr is not None
+        }
 
     def dim_sizes(self) -> dict[str, int]:
         """
@@ -203,7 +278,7 @@ class AttentionOp(IRDLOperation, ABC):
         return self._collect_sizes().by_index()
 
     def _collect_sizes(self) -> DimSizes:
-        sizes = DimSizes.of(self.batch_rank)
+        sizes = DimSizes.of(self.batch_rank, self.lanes())
         for name, value, layout in self.layouts():
             sizes.add(name, cast(TensorOf, value.type).get_shape(), layout.data)
         return sizes
@@ -226,10 +301,11 @@ class AttentionOp(IRDLOperation, ABC):
 
     def _verify_common(self) -> None:
         query, key, value = (cast(TensorOf, v.type) for v in (self.query, self.key, self.value))
+        quantized = {"k": self.key_quantization, "v": self.value_quantization}
         for name, type in (("q", query), ("k", key), ("v", value)):
-            if not isinstance(type.element_type, AnyFloat):
+            if quantized.get(name) is None and not isinstance(type.element_type, AnyFloat):
                 raise VerifyException(f"{name} has element type {type.element_type}, expected a float")
-        if query.element_type != key.element_type:
+        if quantized["k"] is None and query.element_type != key.element_type:
             raise VerifyException(f"q has element type {query.element_type} but k has {key.element_type}")
         for name, operand, layout in self._optional_operands():
             if (operand is None) != (layout is None):
@@ -239,6 +315,7 @@ class AttentionOp(IRDLOperation, ABC):
             element_type = cast(TensorOf, operand.type).element_type
             if element_type not in (i32, i64):
                 raise VerifyException(f"{name} has element type {element_type}, expected i32 or i64")
+        self._verify_quantization()
         sizes = self._collect_sizes()
         self._verify_dims("q", self.query_layout, "ghmk")
         self._verify_dims("k", self.key_layout, "ghnk", "page", "slot")
@@ -250,6 +327,32 @@ class AttentionOp(IRDLOperation, ABC):
         self._verify_score()
         self._verify_bounds()
 
+    def _verify_quantization(self) -> None:
+        """What stands beside K and V belongs to a quantised one, and the layouts have digits only where they may."""
+        for name, operand, channel in QUANTIZED:
+            attr: QuantizationAttr | None = getattr(self, f"{operand}_quantization")
+            for part in PARTS:
+                value: SSAValue | None = getattr(self, f"{operand}_{part}")
+                layout: AffineMapAttr | None = getattr(self, f"{operand}_{part}_layout")
+                if (value is None) != (layout is None):
+                    raise VerifyException(f"{operand}_{part} and {operand}_{part}_layout must be given together")
+                if value is not None and attr is None:
+                    raise VerifyException(f"{name}_{part} is given, but {name} is not quantized")
+            if (quantization := self.quantization(name)) is None:
+                continue
+            codes: SSAValue = getattr(self, operand)
+            verify_codes(
+                name, channel, quantization.attr, cast(TensorOf, codes.type), getattr(self, f"{operand}_layout")
+            )
+            verify_shared(name, quantization)
+            for part, shared in quantization.shared():
+                self._verify_dims(f"{name}_{part}", shared.layout, f"ghn{channel}", "page", "slot")
+        digits = {"k": "k", "v": "d"}
+        for name, _, layout in self.layouts():
+            of_codes = digits[name] if name in self.lanes() else ""
+            shared = name[:2] in ("k_", "v_")
+            verify_digits(name, layout, ("n", "slot", digits[name[0]]) if shared else of_codes, of_codes)
+
     @property
     def bounds(self) -> Bounds:
         """What is known of the keys of a block of queries."""
@@ -260,7 +363,7 @@ class AttentionOp(IRDLOperation, ABC):
         layouts = () if self.bound_scalar_layouts is None else self.bound_scalar_layouts.data
         if len(layouts) != len(self.bound_scalars):
             raise VerifyException(f"{len(self.bound_scalars)} scalars of bounds have {len(layouts)} layouts")
-        sizes = DimSizes.of(self.batch_rank)
+        sizes = DimSizes.of(self.batch_rank, self.lanes())
         for name, value, layout in self.layouts():
             sizes.add(name, cast(TensorOf, value.type).get_shape(), layout.data)
         for i, (value, layout) in enumerate(self.bounds.scalars):
@@ -285,7 +388,9 @@ class AttentionOp(IRDLOperation, ABC):
     def _verify_pages(self) -> None:
         """Every index of pages that is used needs the operand that holds it, and the other way round."""
         in_pages = False
-        for name, layout in (("k", self.key_layout), ("v", self.value_layout)):
+        for name, _, layout in self.layouts():
+            if name[0] not in "kv" or name == "kv_lens":
+                continue
             used = used_indices(layout.data) & {"page", "slot"}
             if used and self.block_table is None:
                 raise VerifyException(f"the layout of {name} uses {min(used)}, but there is no block_table")
@@ -339,6 +444,10 @@ class AttentionOp(IRDLOperation, ABC):
     def _print_operands(self, printer: Printer) -> None:
         for name, value, layout in AttentionOp.layouts(self):
             print_clause(printer, name, value, layout)
+            if (attr := {"k": self.key_quantization, "v": self.value_quantization}.get(name)) is not None:
+                printer.print_string(" quantized(")
+                attr.print_fields(printer)
+                printer.print_string(")")
 
     def _print_score(self, printer: Printer) -> None:
         new_line(printer)
@@ -382,15 +491,26 @@ class Clauses:
     def __init__(self, parser: Parser):
         self.parser = parser
         self.query = parse_clause(parser, "q")
-        self.key = parse_clause(parser, "k")
-        self.value = parse_clause(parser, "v")
+        self.quantization: dict[str, QuantizationAttr | None] = {}
+        self.key = self._parse_quantized("k")
+        self.value = self._parse_quantized("v")
         self.block_table = parse_optional_clause(parser, "block_table")
         self.rows = parse_optional_clause(parser, "rows")
         self.kv_lens = parse_optional_clause(parser, "kv_lens")
         self.sinks = parse_optional_clause(parser, "sinks")
 
+    def _parse_quantized(self, name: str) -> list[Clause | None]:
+        """K or V, and what stands beside it."""
+        parser = self.parser
+        clauses: list[Clause | None] = [parse_clause(parser, name)]
+        self.quantization[name] = None
+        if parser.parse_optional_keyword("quantized") is not None:
+            with parser.in_parens():
+                self.quantization[name] = QuantizationAttr.new(QuantizationAttr.parse_fields(parser))
+        return [*clauses, *(parse_optional_clause(parser, f"{name}_{part}") for part in PARTS)]
+
     def _clauses(self) -> tuple[Clause | None, ...]:
-        return self.query, self.key, self.value, self.block_table, self.rows, self.kv_lens, self.sinks
+        return self.query, *self.key, *self.value, self.block_table, self.rows, self.kv_lens, self.sinks
 
     def parse_score(self) -> None:
         parser = self.parser
@@ -446,6 +566,8 @@ class Clauses:
                 f"{name}_layout": self.layout(clause.layout) if clause else None
                 for name, clause in zip(OPERANDS, self._clauses())
             },
+            "key_quantization": self.quantization["k"],
+            "value_quantization": self.quantization["v"],
             "scale": self.scale,
             "schedule": self.schedule,
             **self.bounds().properties(),

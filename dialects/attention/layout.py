@@ -12,12 +12,15 @@ size 32 that h has size 8. That makes a layout invertible, every access strided,
 Keys that lie in pages have four further indices, which are symbols of the map: key n is in slot `slot` of the logical
 page `p`, n = p * page_size + slot; `page` is what the block table holds for p, and `row` the row of the table that is
 a sequence's: `k(%pool[page, slot, h, k])`, `block_table(%table[b, p])` or `block_table(%table[row, p])`.
+
+Quantised K and V have codes that share an element, and scales that are shared by a group. Their layouts use a digit
+in place of a dimension: `k floordiv 8` (eight neighbours are in one element), `k mod 16` (every 16th is).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr
@@ -47,10 +50,33 @@ def index_names(batch_rank: int) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Term:
-    """`dim * stride`, one digit of a mixed radix number; `dim` is a position in `index_names`."""
+    """
+    `dim * stride`, one digit of a mixed radix number; `dim` is a position in `index_names`.
+
+    Of a quantised operand, it may be `(dim floordiv divisor) * stride` or `(dim mod modulus) * stride`.
+    """
 
     dim: int
     stride: int
+    divisor: int = 1
+    modulus: int | None = None
+
+    @property
+    def is_dim(self) -> bool:
+        """Whether this is the dimension itself and not a digit of it."""
+        return self.divisor == 1 and self.modulus is None
+
+    def digit_size(self, size: int) -> int:
+        """How many values the digit has, for a dimension of a static size."""
+        return size // self.divisor if self.modulus is None else self.modulus
+
+    def to_str(self, names: Sequence[str]) -> str:
+        digit = names[self.dim]
+        if not self.is_dim:
+            digit += f" floordiv {self.divisor}" if self.modulus is None else f" mod {self.modulus}"
+        if self.stride == 1:
+            return digit
+        return f"{digit} * {self.stride}" if self.is_dim else f"({digit}) * {self.stride}"
 
 
 @lru_cache(maxsize=4096)
@@ -58,16 +84,31 @@ def index_terms(expr: AffineExpr, num_dims: int) -> tuple[Term, ...]:
     """
     The digits of one index of a layout over `num_dims` dimensions, the most significant first; none for 0.
 
-    Raises `ValueError` for anything but a sum of distinct dimensions times positive constants.
+    Raises `ValueError` for anything but a sum of dimensions, or digits of them, times positive constants.
     """
-    coefficients: dict[int, int] = {}
+    # By dimension, divisor and modulus.
+    coefficients: dict[tuple[int, int, int | None], int] = {}
 
-    def add(e: AffineExpr, factor: int) -> None:
+    def digit(e: AffineExpr) -> tuple[int, int, int | None] | None:
         match e:
             case AffineDimExpr(position):
-                coefficients[position] = coefficients.get(position, 0) + factor
+                return position, 1, None
             case AffineSymExpr(position):
-                coefficients[num_dims + position] = coefficients.get(num_dims + position, 0) + factor
+                return num_dims + position, 1, None
+            case AffineBinaryOpExpr(AffineBinaryOpKind.FloorDiv, lhs, AffineConstantExpr(value)) if value > 0:
+                whole = digit(lhs)
+                return (whole[0], value, None) if whole is not None and whole[1:] == (1, None) else None
+            case AffineBinaryOpExpr(AffineBinaryOpKind.Mod, lhs, AffineConstantExpr(value)) if value > 0:
+                whole = digit(lhs)
+                return (whole[0], 1, value) if whole is not None and whole[1:] == (1, None) else None
+            case _:
+                return None
+
+    def add(e: AffineExpr, factor: int) -> None:
+        if (key := digit(e)) is not None:
+            coefficients[key] = coefficients.get(key, 0) + factor
+            return
+        match e:
             case AffineConstantExpr(0):
                 pass
             case AffineBinaryOpExpr(AffineBinaryOpKind.Add, lhs, rhs):
@@ -81,7 +122,10 @@ def index_terms(expr: AffineExpr, num_dims: int) -> tuple[Term, ...]:
                 raise ValueError(f"{e} is not a sum of dimensions times constants")
 
     add(expr, 1)
-    terms = sorted((Term(dim, stride) for dim, stride in coefficients.items()), key=lambda t: -t.stride)
+    terms = sorted(
+        (Term(dim, stride, divisor, modulus) for (dim, divisor, modulus), stride in coefficients.items()),
+        key=lambda t: -t.stride,
+    )
     if any(t.stride < 1 for t in terms):
         raise ValueError(f"{expr} has a coefficient below 1")
     return tuple(terms)
@@ -106,6 +150,10 @@ def make_layout(num_dims: int, indices: Sequence[Sequence[Term]]) -> AffineMapAt
         for term in terms:
             symbol = term.dim - num_dims
             digit = AffineExpr.symbol(symbol) if symbol >= 0 else AffineExpr.dimension(term.dim)
+            if term.modulus is not None:
+                digit = AffineBinaryOpExpr(AffineBinaryOpKind.Mod, digit, AffineConstantExpr(term.modulus))
+            elif term.divisor != 1:
+                digit = AffineBinaryOpExpr(AffineBinaryOpKind.FloorDiv, digit, AffineConstantExpr(term.divisor))
             if term.stride != 1:
                 digit = AffineBinaryOpExpr(AffineBinaryOpKind.Mul, digit, AffineConstantExpr(term.stride))
             result = digit if result is None else AffineBinaryOpExpr(AffineBinaryOpKind.Add, result, digit)
@@ -122,24 +170,29 @@ def layout_to_str(layout: AffineMap, names: Sequence[str] | None = None) -> str:
         names = index_names(layout.num_dims - len(INNER_DIMS))
 
     def index(terms: tuple[Term, ...]) -> str:
-        digits = (names[t.dim] if t.stride == 1 else f"{names[t.dim]} * {t.stride}" for t in terms)
-        return " + ".join(digits) or "0"
+        return " + ".join(term.to_str(names) for term in terms) or "0"
 
     return "[" + ", ".join(index(terms) for terms in layout_terms(layout)) + "]"
 
 
-NamedTerms = list[list[tuple[str, int]]]
-"""A parsed layout whose batch rank is not known yet: per index, (dimension name, stride)."""
+NamedTerms = list[list[tuple[str, Term]]]
+"""A parsed layout whose batch rank is not known yet: per index, dimension names, and terms without their `dim`."""
 
 
 def parse_named_layout(parser: AttrParser) -> NamedTerms:
-    """Parses `[b, h * 4 + g, m, k]`."""
+    """Parses `[b, h * 4 + g, m, k]`, with digits `k floordiv 8`, `(k mod 16) * 4`."""
 
-    def digit() -> tuple[str, int] | None:
+    def positive() -> int:
+        if (value := parser.parse_integer(allow_negative=False)) < 1:
+            parser.raise_error("a divisor of a layout must be at least 1")
+        return value
+
+    def digit() -> tuple[str, Term] | None:
         if (value := parser.parse_optional_integer(allow_negative=False)) is not None:
             if value:
                 parser.raise_error("a constant index of a layout must be 0")
             return None
+        in_parens = parser.parse_optional_punctuation("(") is not None
         pos = parser.pos
         name = parser.parse_identifier(" (a dimension of the attention: b, h, g, m, n, k or d)")
         if name not in (*INNER_DIMS, *PAGE_INDICES, "b") and not (name[0] == "b" and name[1:].isdecimal()):
@@ -149,12 +202,18 @@ def parse_named_layout(parser: AttrParser) -> NamedTerms:
                 pos,
                 parser.pos,
             )
-        stride = 1
+        divisor, modulus, stride = 1, None, 1
+        if parser.parse_optional_keyword("floordiv") is not None:
+            divisor = positive()
+        elif parser.parse_optional_keyword("mod") is not None:
+            modulus = positive()
+        if in_parens:
+            parser.parse_punctuation(")")
         if parser.parse_optional_punctuation("*") is not None:
             stride = parser.parse_integer(allow_negative=False)
-        return name, stride
+        return name, Term(-1, stride, divisor, modulus)
 
-    def index() -> list[tuple[str, int]]:
+    def index() -> list[tuple[str, Term]]:
         digits = [digit()]
         while parser.parse_optional_punctuation("+") is not None:
             digits.append(digit())
@@ -183,7 +242,7 @@ def resolve_layout(layout: NamedTerms, batch_rank: int) -> AffineMapAttr:
     positions.setdefault("b0", 0)
     return make_layout(
         batch_rank + len(INNER_DIMS),
-        [[Term(positions[name], stride) for name, stride in index] for index in layout],
+        [[replace(term, dim=positions[name]) for name, term in index] for index in layout],
     )
 
 
@@ -193,16 +252,17 @@ class DimSizes:
     Sizes of the iteration dimensions and page indices, collected from shapes and layouts, and where each was seen.
 
     A size is `DYNAMIC_INDEX` where only dynamic tensor dimensions give it; a dimension that no layout
-    mentions has size 1.
+    mentions has size 1. `lanes` says of a packed operand how many codes share an element.
     """
 
     names: tuple[str, ...]
     sizes: dict[int, int]
     seen_at: dict[int, str]
+    lanes: Mapping[str, int] = field(default_factory=dict[str, int])
 
     @staticmethod
-    def of(batch_rank: int) -> DimSizes:
-        return DimSizes(index_names(batch_rank), {}, {})
+    def of(batch_rank: int, lanes: Mapping[str, int] | None = None) -> DimSizes:
+        return DimSizes(index_names(batch_rank), {}, {}, lanes or {})
 
     def add(self, what: str, shape: Sequence[int], layout: AffineMap) -> None:
         """
@@ -229,9 +289,9 @@ class DimSizes:
                 if term.dim in used:
                     raise VerifyException(f"the layout of {what} uses {self.names[term.dim]} in two indices")
                 used.add(term.dim)
-            self._add_index(f"dimension {position} of {what}", size, terms)
+            self._add_index(f"dimension {position} of {what}", size, terms, self.lanes.get(what, 1))
 
-    def _add_index(self, where: str, size: int, terms: tuple[Term, ...]) -> None:
+    def _add_index(self, where: str, size: int, terms: tuple[Term, ...], lanes: int) -> None:
         if not terms:
             if size not in (1, DYNAMIC_INDEX):
                 raise VerifyException(f"{where} has size {size} but its index is 0, which needs size 1")
@@ -243,10 +303,23 @@ class DimSizes:
                 raise VerifyException(
                     f"{where}: coefficient {outer.stride} is not a multiple of coefficient {inner.stride}"
                 )
-            self._set(inner.dim, outer.stride // inner.stride, where)
+            self._set_digit(inner, outer.stride // inner.stride, where, lanes)
         if size != DYNAMIC_INDEX and size % terms[0].stride:
             raise VerifyException(f"{where} has size {size}, which {terms[0].stride} does not divide")
-        self._set(terms[0].dim, DYNAMIC_INDEX if size == DYNAMIC_INDEX else size // terms[0].stride, where)
+        size = DYNAMIC_INDEX if size == DYNAMIC_INDEX else size // terms[0].stride
+        self._set_digit(terms[0], size, where, lanes)
+
+    def _set_digit(self, term: Term, size: int, where: str, lanes: int) -> None:
+        """Records the size of a dimension by that of a digit."""
+        if term.modulus is not None:
+            if size not in (term.modulus, DYNAMIC_INDEX):
+                raise VerifyException(f"{where} has {size} of {term.to_str(self.names)}, expected {term.modulus}")
+            self._set(term.dim, term.modulus * lanes, f"{where}, {lanes} codes an element")
+        elif term.divisor == 1:
+            self._set(term.dim, size, where)
+        else:
+            whole = DYNAMIC_INDEX if size == DYNAMIC_INDEX else size * term.divisor
+            self._set(term.dim, whole, f"{where}, {term.divisor} to one")
 
     def _set(self, dim: int, size: int, where: str) -> None:
         known = self.sizes.get(dim, DYNAMIC_INDEX)

@@ -40,6 +40,7 @@ from flashlower.dialects.attention.base import (
     verify_sinks,
 )
 from flashlower.dialects.attention.bounds import NO_BOUNDS, Bounds
+from flashlower.dialects.attention.quantization import NOT_QUANTIZED, Quantization
 
 
 @irdl_op_definition
@@ -99,6 +100,8 @@ class SdpaOp(AttentionOp):
         scale: float,
         output_type: Attribute,
         *,
+        key_quantization: Quantization | None = None,
+        value_quantization: Quantization | None = None,
         block_table: SSAValue | None = None,
         rows: SSAValue | None = None,
         kv_lens: SSAValue | None = None,
@@ -111,7 +114,18 @@ class SdpaOp(AttentionOp):
     ):
         """`layouts` has the keys q, k, v, out, and block_table, rows, kv_lens, sinks, lse where those are given."""
         super().__init__(
-            operands=[query, key, value, block_table, rows, kv_lens, sinks, bounds.operands()],
+            operands=[
+                query,
+                key,
+                *(key_quantization.operands() if key_quantization else NOT_QUANTIZED),
+                value,
+                *(value_quantization.operands() if value_quantization else NOT_QUANTIZED),
+                block_table,
+                rows,
+                kv_lens,
+                sinks,
+                bounds.operands(),
+            ],
             result_types=[output_type, lse_type],
             properties={
                 "query_layout": layouts["q"],
@@ -125,6 +139,8 @@ class SdpaOp(AttentionOp):
                 "lse_layout": None if lse_type is None else layouts["lse"],
                 "scale": FloatAttr(scale, f64),
                 "schedule": schedule,
+                **(key_quantization.properties("key") if key_quantization else {}),
+                **(value_quantization.properties("value") if value_quantization else {}),
                 **bounds.properties(),
             },
             attributes=dict(attributes or {}),

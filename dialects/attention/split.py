@@ -61,6 +61,7 @@ from flashlower.dialects.attention.layout import (
     index_names,
     resolve_layout,
 )
+from flashlower.dialects.attention.quantization import NOT_QUANTIZED, Quantization
 
 
 def partial_shapes(sizes: Mapping[str, int], splits: int) -> tuple[list[int], list[int]]:
@@ -115,6 +116,8 @@ class PartialOp(AttentionOp):
         tile: int,
         sizes: Mapping[str, int],
         *,
+        key_quantization: Quantization | None = None,
+        value_quantization: Quantization | None = None,
         block_table: SSAValue | None = None,
         rows: SSAValue | None = None,
         kv_lens: SSAValue | None = None,
@@ -132,7 +135,18 @@ class PartialOp(AttentionOp):
         element_type = accumulator_type(query.type)
         lse_type = TensorType(element_type, lse_shape)
         super().__init__(
-            operands=[query, key, value, block_table, rows, kv_lens, None, bounds.operands()],
+            operands=[
+                query,
+                key,
+                *(key_quantization.operands() if key_quantization else NOT_QUANTIZED),
+                value,
+                *(value_quantization.operands() if value_quantization else NOT_QUANTIZED),
+                block_table,
+                rows,
+                kv_lens,
+                None,
+                bounds.operands(),
+            ],
             result_types=[TensorType(element_type, output_shape), lse_type, lse_type if with_sum else None],
             properties={
                 "query_layout": layouts["q"],
@@ -145,6 +159,8 @@ class PartialOp(AttentionOp):
                 "splits": IntegerAttr(splits, i64),
                 "tile": IntegerAttr(tile, i64),
                 "schedule": schedule,
+                **(key_quantization.properties("key") if key_quantization else {}),
+                **(value_quantization.properties("value") if value_quantization else {}),
                 **bounds.properties(),
             },
             attributes=dict(attributes or {}),

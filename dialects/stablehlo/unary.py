@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     TensorType,
     i1,
+    i32,
 )
 from xdsl.irdl import (
     irdl_op_definition,
@@ -218,6 +219,11 @@ class ReducePrecisionOp(UnaryElementwiseOp):
 
     exponent_bits = prop_def(IntegerAttr)
     mantissa_bits = prop_def(IntegerAttr)
+
+    def __init__(self, operand: Operand, exponent_bits: int, mantissa_bits: int):
+        super().__init__(operand)
+        self.exponent_bits = IntegerAttr(exponent_bits, i32)
+        self.mantissa_bits = IntegerAttr(mantissa_bits, i32)
 
     def verify_(self) -> None:
         super().verify_()

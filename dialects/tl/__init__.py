@@ -32,6 +32,7 @@ from flashlower.dialects.tl.elementwise import (
     AbsOp,
     AddOp,
     AndOp,
+    BitcastOp,
     CastOp,
     CdivOp,
     CeilOp,
@@ -66,6 +67,7 @@ from flashlower.dialects.tl.elementwise import (
     WhereOp,
     XorOp,
 )
+from flashlower.dialects.tl.inline_asm import InlineAsmElementwiseOp, UnpackAttr
 from flashlower.dialects.tl.memory import LoadOp, StoreOp
 from flashlower.dialects.tl.sync import AtomicAddOp, DebugBarrierOp, GdcLaunchDependentsOp, GdcWaitOp
 from flashlower.dialects.tl.types import PtrType
@@ -84,6 +86,7 @@ TL = Dialect(
         AndOp,
         ArangeOp,
         AtomicAddOp,
+        BitcastOp,
         BroadcastToOp,
         CastOp,
         CdivOp,
@@ -107,6 +110,7 @@ TL = Dialect(
         GeOp,
         GtOp,
         IfOp,
+        InlineAsmElementwiseOp,
         InvertOp,
         JitOp,
         LeOp,
@@ -142,6 +146,6 @@ TL = Dialect(
         YieldOp,
         ZerosOp,
     ],
-    [PtrType],
+    [PtrType, UnpackAttr],
     [_MaterializeConstant()],
 )

@@ -10,11 +10,11 @@ differences of logits are multiplied, since a finite mask value such as -3.4e38 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, f32, i64
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
@@ -22,7 +22,7 @@ from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.layout import dim_names, layout_terms, layout_to_str
 from flashlower.dialects.tl import GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
 from flashlower.dialects.tl.types import element_type, shape_of
-from flashlower.lowering.triton.builder import Carried, KernelBuilder
+from flashlower.lowering.triton.builder import Carried, KernelBuilder, TransposedKernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes, can_pack_group, outer_dims, row_dims
 from flashlower.lowering.triton.fused_combine import FusedCombine
 from flashlower.lowering.triton.host import Host, TensorOf
@@ -30,13 +30,15 @@ from flashlower.lowering.triton.key_range import Run, key_range
 from flashlower.lowering.triton.key_tiles import KeyTiles
 from flashlower.lowering.triton.memory import (
     dot_precision,
-    head_parts,
     load_floats,
     row_pointers,
     row_tile_pointers,
     tile_mask,
+    whole,
 )
+from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandName, OperandTile, dot_element
 from flashlower.lowering.triton.parameters import Access, Parameters
+from flashlower.lowering.triton.quantized import QuantizedOperand
 from flashlower.lowering.triton.runs import RunCount, Runs
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
@@ -77,7 +79,8 @@ class AttentionKernel:
         self._register_captures()
         self.pack_group = can_pack_group(op)
         self._natural = bool(op.score.blocks) and not only_masks(op.score.block)
-        self._b = b = KernelBuilder(name, self.parameters.types(), doc=self._doc(host))
+        builder = TransposedKernelBuilder if schedule.option("transposed") else KernelBuilder
+        self._b = b = builder(name, self.parameters.types(), doc=self._doc(host))
         self._pdl = schedule.option("pdl") == 1
         if self._pdl:
             b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
@@ -96,8 +99,7 @@ class AttentionKernel:
             batch=batch,
         )
         self._block_n = self._sizes.constexpr("BLOCK_N", schedule.block_n.data)
-        self._k_parts = head_parts(b, self._sizes, "k")
-        self._d_parts = head_parts(b, self._sizes, "d")
+        self._k, self._v = self._operand("k"), self._operand("v")
         self._keys = key_range(
             b,
             op,
@@ -108,6 +110,15 @@ class AttentionKernel:
             self._block_n,
             schedule,
             share,
+        )
+
+    def _operand(self, name: OperandName) -> Operand:
+        if self._op.quantization(name) is None:
+            return FloatOperand(self._b, self._sizes, name, self._accesses[name])
+        element = dot_element(self._b.arg(self._accesses["q"].pointer).type)
+        use_assembly = bool(self._schedule.option("assembly"))
+        return QuantizedOperand(
+            self._b, self._op, self._sizes, name, self._accesses, element, use_assembly=use_assembly
         )
 
     # Parameters.
@@ -179,6 +190,8 @@ class AttentionKernel:
             lines.append(f"{access.name}[{shape}]: {value.type.element_type}")
         if row_dims(host.sizes, self.pack_group) == ("m", "g"):
             lines.append("Rows are queries of all heads of a group: row r is query r // G of head h * G + r % G.")
+        if self._schedule.option("transposed"):
+            lines.append("Tiles lie transposed: keys are the rows of S, as the matrix unit is longest along rows.")
         return "\n".join(lines)
 
     # The kernel.
@@ -187,15 +200,10 @@ class AttentionKernel:
         """Builds the rest and gives the kernel."""
         b = self._b
         q = self._load_query()
-        tiles = KeyTiles(
-            b,
-            self._op,
-            self._accesses,
-            self._programs,
-            self._sizes,
-            self._block_n,
-            {"k": self._k_parts, "v": self._d_parts},
-        )
+        tiles = KeyTiles(b, self._op, self._accesses, self._programs, self._sizes, self._block_n)
+        for operand in (self._k, self._v):
+            operand.start(tiles, self._programs)
+        q = self._scale_query(q)
         score = self._start_score()
         keys = self._keys
         carried: Mapping[str, SSAValue] = {**tiles.start(keys.runs[0].lo, keys.hi), **self._start_softmax()}
@@ -223,13 +231,7 @@ class AttentionKernel:
             mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.masked else None
             tile = tiles.enter(loop.index, offs_n, loop.args)
 
-            scores: SSAValue | None = None
-            for part, q_part, pointers in zip(self._k_parts, q, tile.pointers("k")):
-                mask = tile_mask(b, part.mask, mask_n)
-                k = load_floats(b, pointers, mask, f"k{part.suffix}")
-                comment = "S = Q K^T" if scores is None else None
-                scores = b.dot(q_part, k, scores, input_precision=dot_precision(k), name="scores", comment=comment)
-            assert scores is not None
+            scores = self._scores(q, self._k.at(tile, mask_n))
             scores = self._score(scores, score and score.fork(masked=run.masked), offs_n, mask_n)
 
             m_i, l_i = loop.args.m_i, loop.args.l_i
@@ -242,24 +244,69 @@ class AttentionKernel:
             )
             alpha = self._exp(b.sub(m_i, m_safe), name="alpha")
             new = {**tile.carried, "m_i": m_new, "l_i": b.add(b.mul(l_i, alpha), b.sum(p, 1))}
-            for part, pointers in zip(self._d_parts, tile.pointers("v")):
+            v_tile = self._v.at(tile, mask_n)
+            weights: dict[tuple[SSAValue | None, Attribute], SSAValue] = {}
+            for position, (part, v) in enumerate(zip(self._v.parts, v_tile.blocks())):
                 name = f"acc{part.suffix}"
-                mask = tile_mask(b, mask_n, part.mask)
-                v = load_floats(b, pointers, mask, f"v{part.suffix}")
                 acc = b.mul(loop.args[name], b.rows(alpha))
-                weights = b.cast(p, element_type(v.type))
-                comment = "O = alpha O + P V" if part is self._d_parts[0] else None
-                new[name] = b.dot(weights, v, acc, input_precision=dot_precision(v), comment=comment)
+                key = v_tile.key_factor(position), element_type(v.type)
+                if key not in weights:
+                    weights[key] = self._weights(p, *key)
+                comment = None if position else "O = alpha O + P V"
+                new[name] = b.dot(weights[key], v, acc, input_precision=dot_precision(v), comment=comment)
             b.yield_(**new)
         return loop.results
 
+    def _scores(self, q: Sequence[SSAValue], tile: OperandTile) -> SSAValue:
+        """The products of Q and a tile of K: a sum for all blocks of the head that have the same scale."""
+        b = self._b
+        sums: dict[SSAValue | None, SSAValue] = {}
+        for position, (q_part, k) in enumerate(zip(q, tile.blocks())):
+            factor = tile.key_factor(position)
+            comment = None if position else "S = Q K^T"
+            sums[factor] = b.dot(
+                q_part, k, sums.get(factor), input_precision=dot_precision(k), name="scores", comment=comment
+            )
+        scores: SSAValue | None = None
+        for factor, product in sums.items():
+            if factor is not None:
+                comment = None if scores is not None else "The scale of each key"
+                product = b.mul(product, self._of_keys(factor), name="scores", comment=comment)
+            scores = product if scores is None else b.add(scores, product, name="scores")
+        assert scores is not None
+        return scores
+
+    def _weights(self, p: SSAValue, factor: SSAValue | None, element: Attribute) -> SSAValue:
+        """The weights of values in the type of the dots, times the scale of each key."""
+        b = self._b
+        if factor is not None:
+            p = b.mul(p, self._of_keys(factor), comment="The scale of each key")
+        return b.cast(p, element, name="weights" if len(self._v.parts) > 1 else None)
+
+    def _of_keys(self, x: SSAValue) -> SSAValue:
+        """Something of each key [BLOCK_N] along a block of logits or weights; a scalar is that of all."""
+        return self._b.columns(x) if shape_of(x.type) else x
+
     def _load_query(self) -> list[SSAValue]:
-        b, programs = self._b, self._programs
-        pointers = row_tile_pointers(b, self._accesses["q"], programs, "k", self._k_parts)
+        """The blocks of Q that meet those of K."""
+        b, programs, parts = self._b, self._programs, self._k.parts
+        pointers = row_tile_pointers(b, self._accesses["q"], programs, "k", parts)
         return [
             load_floats(b, tile, tile_mask(b, programs.row_mask, part.mask), f"q{part.suffix}")
-            for part, tile in zip(self._k_parts, pointers)
+            for part, tile in zip(parts, pointers)
         ]
+
+    def _scale_query(self, q: list[SSAValue]) -> list[SSAValue]:
+        """Q times the scales that K has for its channels, the same for all keys."""
+        return [self._scaled(x, self._k.channel_scale(i), element_type(x.type)) for i, x in enumerate(q)]
+
+    def _scaled(self, x: SSAValue, factor: SSAValue | None, element: Attribute) -> SSAValue:
+        """A block of rows times a number for each of its columns or one for all, computed in f32."""
+        b = self._b
+        if factor is None:
+            return x
+        factor = b.columns(factor) if shape_of(factor.type) else factor
+        return b.cast(b.mul(b.cast(x, f32), factor), element, name=x.name_hint)
 
     # The score region.
 
@@ -308,16 +355,22 @@ class AttentionKernel:
             factor = self._sizes.constexpr(
                 "QK_SCALE", scale * LOG2_E, f32, comment="scale * log2(e): exp(scale * s) = exp2(QK_SCALE * s)"
             )
-            scores = b.mul(scores, factor, name="scores")
-        elif scale != 1.0:
-            scores = b.mul(scores, self._sizes.constexpr("SCALE", scale, f32), name="scores")
+            scores = b.mul(scores, self._times_k_scale(factor), name="scores")
+        elif scale != 1.0 or self._k.scale() is not None:
+            factor = self._sizes.constexpr("SCALE", scale, f32)
+            scores = b.mul(scores, self._times_k_scale(factor), name="scores")
         if score is not None:
             if score.uses(-1):
                 score.define_index(-1, b.columns(offs_n))
             scores = score.apply(scores, columns)
         if columns is not None:
             scores = b.where(columns, scores, -math.inf, name="scores")
-        return scores
+        # A score region that yields a constant has one number for all.
+        return whole(b, scores, (self._programs.block_m, self._block_n), "scores")
+
+    def _times_k_scale(self, factor: SSAValue) -> SSAValue:
+        scale = self._k.scale()
+        return factor if scale is None else self._b.mul(scale, factor)
 
     # The softmax.
 
@@ -341,7 +394,7 @@ class AttentionKernel:
         else:
             inits["m_i"] = b.full((block_m,), -math.inf, f32, name="m_i")
             inits["l_i"] = b.zeros((block_m,), f32, name="l_i")
-        for part in self._d_parts:
+        for part in self._v.parts:
             name = f"acc{part.suffix}"
             inits[name] = b.zeros((block_m, part.block), f32, name=name)
         return inits
@@ -359,8 +412,10 @@ class AttentionKernel:
             comment="A row without keys has output 0 and LSE -inf",
         )
         out_ptrs, row_ptrs = self._result_pointers()
-        for part, pointers in zip(self._d_parts, out_ptrs):
+        for position, (part, pointers) in enumerate(zip(self._v.parts, out_ptrs)):
             out = b.truediv(last[f"acc{part.suffix}"], b.rows(l_safe), name=f"out{part.suffix}")
+            for factor in (self._v.channel_scale(position), self._v.scale()):
+                out = self._scaled(out, factor, f32)
             element = cast(PtrType, element_type(pointers.type)).pointee
             b.store(pointers, b.cast(out, element), mask=tile_mask(b, programs.row_mask, part.mask))
         if "lse" in row_ptrs:
@@ -380,7 +435,7 @@ class AttentionKernel:
         """Pointers to the rows of the output, one block for every part of the head size, and to one number a row."""
         b, accesses = self._b, self._accesses
         if isinstance(self._op, SdpaOp):
-            out = row_tile_pointers(b, accesses["out"], self._programs, "d", self._d_parts)
+            out = row_tile_pointers(b, accesses["out"], self._programs, "d", self._v.parts)
             return out, {"lse": row_pointers(b, accesses["lse"], self._programs)} if "lse" in accesses else {}
         assert self._keys.split is not None
         return self._partial_pointers(self._keys.split)
@@ -390,9 +445,9 @@ class AttentionKernel:
         b, accesses = self._b, self._accesses
         row = self._partial_row(split)
         out_rows = b.add(b.arg("out_ptr"), b.mul(b.rows(row), b.cast(self._sizes.value("d"), i64)))
-        if len(self._d_parts) > 1:
+        if len(self._v.parts) > 1:
             out_rows.name_hint = "out_row_ptrs"
-        out = [b.add(out_rows, b.columns(part.offsets), name=f"out_ptrs{part.suffix}") for part in self._d_parts]
+        out = [b.add(out_rows, b.columns(part.offsets), name=f"out_ptrs{part.suffix}") for part in self._v.parts]
         return out, {name: b.add(b.arg(f"{name}_ptr"), row) for name in ("lse", "sum") if name in accesses}
 
     def _partial_row(self, split: SSAValue) -> SSAValue:

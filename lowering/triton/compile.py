@@ -13,9 +13,9 @@ from xdsl.ir import Attribute
 
 from flashlower.dialects import launch, tl
 from flashlower.dialects.tl.types import PtrType
+from flashlower.lowering.triton.loading import load_source, require_triton
 from flashlower.lowering.triton.names import triton_dtype
 from flashlower.lowering.triton.printer import print_module
-from flashlower.lowering.triton.runtime import load_source, require_triton
 
 TARGETS = ("cuda:80", "cuda:90", "cuda:100", "hip:gfx942")
 """NVIDIA's A100, H100 and B200, and AMD's MI300."""

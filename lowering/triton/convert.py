@@ -47,6 +47,9 @@ MAX_SPLITS = 65535
 
 INTEGER_OPERANDS = ("block_table", "rows", "kv_lens")
 
+ZERO_POINTS = ("k_zero", "v_zero")
+"""Operands of integers or floats."""
+
 KERNEL_SUFFIXES: dict[type[Operation], str] = {
     SdpaOp: "kernel",
     PartialOp: "partial_kernel",
@@ -199,9 +202,14 @@ def convert_attention(op: Convertible, name: str, target: TargetDescription, sha
 
 
 def fusible_combine(op: PartialOp) -> CombineOp | None:
-    """The combine that the schedule puts into the kernel of a partial, where nothing else reads its results."""
-    wanted = op.schedule is not None and op.schedule.option("kernels") == 1
-    return combine_of(op) if wanted else None
+    """
+    The combine that the schedule puts into the kernel of a partial, where nothing else reads its results; none for a
+    transposed one, whose results lie the other way.
+    """
+    schedule = op.schedule
+    if schedule is None or schedule.option("kernels") != 1 or schedule.option("transposed"):
+        return None
+    return combine_of(op)
 
 
 def convert_fused(op: PartialOp, combine: CombineOp, name: str, target: TargetDescription) -> None:
@@ -281,7 +289,15 @@ def split_digits(sizes: Mapping[str, int]) -> list[Digit | None]:
 
 def check_types(op: Convertible) -> None:
     """Raises `DiagnosticException` for tensors that kernels cannot compute on."""
-    floats = [(name, value) for name, value, _ in operands(op) if name not in INTEGER_OPERANDS]
+    codes = op.lanes() if isinstance(op, AttentionOp) else {}
+    floats: list[tuple[str, SSAValue]] = []
+    for name, value, _ in operands(op):
+        element = cast(TensorOf, value.type).element_type
+        if name in codes or name in ZERO_POINTS:
+            if not (is_integer(element) or is_float8(element) or name in ZERO_POINTS):
+                raise DiagnosticException(f"{name} of {op.name} has type {value.type}, of which Triton has no numbers")
+        elif name not in INTEGER_OPERANDS:
+            floats.append((name, value))
     floats += [(result.name, result.value) for result in results(op)]
     for name, value in floats:
         element = cast(TensorOf, value.type).element_type

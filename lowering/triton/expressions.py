@@ -21,6 +21,7 @@ from flashlower.dialects.tl.blocks import constant_value
 from flashlower.dialects.tl.canonicalize import INTEGER_FOLDS
 from flashlower.dialects.tl.types import bit_width, element_type, is_bool, is_integer, is_unsigned, shape_of
 from flashlower.lowering.triton.names import literal, triton_dtype
+from flashlower.lowering.triton.ptx import Unpacking
 
 
 class Kind(IntEnum):
@@ -170,6 +171,9 @@ class Expressions:
                 return self._dot(op)
             case tl.CastOp():
                 return self._cast(op)
+            case tl.BitcastOp():
+                dtype = triton_dtype(element_type(op.result.type))
+                return Expression(f"{self.tensor(op.input).within(Precedence.ATOM)}.to({dtype}, bitcast=True)")
             case tl.CdivOp():
                 return self._cdiv(op)
             case tl.MaximumOp() | tl.MinimumOp():
@@ -192,6 +196,10 @@ class Expressions:
         arguments = [self._operand(op.ptr).text, self._operand(op.value).text]
         arguments += self._memory_options(op.mask, None, op)
         return f"tl.store({', '.join(arguments)})"
+
+    def unpack(self, op: tl.InlineAsmElementwiseOp) -> str:
+        """The call of the function that holds a piece of assembly."""
+        return f"{Unpacking.of(op).name}({', '.join(self._operand(operand).text for operand in op.operands)})"
 
     def bound(self, value: SSAValue) -> str:
         """A value as it is assigned to a variable: of the type that the IR says."""

@@ -23,16 +23,23 @@ TensorOf = TensorType[Attribute]
 
 @dataclass(frozen=True)
 class Digit:
-    """The leading digit of one index of a layout: a dimension, and how many elements one step along it is."""
+    """
+    The leading digit of one index of a layout: a dimension, and how many elements one step along it is.
+
+    One element may stand for `divisor` neighbours in the dimension, or the digit counts up to `modulus` only.
+    """
 
     dim: str
     stride: int
+    divisor: int = 1
+    modulus: int | None = None
 
 
 def leading_digits(layout: AffineMapAttr) -> list[Digit | None]:
     """The leading digit of every index of a layout, None for the constant 0."""
     names = index_names(layout.data.num_dims - len(INNER_DIMS))
-    return [Digit(names[terms[0].dim], terms[0].stride) if terms else None for terms in layout_terms(layout.data)]
+    leading = [terms[0] if terms else None for terms in layout_terms(layout.data)]
+    return [term and Digit(names[term.dim], term.stride, term.divisor, term.modulus) for term in leading]
 
 
 class Host:
@@ -106,6 +113,11 @@ class Host:
             what = f"dimension {position} of {name}"
             if digit is None:
                 self.add_check(found, self.constant(1), f"{what} must be 1")
+            elif digit.modulus is not None:
+                expected = self.constant(digit.modulus * digit.stride)
+                self.add_check(found, expected, f"{what} must be {digit.modulus * digit.stride}")
+            elif digit.divisor != 1:
+                self._read_groups(found, digit, what)
             elif self.sizes[digit.dim] != DYNAMIC_INDEX or digit.dim in self._sizes:
                 expected = self.multiply(self.size(digit.dim), digit.stride)
                 times = f" times {digit.stride}" if digit.stride > 1 else ""
@@ -116,6 +128,19 @@ class Host:
                 self._sizes[digit.dim] = self.add(arith.FloorDivSIOp(found, self.constant(digit.stride)))
                 whole = self.multiply(self._sizes[digit.dim], digit.stride)
                 self.add_check(found, whole, f"{what} must be a multiple of {digit.stride}")
+
+    def _read_groups(self, found: SSAValue, digit: Digit, what: str) -> None:
+        """Takes a size from the number of groups of neighbours, or checks that this is as many as the size has."""
+        groups = found
+        if digit.stride != 1:
+            groups = self.add(arith.FloorDivSIOp(found, self.constant(digit.stride)))
+            whole = self.multiply(groups, digit.stride)
+            self.add_check(found, whole, f"{what} must be a multiple of {digit.stride}")
+        elements = self.multiply(groups, digit.divisor)
+        if self.sizes[digit.dim] != DYNAMIC_INDEX or digit.dim in self._sizes:
+            self.add_check(elements, self.size(digit.dim), f"{what}, {digit.divisor} to one, must cover {digit.dim}")
+        else:
+            self._sizes[digit.dim] = elements
 
     def count_pages(self) -> None:
         """Takes the number of keys from a dynamic number of pages, or checks it where it is known already."""

@@ -9,7 +9,7 @@ that the interpreter patches is put back afterwards.
 The interpreter holds bfloat16 and 8-bit floats as their bits, computes on those as if they were integers, and
 cuts where the hardware rounds (Triton's documentation names bfloat16 as a limitation). The arithmetic and
 the casts on these types are replaced by ml_dtypes', which rounds to nearest even; casts to 8-bit floats
-saturate, as on NVIDIA's and AMD's GPUs.
+saturate, as on NVIDIA's and AMD's GPUs. It knows no assembly; that of emitted files (`ptx.py`) is computed with NumPy.
 """
 
 # Triton has no type stubs.
@@ -20,7 +20,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import ml_dtypes
@@ -31,6 +31,8 @@ from numpy.typing import NDArray
 from triton.runtime import interpreter as triton_interpreter
 from triton.runtime.interpreter import InterpretedFunction, TensorHandle, interpreter_builder
 from triton.runtime.jit import JITFunction
+
+from flashlower.lowering.triton.ptx import Unpacking
 
 _NARROW: dict[Any, Any] = {
     tl.bfloat16: ml_dtypes.bfloat16,
@@ -98,7 +100,20 @@ def _builder_patches() -> dict[str, Callable[..., Any]]:
         wide = (TensorHandle(_values(x).astype(acc.data.dtype), dtype) for x in (a, b))
         return dot(*wide, acc, *rest)
 
+    def create_inline_asm(text: str, _: str, operands: Any, types: Any, *options: Any) -> Any:
+        """The assembly of emitted files, computed with NumPy."""
+        unpacking = Unpacking.parse(text)
+        if unpacking is None:
+            raise NotImplementedError("Triton's interpreter runs no assembly but that of flashlower")
+        words, *scale = operands
+        results: list[Any] = []
+        for lane, type in zip(unpacking.values(words.data), types):
+            value = cast_impl(TensorHandle(lane, tl.float32), type)
+            results.append(binary_op(value, scale[0], np.multiply) if scale else value)
+        return SimpleNamespace(get_result=results.__getitem__)
+
     return {
+        "create_inline_asm": create_inline_asm,
         "cast_impl": cast_impl,
         "create_fp_to_fp": create_fp_to_fp,
         "binary_op": binary_op,

@@ -160,6 +160,9 @@ class _KernelPrinter:
                 self._print_range(op)
             case tl.IfOp():
                 self._print_if(op)
+            case tl.InlineAsmElementwiseOp():
+                outputs = ", ".join(self._name_of[output] for output in op.outputs)
+                self._line(f"{outputs} = {self._expressions.unpack(op)}", op.operands)
             case _:
                 if len(op.results) != 1:
                     raise DiagnosticException(f"{op.name} cannot be printed in a Triton kernel")

@@ -1,4 +1,6 @@
-"""Where the tiles of K and V are in memory: keys in a row, or in pages that a block table lists.
+"""Where a tile of keys is in memory: keys in a row, or in pages that a block table lists.
+
+K, V and what stands beside them when they are quantised have tiles here, each as its own layout says.
 
 Pointers to a tile are made once, before the loop over tiles, and moved to each tile in it. With pages, a tile needs
 the number of its page, or of the page of each of its keys where tiles do not lie inside of one page. These are loaded
@@ -12,13 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from xdsl.dialects.builtin import i64
 from xdsl.ir import SSAValue
 
 from flashlower.dialects.attention import AttentionOp
 from flashlower.dialects.tl.blocks import constant_size
+from flashlower.dialects.tl.types import shape_of
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes
 from flashlower.lowering.triton.memory import HeadPart, whole
@@ -26,33 +28,130 @@ from flashlower.lowering.triton.parameters import Access
 
 
 @dataclass(frozen=True)
-class _Operand:
-    """K or V: how it is reached, and pointers to a tile before they are moved to one, for each part of the head."""
-
-    access: Access
-    parts: Sequence[HeadPart]
-    pointers: Sequence[SSAValue]
-    paged: bool
-
-
-@dataclass(frozen=True)
 class KeyTile:
-    """One tile of keys in the loop: where K and V have it, and what the next iteration gets."""
+    """One tile of keys in the loop: where it is, and what the next iteration gets."""
 
-    tiles: KeyTiles
+    keys: SSAValue
+    """The keys of the tile, [BLOCK_N]."""
     row: Mapping[str, SSAValue]
-    """Indices of the tile in i64 for an operand whose keys lie in a row."""
+    """Indices of the tile in i64 for a tensor whose keys lie in a row."""
     pages: Mapping[str, SSAValue]
     """The same for pages: one of each, or [BLOCK_N] of each."""
     carried: Mapping[str, SSAValue]
 
-    def pointers(self, operand: Literal["k", "v"]) -> list[SSAValue]:
-        """Pointers to K (transposed) or V, one block for each part of the head size."""
-        return self.tiles.move(operand, self)
+
+class TileTensor:
+    """
+    A tensor that lies along the keys: pointers to a tile of it, made before the loop and moved to each tile.
+
+    There is a block of pointers for each of its `parts` along the head dimension `head`, [BLOCK, BLOCK_N] where it is
+    `transposed` and [BLOCK_N, BLOCK] otherwise; with no parts there is one, [BLOCK_N]. Sizes of 1 stand for dimensions
+    that the tensor lacks, except in the blocks of K and V themselves (`spread`).
+    """
+
+    def __init__(
+        self,
+        tiles: KeyTiles,
+        access: Access,
+        programs: Programs,
+        head: str,
+        parts: Sequence[HeadPart],
+        *,
+        transposed: bool,
+        spread: bool = True,
+    ):
+        self._tiles = tiles
+        self._access = access
+        self._parts = parts
+        self._transposed = transposed
+        self._spread = spread
+        self._paged = tiles.page_size is not None and "n" not in access.dims
+        b = tiles.builder
+        base = access.base(b, programs.indices)
+        steps = self._steps(("slot",) if self._paged else ("n",), tiles.tile_n)
+        # Keys of several pages have no distance from the first one of the tile, nor have keys that share an element.
+        fixed = {} if self._paged and not tiles.one_page else steps
+        self._pointers: list[SSAValue] = []
+        for part in parts or (None,):
+            pointer = access.move(b, base, self._ordered(head, part, fixed))
+            if not self._paged or tiles.one_page:
+                pointer = self._whole(pointer, part)
+            elif pointer is not base:
+                pointer.name_hint = self._name("_head_ptrs", part)
+            self._pointers.append(pointer)
+
+    def _name(self, suffix: str, part: HeadPart | None) -> str:
+        return f"{self._access.name}{suffix}{part.suffix if part else ''}"
+
+    def _ordered(self, head: str, part: HeadPart | None, steps: dict[str, SSAValue]) -> dict[str, SSAValue]:
+        """Steps along the head dimension and along the keys, the rows of the block first."""
+        if part is None:
+            return steps
+        b = self._tiles.builder
+        if not shape_of(part.offsets.type):
+            return {head: part.offsets, **steps}
+        if self._transposed:
+            return {head: b.rows(part.offsets), **steps}
+        return {**steps, head: b.columns(part.offsets)}
+
+    def _along(self, keys: SSAValue) -> SSAValue:
+        """Something of each key [BLOCK_N] along the keys of a block."""
+        if not any(shape_of(part.offsets.type) for part in self._parts):
+            return keys
+        return self._tiles.builder.columns(keys) if self._transposed else self._tiles.builder.rows(keys)
+
+    def _steps(self, dims: Sequence[str], keys: SSAValue) -> dict[str, SSAValue]:
+        """A step along those dimensions of which the tensor has an element for every key."""
+        return {
+            dim: self._along(keys) for dim in dims if dim in self._access.strides and dim not in self._access.groups
+        }
+
+    def _whole(self, pointer: SSAValue, part: HeadPart | None) -> SSAValue:
+        tiles = self._tiles
+        if not self._spread:
+            if pointer.name_hint is None:
+                pointer.name_hint = self._name("_ptrs", part)
+            return pointer
+        if part is None:
+            return whole(tiles.builder, pointer, (tiles.block_n,), self._name("_ptrs", part))
+        shape = (part.block, tiles.block_n) if self._transposed else (tiles.block_n, part.block)
+        return whole(tiles.builder, pointer, shape, self._name("_ptrs", part))
+
+    def at(self, tile: KeyTile) -> list[SSAValue]:
+        """The pointers to a tile, one block for each part."""
+        b, tiles, access = self._tiles.builder, self._tiles, self._access
+        grouped = self._grouped(tile)
+        if not self._paged:
+            return [access.move(b, pointer, {**tile.row, **grouped}) for pointer in self._pointers]
+        if tiles.one_page:
+            moved = [access.move(b, pointer, {**tile.pages, **grouped}) for pointer in self._pointers]
+            for pointer, part in zip(moved, self._parts or (None,)):
+                if pointer.name_hint is None:
+                    pointer.name_hint = self._name("_tile_ptrs", part)
+            return moved
+        steps = {index: self._along(value) for index, value in tile.pages.items()}
+        offset = access.offset(b, {**steps, **grouped})
+        moved = list(self._pointers)
+        if offset is not None:
+            offset.name_hint = self._name("_offs", None)
+            moved = [b.add(pointer, offset) for pointer in moved]
+        return [self._whole(pointer, part) for pointer, part in zip(moved, self._parts or (None,))]
+
+    def _grouped(self, tile: KeyTile) -> dict[str, SSAValue]:
+        """The step along the keys where several keys in a row share an element."""
+        b, tiles = self._tiles.builder, self._tiles
+        if not self._paged:
+            if "n" not in self._access.groups:
+                return {}
+            return {"n": self._along(b.floordiv(b.cast(tile.keys, i64), self._access.groups["n"]))}
+        if "slot" not in self._access.groups:
+            return {}
+        slots = b.cast(b.mod(tile.keys, tiles.page_constexpr()), i64)
+        return {"slot": self._along(b.floordiv(slots, self._access.groups["slot"]))}
 
 
 class KeyTiles:
-    """The tiles of K and V of one program."""
+    """The tiles of keys of one program, and the pages that they are in."""
 
     def __init__(
         self,
@@ -62,14 +161,13 @@ class KeyTiles:
         programs: Programs,
         sizes: Sizes,
         block_n: SSAValue,
-        parts: Mapping[Literal["k", "v"], Sequence[HeadPart]],
     ):
-        self._b = b
-        self._block_n = block_n
-        self._page_size = op.page_size
+        self.builder = self._b = b
+        self.block_n = self._block_n = block_n
+        self.page_size = self._page_size = op.page_size
         self._sizes = sizes
-        # One page a tile, or one page a key.
-        self._one_page = self._page_size is not None and self._page_size % constant_size(block_n) == 0
+        self.one_page = self._page_size is not None and self._page_size % constant_size(block_n) == 0
+        """One page a tile, or one page a key."""
         self._page: SSAValue | None = None
         """The page of every tile, where the table has one entry. Carried, it would be the same in all iterations, which
         Triton's pipeliner cannot schedule."""
@@ -81,57 +179,24 @@ class KeyTiles:
                 row = b.load(accesses["rows"].base(b, programs.indices))
                 indices["row"] = b.cast(row, i64, name="row")
             self._table_base = self._table.base(b, indices)
-        tile_n = b.cast(b.arange(0, block_n), i64, name="tile_n")
-        self._operands = {
-            name: self._operand(name, accesses[name], operand_parts, tile_n, programs)
-            for name, operand_parts in parts.items()
-        }
+        self.tile_n = b.cast(b.arange(0, block_n), i64, name="tile_n")
+        """The keys of a tile, counted from its first one, [BLOCK_N] in i64."""
 
-    def _operand(
-        self,
-        name: Literal["k", "v"],
-        access: Access,
-        parts: Sequence[HeadPart],
-        tile_n: SSAValue,
-        programs: Programs,
-    ) -> _Operand:
-        b = self._b
-        paged = self._page_size is not None and "n" not in access.dims
-        base = access.base(b, programs.indices)
-        along = self._along(name, tile_n)
-        pointers: list[SSAValue] = []
-        for part in parts:
-            head = b.rows(part.offsets) if name == "k" else b.columns(part.offsets)
-            # Keys of several pages have no distance from the first one of the tile.
-            steps = {} if paged and not self._one_page else {"slot" if paged else "n": along}
-            steps = {"k": head, **steps} if name == "k" else {**steps, "d": head}
-            pointer = access.move(b, base, steps)
-            if not paged or self._one_page:
-                pointer = self._whole(name, pointer, part)
-            elif pointer is not base:
-                pointer.name_hint = f"{name}_head_ptrs{part.suffix}"
-            pointers.append(pointer)
-        return _Operand(access, parts, pointers, paged)
-
-    def _along(self, operand: str, keys: SSAValue) -> SSAValue:
-        """Something of each key [BLOCK_N] along the keys of a tile of K, which is transposed, or of V."""
-        return self._b.columns(keys) if operand == "k" else self._b.rows(keys)
-
-    def _whole(self, name: str, pointer: SSAValue, part: HeadPart) -> SSAValue:
-        shape = (part.block, self._block_n) if name == "k" else (self._block_n, part.block)
-        return whole(self._b, pointer, shape, f"{name}_ptrs{part.suffix}")
+    def page_constexpr(self) -> SSAValue:
+        """The size of a page, in i32."""
+        return self._sizes.constexpr("PAGE_SIZE", self._page_size or 1)
 
     # The page of a tile, or the pages of its keys.
 
     def _load_pages(self, key: SSAValue, mask: SSAValue | None, name: str, comment: str | None = None) -> SSAValue:
         """The pages of keys that exist."""
         b = self._b
-        page_size = self._sizes.constexpr("PAGE_SIZE", self._page_size or 1)
+        page_size = self.page_constexpr()
         p = key if self._page_size == 1 else b.floordiv(key, page_size)
         pointer = self._table.move(b, self._table_base, {"p": b.cast(p, i64)})
-        if not self._one_page:
+        if not self.one_page:
             pointer = whole(b, pointer, (self._block_n,))
-        pointer.name_hint = f"{name}_ptr" if self._one_page else f"{name.removesuffix('s')}_ptrs"
+        pointer.name_hint = f"{name}_ptr" if self.one_page else f"{name.removesuffix('s')}_ptrs"
         if mask is None:
             return b.load(pointer, name=name, comment=comment)
         return b.load(pointer, mask=mask, other=0, name=name, comment=comment)
@@ -146,7 +211,7 @@ class KeyTiles:
         if self._single_entry:
             self._page = b.load(self._table_base, mask=b.lt(lo, hi), other=0, name="page")
             return {}
-        if self._one_page:
+        if self.one_page:
             return {"page": self._load_pages(lo, b.lt(lo, hi), "page")}
         first = b.add(lo, b.arange(0, self._block_n), name="first_n")
         return {"pages": self._load_pages(first, b.lt(first, hi), "pages")}
@@ -156,40 +221,21 @@ class KeyTiles:
         b = self._b
         row = {"n": b.cast(start_n, i64, name="start")}
         if self._page_size is None:
-            return KeyTile(self, row, {}, {})
-        name, first = ("page", start_n) if self._one_page else ("pages", offs_n)
+            return KeyTile(offs_n, row, {}, {})
+        name, first = ("page", start_n) if self.one_page else ("pages", offs_n)
         if self._page is not None:
-            pages = self._page if self._one_page else whole(b, self._page, (self._block_n,))
-            return KeyTile(self, row, self._at(pages, first), {})
+            pages = self._page if self.one_page else whole(b, self._page, (self._block_n,))
+            return KeyTile(offs_n, row, self._at(pages, first), {})
         following = b.minimum(b.add(first, self._block_n), self._last)
         comment = "Loaded one iteration ahead, so that K and V need not wait for it"
         loaded = self._load_pages(following, None, f"next_{name}", comment)
-        return KeyTile(self, row, self._at(carried[name], first), {name: loaded})
+        return KeyTile(offs_n, row, self._at(carried[name], first), {name: loaded})
 
     def _at(self, page: SSAValue, key: SSAValue) -> dict[str, SSAValue]:
         """Indices of a tile in i64: of its page, and of its slots where they do not follow from the pointers."""
-        slot = self._b.mod(key, self._sizes.constexpr("PAGE_SIZE", self._page_size or 1))
-        prefix = "off" if self._one_page else "offs"
+        slot = self._b.mod(key, self.page_constexpr())
+        prefix = "off" if self.one_page else "offs"
         at = {index: self._b.cast(x, i64, name=f"{prefix}_{index}") for index, x in (("page", page), ("slot", slot))}
-        if self._page_size == (constant_size(self._block_n) if self._one_page else 1):
+        if self._page_size == (constant_size(self._block_n) if self.one_page else 1):
             del at["slot"]
         return at
-
-    def move(self, name: Literal["k", "v"], tile: KeyTile) -> list[SSAValue]:
-        """The pointers of an operand to a tile; see `KeyTile.pointers`."""
-        b, operand = self._b, self._operands[name]
-        if not operand.paged:
-            return [operand.access.move(b, pointer, tile.row) for pointer in operand.pointers]
-        if self._one_page:
-            moved = [operand.access.move(b, pointer, tile.pages) for pointer in operand.pointers]
-            for pointer, part in zip(moved, operand.parts):
-                if pointer.name_hint is None:
-                    pointer.name_hint = f"{name}_tile_ptrs{part.suffix}"
-            return moved
-        steps = {index: self._along(name, value) for index, value in tile.pages.items()}
-        offset = operand.access.offset(b, steps)
-        moved = list(operand.pointers)
-        if offset is not None:
-            offset.name_hint = f"{name}_offs"
-            moved = [b.add(pointer, offset) for pointer in moved]
-        return [self._whole(name, pointer, part) for pointer, part in zip(moved, operand.parts)]

@@ -54,6 +54,11 @@ def head_parts(b: KernelBuilder, sizes: Sizes, dim: str) -> list[HeadPart]:
     size = sizes.static[dim]
     if size == DYNAMIC_INDEX:
         raise DiagnosticException(f"the head size {dim} is dynamic, but tiles of a Triton kernel need it static")
+    return block_parts(b, sizes, dim, size)
+
+
+def block_parts(b: KernelBuilder, sizes: Sizes, dim: str, size: int) -> list[HeadPart]:
+    """The blocks of a number of elements along a head, called `dim` in names, with their offsets in i64."""
     blocks = head_blocks(size)
     parts: list[HeadPart] = []
     start = 0
@@ -66,7 +71,8 @@ def head_parts(b: KernelBuilder, sizes: Sizes, dim: str) -> list[HeadPart]:
         offsets = b.cast(offsets, i64, name=f"offs_{dim}{suffix}")
         mask = None
         if start + block_size > size:
-            mask = b.lt(offsets, b.cast(sizes.value(dim), i64), name=f"mask_{dim}{suffix}")
+            limit = sizes.constexpr(dim.upper(), size)
+            mask = b.lt(offsets, b.cast(limit, i64), name=f"mask_{dim}{suffix}")
         parts.append(HeadPart(suffix, block, offsets, mask))
         start += block_size
     return parts
@@ -118,14 +124,20 @@ def tile_mask(b: KernelBuilder, rows: SSAValue | None, columns: SSAValue | None)
     return b.all_of([None if rows is None else b.rows(rows), None if columns is None else b.columns(columns)])
 
 
-def load_floats(b: KernelBuilder, pointer: SSAValue, mask: SSAValue | None, name: str | None) -> SSAValue:
-    """Loads floats, 0 where the mask is false; 8-bit floats are widened to bf16, which is exact."""
+def load_floats(
+    b: KernelBuilder, pointer: SSAValue, mask: SSAValue | None, name: str | None, *, widen: bool = True
+) -> SSAValue:
+    """Loads numbers, 0 where the mask is false; 8-bit floats are widened to bf16, which is exact, or not."""
     element = cast(PtrType, element_type(pointer.type)).pointee
     if not is_float8(element):
         return b.load(pointer, mask=mask, other=0.0, name=name)
     # There are no literals of 8-bit floats.
     zero = None if mask is None else b.cast(b.constant(0.0, f32), element)
-    return b.cast(b.load(pointer, mask=mask, other=zero), bf16, name=name)
+    loaded = b.load(pointer, mask=mask, other=zero)
+    if not widen:
+        loaded.name_hint = name
+        return loaded
+    return b.cast(loaded, bf16, name=name)
 
 
 def dot_precision(operand: SSAValue) -> str | None:

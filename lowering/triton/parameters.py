@@ -31,6 +31,8 @@ class Access:
     strides: dict[str, str] = field(default_factory=lambda: dict[str, str]())
     dims: frozenset[str] = frozenset()
     """All that the layout uses, sizes of 1 included."""
+    groups: dict[str, int] = field(default_factory=lambda: dict[str, int]())
+    """Dimensions in which so many neighbours share an element: what multiplies the stride is an index of elements."""
 
     @property
     def name(self) -> str:
@@ -109,12 +111,14 @@ class Parameters:
         """Registers a tensor with a layout: its pointer, and a stride per dimension or index of size above 1."""
         access = Access(self.pointer(f"{name}_ptr", value), dims=frozenset(used_indices(layout.data)))
         names = index_names(layout.data.num_dims - len(INNER_DIMS))
-        used = {term.dim for terms in layout_terms(layout.data) for term in terms}
-        for dim in sorted(used):
-            if sizes[names[dim]] != 1:
+        used = {term.dim: term for terms in layout_terms(layout.data) for term in terms}
+        for dim, term in sorted(used.items()):
+            if term.divisor != sizes[names[dim]]:
                 stride = stride_name(name, names[dim])
                 self._strides[stride] = Parameter(i64, lambda dim=dim: self._host.stride(value, layout, dim))
                 access.strides[names[dim]] = stride
+                if term.divisor != 1:
+                    access.groups[names[dim]] = term.divisor
         return access
 
     def dense(self, name: str, value: SSAValue, dims: Sequence[str]) -> Access:

@@ -7,6 +7,8 @@ flashlower. The same module gives the same text.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 from xdsl.dialects import func
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
@@ -16,6 +18,7 @@ from flashlower.dialects import tl
 from flashlower.lowering.triton.kernel_printer import print_kernel
 from flashlower.lowering.triton.launcher_printer import print_function, printable_functions
 from flashlower.lowering.triton.names import checked_symbol, one_line
+from flashlower.lowering.triton.ptx import Unpacking
 
 _CHECK = '''\
 def _check(tensor, name, dtype, shape):
@@ -64,11 +67,18 @@ def print_module(module: ModuleOp) -> str:
     functions = [op for op in module.body.ops if isinstance(op, func.FuncOp)]
     verdicts = printable_functions(functions)
     printed = [function for function, reason in verdicts.items() if reason is None]
-    symbols = _symbols([*kernels, *printed])
+    unpackings = {
+        (found := Unpacking.of(op)).name: found
+        for kernel in kernels
+        for op in kernel.walk()
+        if isinstance(op, tl.InlineAsmElementwiseOp)
+    }
+    symbols = [*unpackings, *_symbols([*kernels, *printed], unpackings)]
     parts = [_header([function.sym_name.data for function in printed], bool(kernels or printed))]
     if kernels or printed:
         parts.append("import triton\nimport triton.language as tl")
-    bodies = [print_kernel(kernel, symbols) for kernel in kernels]
+    bodies = [unpacking.function() for unpacking in unpackings.values()]
+    bodies += [print_kernel(kernel, symbols) for kernel in kernels]
     bodies += [print_function(function, symbols) for function in printed]
     helpers = [
         helper
@@ -98,13 +108,13 @@ def _header(functions: list[str], has_code: bool) -> str:
     return f'"""\nTriton kernels, printed by flashlower; this file stands alone.\n{calls}"""'
 
 
-def _symbols(ops: list[Operation]) -> list[str]:
-    """The checked names of kernels and functions; raises DiagnosticException when two are the same."""
+def _symbols(ops: list[Operation], taken: Container[str]) -> list[str]:
+    """The checked names of kernels and functions; raises DiagnosticException when two are the same, or one is taken."""
     names: list[str] = []
     for op in ops:
         assert isinstance(op, tl.JitOp | func.FuncOp)
         name = checked_symbol(op.sym_name.data)
-        if name in names:
+        if name in names or name in taken:
             raise DiagnosticException(f"two kernels or functions are called {name!r}: rename one")
         names.append(name)
     return names

@@ -21,7 +21,7 @@ from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, YieldOp
 from flashlower.dialects.attention.masks import kept_operand, masks
-from flashlower.dialects.tl.types import bit_width, is_bool, is_integer, shape_of
+from flashlower.dialects.tl.types import bit_width, is_bool, is_integer
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.host import TensorOf
 from flashlower.lowering.triton.score_ops import (
@@ -247,7 +247,7 @@ class ScoreLowering:
         for index, stride in zip(op.indices, captured.strides):
             if stride is not None and constant_of(index) != 0:
                 pointer = b.add(pointer, b.mul(self._offset(index), stride))
-        shape = shape_of(pointer.type)
+        shape = b.logical_shape(pointer)
         masks: list[SSAValue | None] = []
         if shape and shape[0] > 1 and self._row_mask is not None:
             masks.append(b.rows(self._row_mask))

@@ -264,15 +264,15 @@ class Variables:
             for region in op.regions:
                 for inner in region.blocks:
                     self._share_names(inner)
-            if len(op.results) != 1 or op.regions:
+            if op.regions:
                 continue
-            (value,) = op.results
-            hint = value.name_hint
-            if hint is None or value in self._carried or not self._has_own_variable(value):
-                continue
-            if hint in latest:
-                self._try_join(latest[hint], value)
-            latest[hint] = value
+            for value in op.results:
+                hint = value.name_hint
+                if hint is None or value in self._carried or not self._has_own_variable(value):
+                    continue
+                if hint in latest:
+                    self._try_join(latest[hint], value)
+                latest[hint] = value
 
     def _has_own_variable(self, value: SSAValue) -> bool:
         """Whether a value may be assigned to: arguments, constants and counters are not."""

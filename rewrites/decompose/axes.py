@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import prod
 from typing import cast
 
 from xdsl.dialects.builtin import AffineMapAttr, TensorType, i64
@@ -17,7 +18,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter
 
 from flashlower.dialects import stablehlo
-from flashlower.dialects.attention.layout import INNER_DIMS, dim_names, index_names, layout_terms
+from flashlower.dialects.attention.layout import INNER_DIMS, Term, dim_names, index_names, layout_terms
 from flashlower.dialects.stablehlo.reduction import ReductionKind
 
 
@@ -143,17 +144,43 @@ class TensorBuilder:
         return self.transpose(result, self.ordered(result.axes))
 
     def read(self, value: SSAValue, layout: AffineMapAttr, hint: str) -> Named:
-        """An operand, with one axis for each iteration dimension of its layout; n may stand for (split, n)."""
+        """
+        An operand, with one axis for each iteration dimension of its layout; n may stand for (split, n).
+
+        A digit of a dimension is spread over it: every index has the element of its digit.
+        """
         names = index_names(layout.data.num_dims - len(INNER_DIMS))
         axes: list[str] = []
+        digits: list[tuple[Term, int]] = []
         for terms in layout_terms(layout.data):
             for term in terms:
                 name = names[term.dim]
-                axes += ["split", "n"] if name == "n" and self.keys_are_split else [name]
-        result = self.reshape(value, self.shape(axes))
+                mine = ["split", "n"] if name == "n" and self.keys_are_split else [name]
+                axes += mine
+                digits.append((term, prod(self.shape(mine))))
+        result = value
+        if not all(term.is_dim for term, _ in digits):
+            shape = [term.digit_size(size) for term, size in digits]
+            result = self.reshape(value, shape)
+            for position, (term, size) in enumerate(digits):
+                if not term.is_dim:
+                    result = self._spread(result, position, term, size)
+        result = self.reshape(result, self.shape(axes))
         if result is not value:
             result.name_hint = hint
         return Named(result, tuple(axes))
+
+    def _spread(self, value: SSAValue, position: int, term: Term, size: int) -> SSAValue:
+        """A tensor with a digit at some position as one with its dimension there."""
+        shape = list(cast(TensorType[Attribute], value.type).get_shape())
+        count = shape[position]
+        # A quotient repeats each element, a remainder all of them in turn.
+        whole = [count, term.divisor] if term.modulus is None else [size // term.modulus, count]
+        dimensions = [i if i < position else i + 1 for i in range(len(shape))]
+        dimensions[position] = position if term.modulus is None else position + 1
+        spread = [*shape[:position], *whole, *shape[position + 1 :]]
+        value = self.emit(stablehlo.BroadcastInDimOp(value, dimensions, spread))
+        return self.reshape(value, [*shape[:position], size, *shape[position + 1 :]])
 
     def take(self, x: Named, axis: str, indices: Named, hint: str) -> Named:
         """`x` at indices along one axis; other axes that both have are batch axes. Indices are clamped to the axis."""

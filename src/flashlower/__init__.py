@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from flashlower.frontends.from_jax import from_jax
     from flashlower.frontends.from_torch import from_torch
     from flashlower.frontends.onnx import from_onnx
+    from flashlower.frontends.quantized import quantized
     from flashlower.frontends.score import (
         alibi,
         bias,
@@ -53,6 +54,7 @@ __all__ = [
     "from_torch",
     "interpret",
     "mask",
+    "quantized",
     "soft_cap",
     "tanh",
     "where",
@@ -69,6 +71,7 @@ _MODULES = {
     "from_onnx": "frontends.onnx",
     "from_torch": "frontends.from_torch",
     "interpret": "lowering.interpret",
+    "quantized": "frontends.quantized",
     "workspace_size": "lowering.functional",
 }
 

@@ -37,7 +37,7 @@ func.func @everything(%q: tensor<2x8x1x16xbf16>, %k: tensor<2x100x2x16xbf16>, %v
   // A short form is its region: bias reads, widens and adds; a mask selects -inf.
   // GENERIC:      "attention.sdpa"(%q, %k, %v, %lens, %sinks) <{
   // GENERIC-SAME:   query_layout = affine_map<(d0, d1, d2, d3, d4, d5, d6) -> (d0, ((d1 * 4) + d2), d3, d5)>
-  // GENERIC-SAME:   operandSegmentSizes = array<i32: 1, 1, 1, 0, 0, 1, 1, 0>
+  // GENERIC-SAME:   operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1, 0>
   // GENERIC:      ^bb0(%s: f32, %b: index, %hq: index, %m: index, %n: index):
   // GENERIC:        "tensor.extract"(%bias, %hq, %n) : (tensor<8x100xbf16>, index, index) -> bf16
   // GENERIC:        "arith.extf"

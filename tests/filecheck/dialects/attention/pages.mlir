@@ -22,7 +22,7 @@ func.func @paged(%q: tensor<2x8x1x64xbf16>, %k: tensor<9x16x2x64xbf16>, %v: tens
   // GENERIC: "attention.sdpa"(%q, %k, %v, %t, %lens)
   // GENERIC-SAME:   key_layout = affine_map<(d0, d1, d2, d3, d4, d5, d6)[s0, s1, s2, s3] -> (s2, s3, d1, d5)>
   // GENERIC-SAME:   block_table_layout = affine_map<(d0, d1, d2, d3, d4, d5, d6)[s0, s1, s2, s3] -> (d0, s1)>
-  // GENERIC-SAME:   operandSegmentSizes = array<i32: 1, 1, 1, 1, 0, 1, 0, 0>
+  // GENERIC-SAME:   operandSegmentSizes = array<i32: 1, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0>
   %o = attention.sdpa
       q(%q[b, h * 4 + g, m, k] : tensor<2x8x1x64xbf16>)
       k(%k[page, slot, h, k] : tensor<9x16x2x64xbf16>)

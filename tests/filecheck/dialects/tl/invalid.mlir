@@ -192,3 +192,116 @@ tl.jit @k(%p: !tl.ptr<f32>, %n: i32) {
 tl.jit @k(%n: i32) {
   %0 = tl.cumsum %n : i32 -> i32
 }
+
+// -----
+
+// CHECK: tl.bitcast keeps the bits, got i32 to bf16
+"builtin.module"() ({
+  tl.jit @k(%n: i32) {
+    %0 = "tl.bitcast"(%n) : (i32) -> bf16
+  }
+}) : () -> ()
+
+// -----
+
+// CHECK: a word has 8 codes of type ui4, but there are 4 results
+"builtin.module"() ({
+  tl.jit @k() {
+    %n = tl.constexpr 16 : i32
+    %z = tl.constant 0 : i32
+    %w = tl.arange %z, %n : (i32, i32) -> tensor<16xi32>
+    %s = tl.cast %w : tensor<16xi32> -> tensor<16xbf16>
+    %0:4 = tl.inline_asm_elementwise unpack <ui4> %w : (tensor<16xi32>) -> (tensor<16xbf16>, tensor<16xbf16>, tensor<16xbf16>, tensor<16xbf16>)
+  }
+}) : () -> ()
+
+// -----
+
+// CHECK: tl.inline_asm_elementwise unpacks to bf16 or f16, got f32
+"builtin.module"() ({
+  tl.jit @k() {
+    %n = tl.constexpr 16 : i32
+    %z = tl.constant 0 : i32
+    %w = tl.arange %z, %n : (i32, i32) -> tensor<16xi32>
+    %s = tl.cast %w : tensor<16xi32> -> tensor<16xbf16>
+    %0:4 = tl.inline_asm_elementwise unpack <ui8> %w : (tensor<16xi32>) -> (tensor<16xf32>, tensor<16xf32>, tensor<16xf32>, tensor<16xf32>)
+  }
+}) : () -> ()
+
+// -----
+
+// CHECK: codes of type ui8 minus -2 are not exact in bf16
+"builtin.module"() ({
+  tl.jit @k() {
+    %n = tl.constexpr 16 : i32
+    %z = tl.constant 0 : i32
+    %w = tl.arange %z, %n : (i32, i32) -> tensor<16xi32>
+    %s = tl.cast %w : tensor<16xi32> -> tensor<16xbf16>
+    %0:4 = tl.inline_asm_elementwise unpack <ui8, zero = -2> %w : (tensor<16xi32>) -> (tensor<16xbf16>, tensor<16xbf16>, tensor<16xbf16>, tensor<16xbf16>)
+  }
+}) : () -> ()
+
+// -----
+
+// CHECK: a scale is f16 as the results are, got tensor<16xbf16>
+"builtin.module"() ({
+  tl.jit @k() {
+    %n = tl.constexpr 16 : i32
+    %z = tl.constant 0 : i32
+    %w = tl.arange %z, %n : (i32, i32) -> tensor<16xi32>
+    %s = tl.cast %w : tensor<16xi32> -> tensor<16xbf16>
+    %0:4 = tl.inline_asm_elementwise unpack <si8> %w, %s : (tensor<16xi32>, tensor<16xbf16>) -> (tensor<16xf16>, tensor<16xf16>, tensor<16xf16>, tensor<16xf16>)
+  }
+}) : () -> ()
+
+// -----
+
+// CHECK: tl.inline_asm_elementwise unpacks a block of i32, got tensor<16xbf16>
+"builtin.module"() ({
+  tl.jit @k() {
+    %n = tl.constexpr 16 : i32
+    %z = tl.constant 0 : i32
+    %w = tl.arange %z, %n : (i32, i32) -> tensor<16xi32>
+    %s = tl.cast %w : tensor<16xi32> -> tensor<16xbf16>
+    %0:4 = tl.inline_asm_elementwise unpack <si8> %s : (tensor<16xbf16>) -> (tensor<16xf16>, tensor<16xf16>, tensor<16xf16>, tensor<16xf16>)
+  }
+}) : () -> ()
+
+// -----
+
+// CHECK: the results of tl.inline_asm_elementwise here are tensor<16xbf16>, got tensor<16xf16>
+"builtin.module"() ({
+  tl.jit @k() {
+    %n = tl.constexpr 16 : i32
+    %z = tl.constant 0 : i32
+    %w = tl.arange %z, %n : (i32, i32) -> tensor<16xi32>
+    %s = tl.cast %w : tensor<16xi32> -> tensor<16xbf16>
+    %0:4 = tl.inline_asm_elementwise unpack <si8> %w : (tensor<16xi32>) -> (tensor<16xbf16>, tensor<16xbf16>, tensor<16xf16>, tensor<16xbf16>)
+  }
+}) : () -> ()
+
+// -----
+
+// CHECK: codes have type i8, expected ui4, si4, ui8, si8 or an 8-bit float
+"builtin.module"() ({
+  tl.jit @k() {
+    %n = tl.constexpr 16 : i32
+    %z = tl.constant 0 : i32
+    %w = tl.arange %z, %n : (i32, i32) -> tensor<16xi32>
+    %s = tl.cast %w : tensor<16xi32> -> tensor<16xbf16>
+    %0:4 = tl.inline_asm_elementwise unpack <i8> %w : (tensor<16xi32>) -> (tensor<16xbf16>, tensor<16xbf16>, tensor<16xbf16>, tensor<16xbf16>)
+  }
+}) : () -> ()
+
+// -----
+
+// CHECK: codes of type f8E5M2 have no zero point, but zero is 1
+"builtin.module"() ({
+  tl.jit @k() {
+    %n = tl.constexpr 16 : i32
+    %z = tl.constant 0 : i32
+    %w = tl.arange %z, %n : (i32, i32) -> tensor<16xi32>
+    %s = tl.cast %w : tensor<16xi32> -> tensor<16xbf16>
+    %0:4 = tl.inline_asm_elementwise unpack <f8E5M2, zero = 1> %w : (tensor<16xi32>) -> (tensor<16xbf16>, tensor<16xbf16>, tensor<16xbf16>, tensor<16xbf16>)
+  }
+}) : () -> ()

@@ -54,6 +54,8 @@ tl.jit @kernel(%p: !tl.ptr<bf16>, %flags: !tl.ptr<i1>, %n: i32, %scale: f32, %co
   %chosen = tl.where %flag, %dot, %half : (i1, tensor<16x16xf32>, f32) -> tensor<16x16xf32>
   // CHECK-NEXT: %cast = tl.cast %chosen : tensor<16x16xf32> -> tensor<16x16xbf16>
   %cast = tl.cast %chosen : tensor<16x16xf32> -> tensor<16x16xbf16>
+  // CHECK-NEXT: %bits = tl.bitcast %cast : tensor<16x16xbf16> -> tensor<16x16xi16>
+  %bits = tl.bitcast %cast : tensor<16x16xbf16> -> tensor<16x16xi16>
   // CHECK-NEXT: tl.store %ptrs, %cast mask %mask : tensor<16x1xi1> : tensor<16x16x!tl.ptr<bf16>>, tensor<16x16xbf16>
   tl.store %ptrs, %cast mask %mask : tensor<16x1xi1> : tensor<16x16x!tl.ptr<bf16>>, tensor<16x16xbf16>
 
@@ -133,6 +135,12 @@ tl.jit @kernel(%p: !tl.ptr<bf16>, %flags: !tl.ptr<i1>, %n: i32, %scale: f32, %co
   tl.gdc_wait
   // CHECK-NEXT: tl.gdc_launch_dependents
   tl.gdc_launch_dependents
+  // CHECK-NEXT: %words = tl.cast %wide : tensor<16x16xi32> -> tensor<16x16xi32>
+  %words = tl.cast %wide : tensor<16x16xi32> -> tensor<16x16xi32>
+  // CHECK-NEXT: %u0, %u1, %u2, %u3, %u4, %u5, %u6, %u7 = tl.inline_asm_elementwise unpack <ui4, zero = 7> %words, %cast : (tensor<16x16xi32>, tensor<16x16xbf16>) -> (tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>)
+  %u0, %u1, %u2, %u3, %u4, %u5, %u6, %u7 = tl.inline_asm_elementwise unpack <ui4, zero = 7> %words, %cast : (tensor<16x16xi32>, tensor<16x16xbf16>) -> (tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>)
+  // CHECK-NEXT: %e0, %e1, %e2, %e3 = tl.inline_asm_elementwise unpack <f8E4M3FN> %words : (tensor<16x16xi32>) -> (tensor<16x16xf16>, tensor<16x16xf16>, tensor<16x16xf16>, tensor<16x16xf16>)
+  %e0, %e1, %e2, %e3 = tl.inline_asm_elementwise unpack <f8E4M3FN> %words : (tensor<16x16xi32>) -> (tensor<16x16xf16>, tensor<16x16xf16>, tensor<16x16xf16>, tensor<16x16xf16>)
 
   // CHECK-NEXT: %last = tl.range %i = %zero to %n step %BLOCK iter_args(%acc = %sum) -> (tensor<16xf32>) : i32 num_stages 3 {
   %last = tl.range %i = %zero to %n step %BLOCK iter_args(%acc = %sum) -> (tensor<16xf32>) : i32 num_stages 3 {

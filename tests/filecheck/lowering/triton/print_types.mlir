@@ -104,3 +104,18 @@ tl.jit @dots(%p: !tl.ptr<f32>, %q: !tl.ptr<i32>) {
   %9 = tl.max %8 0 : tensor<32xi32> -> i32
   tl.store %q, %9 : !tl.ptr<i32>, i32
 }
+
+// A number has no bits to read until it is a tensor.
+// CHECK-LABEL: def bits(p, n):
+// CHECK-NEXT:      tl.store(p, tl.cast(n, tl.int32).to(tl.float32, bitcast=True))
+// CHECK-NEXT:      tl.store(p, tl.load(p).to(tl.int32, bitcast=True).to(tl.float32, bitcast=True) + 1.0)
+tl.jit @bits(%p: !tl.ptr<f32>, %n: i32) {
+  %one = tl.constant 1.0 : f32
+  %0 = tl.bitcast %n : i32 -> f32
+  tl.store %p, %0 : !tl.ptr<f32>, f32
+  %1 = tl.load %p : !tl.ptr<f32> -> f32
+  %2 = tl.bitcast %1 : f32 -> i32
+  %3 = tl.bitcast %2 : i32 -> f32
+  %4 = tl.add %3, %one : (f32, f32) -> f32
+  tl.store %p, %4 : !tl.ptr<f32>, f32
+}

@@ -1,0 +1,232 @@
+"""
+Quantised K and V in Triton kernels: what a kernel computes is attention on the dequantised values.
+
+Kernels run in Triton's interpreter and are compared with float64 NumPy on values that `quantized_cases` dequantises by
+itself. Locked in: every type of codes in every storage and order, every group of channels and tokens, zero points and
+offsets, rounding; wherever the scale is applied (to the logits, the weights, Q, the output or the codes); with pages,
+token tables, lengths, masks, sinks, splits, and head sizes that are no powers of two. Scales behind a sequence's
+length are NaN and reach no result; small scales lose nothing in f16; kernels compile for every GPU that we name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from attention_reference import reference_attention
+from pipelines import transform
+from quantized_cases import Format, QuantizedCase, random_quantized_case
+
+from flashlower.lowering.triton.compile import TARGETS, compile_module_kernels
+from flashlower.lowering.triton.printer import print_module
+from flashlower.lowering.triton.runtime import call
+
+pytest.importorskip("triton", reason="kernels run where Triton can be installed")
+
+CONVERT = "convert-attention-to-triton"
+
+TOLERANCE = {"f32": 2e-5, "f16": 2e-3, "bf16": 8e-3}
+"""Of ||a - b|| / ||b||: values that are not rounded by definition are rounded to the type of Q for the dots."""
+
+
+def pipeline(splits: int = 0) -> str:
+    return f"flash-decoding{{splits={splits}}},{CONVERT}" if splits else CONVERT
+
+
+def run(text: str, inputs: list[np.ndarray], splits: int = 0) -> list[np.ndarray]:
+    results = call(print_module(transform(text, pipeline(splits))), "main", inputs)
+    return list(results) if isinstance(results, tuple) else [results]
+
+
+def check(case: QuantizedCase, splits: int = 0) -> None:
+    for got, want in zip(run(case.module_text(), case.inputs(), splits), case.expected(), strict=True):
+        finite = np.isfinite(want)
+        np.testing.assert_array_equal(got[~finite].astype(np.float64), want[~finite])
+        error = np.linalg.norm(got[finite].astype(np.float64) - want[finite])
+        assert error <= TOLERANCE[case.dtype] * np.linalg.norm(want[finite]), case
+
+
+INT8 = Format("i8", storage=8)
+LIGHTLLM = Format("u4", storage=8, zero=7, channels=8, part_type="bf16", round="bf16")
+WORDS = dataclasses.replace(LIGHTLLM, storage=32)
+KIVI_K = Format("u4", storage=32, channels=1, tokens=32, parts=("scale", "offset"))
+KIVI_V = Format("u4", storage=32, channels=32, parts=("scale", "zero"), zero_type="f32")
+
+
+def case(k: Format | None, v: Format | None = None, **fields: Any) -> QuantizedCase:
+    """A decode step of two sequences over a head of 32 channels, K and V of one format where V has none."""
+    small: dict[str, Any] = {"head_size": 32, "value_size": 32, "keys": 64, "dtype": "f32"}
+    return QuantizedCase(**small | fields, k_format=k, v_format=v or k)
+
+
+@pytest.mark.parametrize(
+    ("cache", "splits"),
+    [
+        ({"keys": 70, "kv_lens": True}, 2),
+        ({"keys": 96, "page_size": 16, "kv_lens": True, "pool": "head_major", "steps": ("causal",), "queries": 3}, 0),
+        ({"keys": 64, "page_size": 32, "kv_lens": True, "rows": True, "sinks": True, "steps": ("soft_cap",)}, 3),
+        ({"keys": 50, "page_size": 1, "pool": "token", "rows": True, "kv_lens": True, "steps": ("window", "alibi")}, 2),
+    ],
+    ids=["contiguous", "pages", "table", "tokens"],
+)
+@pytest.mark.parametrize(
+    "form", [INT8, LIGHTLLM, WORDS, Format("f8E4M3FN", storage=32)], ids=["int8", "bytes", "words", "fp8"]
+)
+def test_caches(form: Format, cache: dict[str, Any], splits: int):
+    """The formats in use, in every kind of cache, with masks and lengths."""
+    check(case(form, dtype="bf16", **cache), splits)
+
+
+@pytest.mark.parametrize(
+    ("codes", "storage"),
+    [
+        *((codes, storage) for codes in ("u4", "i4") for storage in (8, 16, 32, 64)),
+        *((codes, storage) for codes in ("u8", "i8") for storage in (8, 32, 64)),
+        *((codes, storage) for codes in ("f8E4M3FN", "f8E5M2") for storage in (0, 8, 32)),
+    ],
+)
+def test_storage(codes: str, storage: int):
+    """Every code in every element that can hold it, K planar and V in neighbours: signs, and lanes from the lowest."""
+    planar = Format(codes, storage).lanes > 1
+    check(case(Format(codes, storage, planar), Format(codes, storage), keys=20, lse=False, batch=()))
+
+
+@pytest.mark.parametrize("tokens", [None, 1, 8])
+@pytest.mark.parametrize("channels", [None, 1, 2, 4, 8, 16])
+def test_groups(channels: int | None, tokens: int | None):
+    """Groups within an element, of whole elements, of all channels; K planar, V in neighbours; in two splits."""
+    k, v = (Format("u4", 32, planar, channels, tokens, zero=8, part_type="f16") for planar in (True, False))
+    check(case(k, v, keys=48, kv_lens=True, batch=(1,), kv_heads=1), 2)
+
+
+@pytest.mark.parametrize("group", [8, 16, 32, 64, 128])
+def test_groups_of_a_whole_head(group: int):
+    """The groups that caches have, on the head size that they have: K in four bits, V in eight."""
+    k = Format("u4", 32, channels=group, zero=7, part_type="bf16", round="bf16")
+    v = Format("i8", 32, channels=group)
+    check(case(k, v, head_size=128, value_size=128, keys=40, dtype="bf16", kv_heads=1, group=4, batch=(1,)))
+
+
+@pytest.mark.parametrize(("zero_type", "round"), [("i8", None), ("i32", "bf16"), ("f32", "f16"), ("f32", None)])
+def test_zero_points(zero_type: str, round: str | None):
+    """Zero points of groups and of all keys; a rounded value has its scale before it is rounded."""
+    k = Format("u8", 32, channels=8, parts=("scale", "zero"), zero_type=zero_type, round=round)
+    v = Format("i4", 16, tokens=None, channels=1, parts=("scale", "zero"), zero_type=zero_type)
+    check(case(k, v, keys=40, batch=()))
+
+
+@pytest.mark.parametrize(("dtype", "page_size"), [("f32", 0), ("f16", 16), ("bf16", 64)])
+def test_asymmetric_caches(dtype: str, page_size: int):
+    """KIVI: scales of K for each channel and 32 keys (16 in pages of that size), of V for each key."""
+    k = dataclasses.replace(KIVI_K, tokens=16) if page_size == 16 else KIVI_K
+    check(case(k, KIVI_V, keys=192, page_size=page_size, kv_lens=True, dtype=dtype, kv_heads=1), 2)
+
+
+@pytest.mark.parametrize(("dtype", "heads"), [("f32", False), ("f16", True), ("bf16", True)])
+@pytest.mark.parametrize("channels", [None, 1, 8])
+def test_scales_of_all_keys(dtype: str, heads: bool, channels: int | None):
+    """One scale a tensor or a head, or for channels of all keys: outside of the dots, whatever the score region is."""
+    k, v = (Format("i4", 32, planar, channels, None, heads) for planar in (True, False))
+    steps = ("soft_cap",) if channels else ()
+    check(case(k, v, keys=40, batch=(), dtype=dtype, steps=steps))
+
+
+@pytest.mark.parametrize(
+    ("head_size", "value_size"), [(8, 8), (24, 40), (80, 96), (96, 80), (288, 256)], ids=lambda size: str(size)
+)
+def test_head_sizes(head_size: int, value_size: int):
+    """Elements are padded to a power of two, or cut into two blocks; every lane has its own channels."""
+    k, v = (Format("u4", 32, planar, 8, zero=7) for planar in (True, False))
+    check(case(k, v, head_size=head_size, value_size=value_size, keys=20, kv_heads=1, batch=(1,)))
+
+
+@pytest.mark.parametrize("pool", ["slot_major", "keys_only"])
+def test_one_of_them_quantized(pool: str):
+    """K in codes and V in floats, and the other way round."""
+    for form in ({"k_format": WORDS}, {"v_format": INT8}):
+        fields: dict[str, Any] = {"head_size": 32, "value_size": 32, "keys": 64, "page_size": 16, "pool": pool}
+        check(QuantizedCase(**fields, **form, dtype="bf16", kv_lens=True))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_mixtures(seed: int):
+    rng = np.random.default_rng([seed, 5])
+    drawn = random_quantized_case(rng)
+    keys = drawn.keys if drawn.page_size else min(drawn.keys, 96)
+    dtype = "f32" if drawn.dtype == "f64" else drawn.dtype
+    check(dataclasses.replace(drawn, keys=keys, dtype=dtype), int(rng.choice([0, 2, 7])))
+
+
+POOL = "tensor<3x16x2x4xi32>"
+
+
+def paged_text(scale_layout: str, scale_type: str, dtype: str) -> str:
+    q = f"tensor<1x4x1x32x{dtype}>"
+    scales = f"tensor<{scale_type}>"
+    return f"""
+func.func @main(%q: {q}, %k: {POOL}, %ks: {scales}, %v: {POOL}, %vs: {scales}, %t: tensor<1x2xi32>) -> {q} {{
+  %out = attention.sdpa
+      q(%q[b, h * 2 + g, m, k] : {q})
+      k(%k[page, slot, h, k floordiv 8] : {POOL}) quantized(u4, zero = 7) k_scale(%ks{scale_layout} : {scales})
+      v(%v[page, slot, h, d floordiv 8] : {POOL}) quantized(u4, zero = 7) v_scale(%vs{scale_layout} : {scales})
+      block_table(%t[b, p] : tensor<1x2xi32>)
+      scale(0.25)
+      -> out[b, h * 2 + g, m, d] : {q}
+  func.return %out : {q}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "spread", "unit"),
+    [
+        ("[]", (), lambda s: s[None, None, None], 1e-4),
+        ("[h]", (2,), lambda s: s[None, None, :], 1e-4),
+        ("[page]", (3,), lambda s: s[:, None, None], 1.0),
+        ("[h * 2 + g]", (4,), lambda s: s[None, None, :], 1.0),
+        ("[slot, page]", (16, 3), lambda s: s.T[:, :, None], 1.0),
+        ("[slot, page]", (16, 3), lambda s: s.T[:, :, None], 1e-4),
+    ],
+    ids=lambda value: str(value) if isinstance(value, str | float) else "",
+)
+def test_scales_of_pools(layout: str, shape: tuple[int, ...], spread: Any, unit: float):
+    """A scale for the pool, a head, a query head, a page or a token; small ones keep their digits in f16."""
+    rng = np.random.default_rng(3)
+    codes = [rng.integers(0, 16, (3, 16, 2, 32)) for _ in "kv"]
+    scales = [np.asarray(rng.uniform(0.1, 0.3, shape) * factor, np.float32) for factor in (1.0, unit)]
+    table = np.array([[2, 0]], np.int32)
+    q = rng.standard_normal((1, 4, 1, 32)).astype(np.float16)
+    form = Format("u4", 32)
+    text = paged_text(layout, "x".join([*map(str, shape), "f32"]), "f16")
+    inputs = [q, form.pack(codes[0]), scales[0], form.pack(codes[1]), scales[1], table]
+    (out,) = run(text, inputs)
+    group = 2
+    values = [np.repeat(c - 7.0, group, axis=2) for c in codes]
+    heads = [spread(s.astype(np.float64)) for s in scales]
+    heads = [np.repeat(s, group, axis=2) if s.shape[2] == 2 else s for s in heads]
+    k, v = ((c * s[..., None])[table[0]].reshape(32, 4, 32) for c, s in zip(values, heads))
+    want, _ = reference_attention(
+        q.reshape(1, 4, 1, 1, 32).astype(np.float64),
+        k.transpose(1, 0, 2)[None],
+        v.transpose(1, 0, 2)[None],
+        scale=0.25,
+        scores=[],
+    )
+    want = want.reshape(out.shape)
+    assert np.linalg.norm(out.astype(np.float64) - want) <= TOLERANCE["f16"] * np.linalg.norm(want)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_kernels_compile(target: str):
+    """Nibbles with scales and offsets of groups; 8-bit floats, which not all of these GPUs have, as bits."""
+    v = Format("f8E4M3FN", 32)
+    drawn = case(KIVI_K, v, head_size=128, value_size=64, keys=256, page_size=64, kv_lens=True, dtype="bf16")
+    compile_module_kernels(transform(drawn.module_text(), pipeline(2)), [target])
+
+
+def test_words_compile():
+    """LightLLM's values, with the schedule of the cost model."""
+    drawn = case(WORDS, head_size=128, value_size=128, keys=256, page_size=64, kv_lens=True, dtype="bf16")
+    compile_module_kernels(transform(drawn.module_text(), pipeline(2)), ["cuda:90"])

@@ -1,0 +1,95 @@
+"""
+Quantised K and V under schedules for speed: what they change is never the result.
+
+Kernels run in Triton's interpreter, where assembly means what `ptx.py` says it does. Locked in: tiles that lie
+transposed, eight rows of them, and assembly, for every type of codes with and without scales in it; scales of whole
+lanes, which are applied to logits and weights; any format, layout and mask under any of these schedules; values of f32
+queries too, which assembly unpacks to bf16 first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from pipelines import transform
+from quantized_cases import Format, QuantizedCase, random_quantized_case
+
+from flashlower.lowering.triton.printer import print_module
+from flashlower.lowering.triton.runtime import call
+
+pytest.importorskip("triton", reason="kernels run where Triton can be installed")
+
+TOLERANCE = {"f32": 2e-5, "f16": 2e-3, "bf16": 8e-3}
+"""Of ||a - b|| / ||b||: values that are not rounded by definition are rounded to the type of Q for the dots."""
+
+LIGHTLLM = Format("u4", storage=32, zero=7, channels=8, part_type="bf16", round="bf16")
+FORMATS = {
+    "int4 in groups": LIGHTLLM,
+    "int4 in wide groups": dataclasses.replace(LIGHTLLM, channels=32),
+    "int4 in small groups": dataclasses.replace(LIGHTLLM, channels=4),
+    "int4 in groups, scales f32": Format("i4", 32, channels=8),
+    "int4 in lanes": Format("u4", 32, planar=True, channels=32, zero=7),
+    "int4": Format("i4", 32),
+    "int8": Format("i8", 32),
+    "int8 in groups": Format("i8", 32, channels=16, part_type="bf16", round="bf16"),
+    "e4m3": Format("f8E4M3FN", 32, tokens=None),
+    "e5m2": Format("f8E5M2", 32),
+    "zero points": Format("u8", 32, channels=8, parts=("scale", "zero")),
+    "offsets": Format("u4", 32, channels=1, tokens=32, parts=("scale", "offset")),
+}
+
+
+def check(case: QuantizedCase, splits: int, **fields: int) -> str:
+    schedule = " ".join(f"{name}={value}" for name, value in fields.items())
+    passes = f"schedule-attention{{{schedule}}},flash-decoding{{splits={splits}}},convert-attention-to-triton"
+    source = print_module(transform(case.module_text(), passes))
+    results = call(source, "main", case.inputs())
+    for got, want in zip(results if isinstance(results, tuple) else [results], case.expected(), strict=True):
+        finite = np.isfinite(want)
+        np.testing.assert_array_equal(got[~finite].astype(np.float64), want[~finite])
+        error = np.linalg.norm(got[finite].astype(np.float64) - want[finite])
+        assert error <= TOLERANCE[case.dtype] * np.linalg.norm(want[finite]), case
+    return source
+
+
+def case(form: Format, **fields: Any) -> QuantizedCase:
+    """A decode step of two sequences over heads of 64 channels in pages."""
+    small: dict[str, Any] = {"head_size": 64, "value_size": 64, "keys": 96, "page_size": 32, "kv_lens": True}
+    return QuantizedCase(**small | {"dtype": "bf16"} | fields, k_format=form, v_format=form)
+
+
+@pytest.mark.parametrize("form", FORMATS.values(), ids=list(FORMATS))
+def test_formats(form: Format):
+    source = check(case(form), 2, transposed=1, assembly=1, block_m=8, block_n=16, warps=1)
+    assert "inline_asm_elementwise" in source and "Tiles lie transposed" in source
+
+
+@pytest.mark.parametrize("dtype", ["f16", "f32"])
+@pytest.mark.parametrize("name", ["int4 in groups", "int4 in lanes", "int8", "e4m3"])
+def test_types_of_queries(name: str, dtype: str):
+    check(case(FORMATS[name], dtype=dtype), 1, assembly=1, block_n=16)
+
+
+def test_scales_of_whole_lanes_stay_out_of_the_codes():
+    source = check(case(FORMATS["int4 in lanes"], keys=64), 1, transposed=0, assembly=1, block_n=16)
+    assert "unpack_u4_minus_7_to_bf16(" in source and source.count("The scale of each key") == 3
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_any_format_under_any_schedule(seed: int):
+    rng = np.random.default_rng([seed, 5])
+    drawn = random_quantized_case(rng)
+    if drawn.dtype == "f64":
+        drawn = dataclasses.replace(drawn, dtype="f32")
+    transposed = seed % 2
+    check(
+        drawn,
+        int(rng.choice([1, 3])),
+        transposed=transposed,
+        assembly=1,
+        block_m=8 if transposed else 16,
+        block_n=16,
+    )
