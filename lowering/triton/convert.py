@@ -13,7 +13,7 @@ from math import prod
 from typing import cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DYNAMIC_INDEX, Float64Type, IndexType, ModuleOp, StringAttr, TensorType, f32
+from xdsl.dialects.builtin import DYNAMIC_INDEX, Float64Type, IndexType, ModuleOp, StringAttr, TensorType, f32, i32
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
@@ -30,8 +30,9 @@ from flashlower.dialects.tl.canonicalize import PATTERNS
 from flashlower.dialects.tl.types import is_float, is_float8, is_integer, is_number
 from flashlower.lowering.triton.attention_kernel import AttentionKernel
 from flashlower.lowering.triton.combine_kernel import CombineKernel, SharedRuns
-from flashlower.lowering.triton.frame import outer_dims, row_dims
-from flashlower.lowering.triton.host import Digit, Host, TensorOf, leading_digits
+from flashlower.lowering.triton.frame import can_pack_group, outer_dims, row_dims
+from flashlower.lowering.triton.fused_combine import CLEARED, FusedCombine, clear_kernel
+from flashlower.lowering.triton.host import Digit, Host, TensorOf, constant_index, leading_digits
 from flashlower.lowering.triton.runs import combine_of, count_runs
 from flashlower.lowering.triton.score import constant_of
 from flashlower.rewrites.schedule import DEFAULT_TARGET, TargetDescription, choose_schedule, get_target
@@ -75,8 +76,14 @@ class ConvertAttentionToTritonPass(ModulePass):
         attentions = [a for a in op.walk() if isinstance(a, Convertible)]
         shared: dict[Convertible, SharedRuns] = {}
         for attention, name in zip(attentions, kernel_names(op, attentions)):
-            if isinstance(attention, PartialOp) and (found := share_runs(attention)) is not None:
-                shared[attention] = shared[found[0]] = found[1]
+            if attention.parent is None:
+                continue  # A combine that went with its partial.
+            if isinstance(attention, PartialOp):
+                if (combine := fusible_combine(attention)) is not None:
+                    convert_fused(attention, combine, name, target)
+                    continue
+                if (found := share_runs(attention)) is not None:
+                    shared[attention] = shared[found[0]] = found[1]
             convert_attention(attention, name, target, shared.get(attention))
         for attention in shared:
             if isinstance(attention, PartialOp):
@@ -193,6 +200,61 @@ def convert_attention(op: Convertible, name: str, target: TargetDescription, sha
         return
     for result, buffer in zip(op.results, buffers, strict=True):
         result.replace_all_uses_with(buffer)
+    Rewriter.erase_op(op)
+
+
+def fusible_combine(op: PartialOp) -> CombineOp | None:
+    """
+    The combine that the schedule puts into the kernel of a partial, where nothing else reads its results; none for a
+    transposed one, whose results lie the other way.
+    """
+    schedule = op.schedule
+    if schedule is None or schedule.option("kernels") != 1 or schedule.option("transposed"):
+        return None
+    return combine_of(op)
+
+
+def convert_fused(op: PartialOp, combine: CombineOp, name: str, target: TargetDescription) -> None:
+    """
+    Replaces a partial and its combine by the launch of one kernel, and one before it that clears its tickets.
+
+    Raises `DiagnosticException` where they cannot be converted.
+    """
+    check_types(op)
+    check_types(combine)
+    check_extents(op, op.index_sizes())
+    schedule = op.schedule or choose_schedule(op, target)
+    new_ops: list[Operation] = []
+    host = Host(new_ops.append, op.index_sizes())
+    for operand, value, digits in operands(op):
+        host.read_sizes(operand, value, digits)
+    host.count_pages()
+    buffers = [host.empty(result.name, result.value, result.digits) for result in results(op)]
+    made = [host.empty(result.name, result.value, result.digits) for result in results(combine)]
+    rows = host.ceil_divide(host.product(row_dims(host.sizes, can_pack_group(op))), schedule.block_m.data)
+    tiles = host.multiply(rows, host.product(outer_dims(host.sizes, can_pack_group(op))))
+    count = constant_index(tiles)
+    tickets = host.add(EmptyOp([tiles] if count is None else [], TensorType(i32, [count or DYNAMIC_INDEX])))
+    tickets.name_hint = "tickets"
+    fused = FusedCombine(combine, made[0], made[1] if len(made) > 1 else None, tickets)
+    try:
+        kernel = AttentionKernel(op, name, schedule, host, *buffers, fused=fused)
+        jit = kernel.build()
+    except TypeError as e:
+        raise DiagnosticException(f"{op.name} does not make a Triton kernel: {e}") from e
+    simplify(jit)
+    clear = clear_kernel(f"{name}_clear", count)
+    arguments = [tickets] if count is not None else [tickets, tiles]
+    host.insert(KernelOp(f"{name}_clear", [host.ceil_divide(tiles, CLEARED)], arguments))
+    grid = [tiles, host.constant(op.num_splits)]
+    pdl = schedule.option("pdl") == 1
+    host.insert(KernelOp(name, grid, kernel.parameters.pass_used(jit), num_warps=schedule.warps.data, pdl=pdl))
+
+    Rewriter.insert_op([clear, jit], InsertPoint.before(function_of(op)))
+    Rewriter.insert_op(new_ops, InsertPoint.before(combine))
+    for result, buffer in zip(combine.results, made, strict=True):
+        result.replace_all_uses_with(buffer)
+    Rewriter.erase_op(combine)
     Rewriter.erase_op(op)
 
 

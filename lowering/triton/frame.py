@@ -252,9 +252,12 @@ def can_pack_group(op: AttentionOp) -> bool:
     """
     Whether the heads of a group can share a tile.
 
-    Rows of one tile walk over the same keys, so not where K, V, lengths or pages differ between the heads of a group.
+    Rows of one tile walk over the same keys, so not where K, V, lengths or pages differ between the heads of a group,
+    nor where the schedule says otherwise.
     """
     if op.dim_sizes()["g"] == 1:
         return True
+    if op.schedule is not None and op.schedule.option("pack") == 0:
+        return False
     own = ("q", "sinks", "out", "lse")
     return not any("g" in used_indices(layout.data) for name, _, layout in op.layouts() if name not in own)
