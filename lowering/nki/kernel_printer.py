@@ -206,7 +206,7 @@ class _KernelPrinter:
             case nki.SelectReduceOp():
                 return self._select_reduce(op)
             case nki.TensorCopyOp():
-                return self._tiles(op, "dst", "src")
+                return self._tiles(op, "dst", "data")
             case nki.TensorCopyPredicatedOp():
                 return self._predicated(op)
             case nki.TensorReduceOp():
@@ -336,6 +336,7 @@ class _KernelPrinter:
 
 _KEYWORDS: dict[tuple[type[Operation], str], str] = {
     (nki.AffineSelectOp, "on_true"): "on_true_tile",
+    (nki.TensorCopyOp, "data"): "src",
     (nki.RangeSelectOp, "on_true"): "on_true_tile",
 }
 """Keywords of NKI that differ from the names of operands."""

@@ -156,7 +156,7 @@ class KeysAndValues:
 
     def values(self, indices: Mapping[str, Sum], n: Sum, tile: Sum, width: int) -> tuple[SSAValue, Sum]:
         """
-        Rows of V, [partitions, tiles, d], and the first tile that is meant; key t * 128 + p is at partition p of tile t.
+        Rows of V, [partitions, tiles, d], and the first tile meant. Key t * 128 + p is at partition p of tile t.
 
         `width` is at most 128, or a multiple of 128.
         """
