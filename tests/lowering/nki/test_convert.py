@@ -314,7 +314,7 @@ func.func @main(%q: tensor<4x1x8x{dtype}>, %k: tensor<2x{keys}x8x{dtype}>, %v: t
     [
         (simple("f64"), "", "of which NKI has no numbers; convert it to f32"),
         (simple("f8E4M3FN"), "", "target: nc_matmul of f8E4M3FN needs NeuronCore-v4"),
-        (simple(keys="?"), "", "NKI traces a kernel for one shape, give all sizes"),
+        (simple(keys="?"), "", "one shape; give all sizes and convert once for each shape, or give the longest"),
         (simple(keys="0"), "", "which is empty: there is nothing for a kernel to do"),
         (simple(), "{target=gpu}", "unknown target 'gpu', expected trn1, inf2, trn2 or trn3"),
         (simple(), "{target=inf2 cores=2}", "cores is 2, expected 1, or 2 from trn2 on"),
