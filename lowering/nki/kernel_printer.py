@@ -93,6 +93,14 @@ class _KernelPrinter:
                 return str(value)
             case AffineBinaryOpExpr(AffineBinaryOpKind.Add, lhs, AffineConstantExpr(value)) if value < 0:
                 text = f"{self._affine(lhs, operands)} - {-value}"
+            case AffineBinaryOpExpr(
+                AffineBinaryOpKind.Add,
+                lhs,
+                AffineBinaryOpExpr(AffineBinaryOpKind.Mul, term, AffineConstantExpr(value)),
+            ) if value < 0:
+                product = self._affine(term, operands, factor=True)
+                product = product if value == -1 else f"{product} * {-value}"
+                text = f"{self._affine(lhs, operands)} - {product}"
             case AffineBinaryOpExpr(AffineBinaryOpKind.Add, lhs, rhs):
                 text = f"{self._affine(lhs, operands)} + {self._affine(rhs, operands)}"
             case AffineBinaryOpExpr(AffineBinaryOpKind.Mul, lhs, rhs):

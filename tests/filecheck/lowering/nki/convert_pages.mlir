@@ -30,7 +30,7 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<300x16x2x64xbf16>, %v: t
 // ROWS:           nki.scalar_tensor_tensor %slot, %page "multiply" number -1.600000e+01 : f32 then "add"
 // The row of the table, which is none where a sequence has no keys; then entry_at = 72 row + page, and a gather of entries.
 // ROWS:           nki.tensor_scalar %no_keys, {{.*}} "less_equal" number 0.000000e+00
-// ROWS:           nki.tensor_copy_predicated %table_row where %empty from %first_row
+// ROWS:           nki.tensor_copy_predicated %table_row where %no_keys from %first_row
 // ROWS:           nki.tensor_scalar %table_start, %table_row "multiply" number 7.200000e+01
 // ROWS-NEXT:      nki.tensor_scalar %entry_at, %page "multiply" number 1.000000e+00 : f32 then "add" tile1 %table_start
 // ROWS:           nki.ap %table_flat at 0 by {{\[\[}}1, 128], [1, 1]] : !nki.tile<648x1xi32, shared_hbm> rows
