@@ -20,7 +20,7 @@ from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 from xdsl.utils.exceptions import PassFailedException
 
-from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes
 from flashlower.rewrites.schedule import (
     DEFAULT_MAX_SPLITS,
