@@ -74,12 +74,12 @@ class Plan:
             result = torch.empty(buffer.shape, dtype=buffer.dtype, device=self.device)
             tensors.append(result)
             addresses.append(result.data_ptr())
-        memory = None
+        memory: Any = None
         if self.offsets:
             if block is None:
                 memory = torch.empty(self.block_bytes, dtype=torch.uint8, device=self.device)
-                block = memory.data_ptr()
-            addresses += [block + offset for offset in self.offsets]
+            start = memory.data_ptr() if block is None else block
+            addresses += [start + offset for offset in self.offsets]
         addresses += self.constants
         for launch in self.launches:
             launch.start(*launch.arguments(addresses), stream=stream)

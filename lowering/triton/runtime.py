@@ -198,7 +198,7 @@ def _signature(torch: Any, tensors: list[Any], head: Signature) -> tuple[Signatu
     gradients = torch.is_grad_enabled()
     try:
         for tensor in tensors:
-            if not isinstance(tensor, tensor_type) or not tensor.is_cuda or (gradients and tensor.requires_grad):
+            if not isinstance(tensor, tensor_type) or (gradients and tensor.requires_grad):
                 return None
             address = tensor.data_ptr()
             addresses.append(address)
@@ -222,7 +222,10 @@ def _driver() -> Any:
 
 
 def _allocator(torch: Any, device: Any) -> Any:
-    return lambda shape, dtype: torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+    def empty(shape: tuple[int, ...], dtype: str) -> Any:
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+
+    return empty
 
 
 def _call_numpy(launcher: Any, args: Sequence[Any], results: Mapping[str, Any], empty: Any) -> Any:
