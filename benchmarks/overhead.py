@@ -23,7 +23,6 @@ from triton.runtime.jit import JITFunction
 import flashlower as fl
 from benchmarks.cases import Case, make_inputs
 from benchmarks.peers import module_of
-from flashlower.lowering.triton.runtime import launcher
 
 CALLS = 2000
 CASE = Case(1, 32, 8, 128, 1024)
@@ -73,8 +72,7 @@ def measure() -> dict[str, Any]:
         for function, arguments, options in launches:
             function.run(*arguments, **options)
 
-    run = launcher(kernel.source, kernel.entry, kernel.workspace_size())
-    (remembered,) = run.plans()
+    (remembered,) = kernel.launcher(kernel.entry).plans()
     compiled = [(launch.start, launch.arguments) for launch in remembered.plan.launches]
     out, workspace = torch.empty_like(inputs.q), torch.empty(kernel.workspace_size(), dtype=torch.uint8, device="cuda")
     block = workspace.data_ptr()

@@ -51,6 +51,8 @@ def score_key(score: ScoreFunction | None) -> tuple[Hashable, list[Tensor]] | No
 
     The key holds no tensor, and no function of the caller's but its code.
     """
+    if score is None:
+        return None, []
     keys = _Keys()
     try:
         return keys.of_score(score), keys.tensors

@@ -25,7 +25,7 @@ from flashlower.lowering.nki.schedule import STEP_KEYS
 from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
 from flashlower.lowering.triton.launcher_printer import printable_functions
 from flashlower.lowering.triton.printer import print_module
-from flashlower.lowering.triton.runtime import launcher
+from flashlower.lowering.triton.runtime import Launcher, launcher_of
 from flashlower.lowering.triton.workspace import workspace_size
 from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
@@ -80,8 +80,11 @@ class Kernel:
             return self.launch(self.source, name, args)
         if workspace is not None and name not in self.workspace_sizes:
             self.workspace_size(name)
-        run = launcher(self.source, name, self.workspace_sizes.get(name, 0))
-        return run(args, out=out, workspace=workspace)
+        return self.launcher(name)(args, out=out, workspace=workspace)
+
+    def launcher(self, function: str) -> Launcher:
+        """What runs a function of the source through Triton."""
+        return launcher_of(self.source, function, self.workspace_sizes.get(function, 0))
 
     def workspace_size(self, function: str | None = None) -> int:
         """

@@ -14,7 +14,6 @@ import functools
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,9 +96,11 @@ class Launcher:
             every.pop()
             block = addresses.pop()
         active = _driver()
-        with _on_device(torch, found.device, active.get_current_device()):
-            stream = active.get_current_stream(found.device)
-            return found.plan.run(torch, every, addresses, block, stream)
+        stream = active.get_current_stream(found.device)
+        if active.get_current_device() == found.device:
+            return found.plan.run(every, addresses, block, stream)
+        with torch.cuda.device(found.device):
+            return found.plan.run(every, addresses, block, stream)
 
     def _first(self, args: Sequence[Any], given: tuple[Any, ...], workspace: Any, signature: Signature | None) -> Any:
         """The call with all checks; it is remembered where it has a signature and all tensors are on one GPU."""
@@ -126,7 +127,8 @@ class Launcher:
             empty = _allocator(torch, device)
         if device.type == "cpu":
             return function(*args, **results, empty=empty)
-        with _on_device(torch, device.index, torch.cuda.current_device()):
+        # Triton launches on the current device.
+        with torch.cuda.device(device):
             if signature is None or len(args) != len(names):
                 return function(*args, **results, empty=empty)
             returned, plan = Recorder(module, empty).call(self.function, args, results)
@@ -160,7 +162,7 @@ def _pairs(args: Sequence[Any], results: Mapping[str, Any], workspace: Any) -> t
 
 
 @functools.lru_cache(maxsize=1024)
-def launcher(source: str, function: str, workspace_size: int) -> Launcher:
+def launcher_of(source: str, function: str, workspace_size: int) -> Launcher:
     """The launch function of a file, and all that it remembers."""
     return Launcher(source, function, workspace_size)
 
@@ -187,7 +189,7 @@ def call(
     Raises TypeError when arrays and tensors, or devices, are mixed, and ValueError for results that the function
     does not have, for memory that cannot be written or is shared, and for tensors that require gradients.
     """
-    return launcher(source, function, workspace_size)(args, out=out, workspace=workspace)
+    return launcher_of(source, function, workspace_size)(args, out=out, workspace=workspace)
 
 
 def _signature(torch: Any, tensors: list[Any], head: Signature) -> tuple[Signature, list[int]] | None:
@@ -207,11 +209,6 @@ def _signature(torch: Any, tensors: list[Any], head: Signature) -> tuple[Signatu
         # A tensor without strides or memory, such as a sparse one.
         return None
     return tuple(signature), addresses
-
-
-def _on_device(torch: Any, device: int, current: int) -> AbstractContextManager[Any]:
-    """Triton launches on the current device."""
-    return nullcontext() if device == current else torch.cuda.device(device)
 
 
 @functools.cache
