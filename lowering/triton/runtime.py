@@ -77,7 +77,8 @@ class Launcher:
             read = _signature(torch, every, (len(args), workspace is None, *[x is None for x in given]))
             if read is not None:
                 signature, addresses = read
-                if (found := self._plans.get(signature)) is not None:
+                found = self._plans.get(signature)
+                if found is not None and not (found.pairs and _share(found.pairs, every, addresses)):
                     return self._repeat(torch, found, every, addresses, workspace)
         return self._first(args, given, workspace, signature)
 
@@ -86,11 +87,6 @@ class Launcher:
         return self._plans.values()
 
     def _repeat(self, torch: Any, found: Remembered, every: list[Any], addresses: list[int], workspace: Any) -> Any:
-        for i, j, size_i, size_j in found.pairs:
-            a, b = addresses[i], addresses[j]
-            # Views may lie between each other and share no element.
-            if a < b + size_j and b < a + size_i and overlap(every[i], every[j]):
-                raise ValueError("out or workspace shares memory with another tensor: give it memory of its own")
         block = None
         if workspace is not None:
             every.pop()
@@ -159,6 +155,16 @@ def _pairs(args: Sequence[Any], results: Mapping[str, Any], workspace: Any) -> t
     sizes = [extent(tensor) for tensor in every]
     written = range(len(args), len(every))
     return tuple((i, j, sizes[i], sizes[j]) for i in written for j in range(i) if sizes[i] and sizes[j])
+
+
+def _share(pairs: Sequence[tuple[int, int, int, int]], tensors: list[Any], addresses: list[int]) -> bool:
+    """Whether two tensors of a pair share memory."""
+    for i, j, size_i, size_j in pairs:
+        a, b = addresses[i], addresses[j]
+        # Views may lie between each other and share no element.
+        if a < b + size_j and b < a + size_i and overlap(tensors[i], tensors[j]):
+            return True
+    return False
 
 
 @functools.lru_cache(maxsize=1024)
