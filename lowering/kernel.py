@@ -16,6 +16,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.attention import ScheduleAttr
+from flashlower.dialects.building import building
 from flashlower.dialects.nki.types import PARTITIONS
 from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.lowering.nki.convert import DEFAULT_NKI_TARGET, ConvertAttentionToNkiPass
@@ -148,6 +149,7 @@ def run_passes(module: ModuleOp, passes: list[ModulePass], ctx: Context) -> dict
     return stages
 
 
+@building
 def compile(
     module: ModuleOp | str,
     target: Literal["triton", "nki"] = "triton",
