@@ -93,7 +93,7 @@ def measure() -> dict[str, Any]:
         return fl.attention(inputs.q, inputs.k, inputs.v, **options, **more)
 
     calls: dict[str, Callable[[], Any]] = {
-        f"Triton's kernel[grid](...), {len(launches)} launches by hand": through_triton,
+        f"Triton's kernel[grid], {len(launches)} launches by hand": through_triton,
         "Triton's compiled kernels, the same launches by hand": bare,
         "kernel(q, k, v, ...)": lambda: kernel(*args),
         "kernel(..., out=, workspace=)": lambda: kernel(*args, out=out, workspace=workspace),
@@ -120,7 +120,7 @@ def table(results: dict[str, Any]) -> str:
         f"{results['device']}, {results['versions']}; {results['case']} bfloat16, in pages",
         f"The first call of this shape, Triton's compiler included: {results['first_seconds']:.1f} s",
         "",
-        "| warm call | us | beyond kernel[grid](...) | beyond compiled kernels |",
+        "| warm call | us | beyond kernel[grid] | beyond compiled kernels |",
         "|---|---|---|---|",
     ]
     for name, us in times.items():
