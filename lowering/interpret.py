@@ -8,6 +8,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.interpreter import Interpreter, InterpreterFunctions, PythonValues, impl, register_impls
 
+from flashlower.dialects.building import building
 from flashlower.dialects.parsing import make_context
 from flashlower.interpreters import find_function, run_module
 from flashlower.lowering.kernel import Kernel, as_module, compile
@@ -57,7 +58,8 @@ def interpret(
         raise ValueError(f"kernels is {kernels!r}, expected 'numpy', 'triton' or 'nki'")
     fused = as_module(module)
     context = make_context()
-    FuseAttentionPass().apply(context, fused)
+    with building:
+        FuseAttentionPass().apply(context, fused)
     if kernels == "numpy":
         results: tuple[Any, ...] = run_module(fused, args, function=function)
     else:

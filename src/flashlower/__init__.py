@@ -80,4 +80,6 @@ def __getattr__(name: str) -> Any:
     # Every start of xdsl-opt imports this package, so what is slow to import waits until it is asked for.
     if name not in __all__:
         raise AttributeError(f"module 'flashlower' has no attribute {name!r}")
-    return getattr(import_module(f"flashlower.{_MODULES.get(name, 'frontends.score')}"), name)
+    value = getattr(import_module(f"flashlower.{_MODULES.get(name, 'frontends.score')}"), name)
+    globals()[name] = value
+    return value
