@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DYNAMIC_INDEX, FixedBitwidthType, ModuleOp, TensorType
+from xdsl.dialects.builtin import DYNAMIC_INDEX, FixedBitwidthType, ModuleOp, TensorType, i32
 from xdsl.ir import Attribute
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, VerifyException
@@ -35,20 +35,28 @@ class TargetDescription:
     """Programs that should run on one core at once, so that one loads while another computes."""
     max_stages: int = 3
     """Stages of a software pipeline over tiles of keys that the hardware has use for."""
+    compute_capability: int | None = None
+    """Of NVIDIA's GPUs, times ten; None for others, which do not run their assembly."""
 
 
 TARGETS = {
     target.name: target
     for target in (
-        TargetDescription("h100", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=3350),
-        TargetDescription("h200", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=4800),
-        TargetDescription("a100", cores=108, shared_memory_bytes=166912, bandwidth_gb_s=2039),
+        TargetDescription("h100", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=3350, compute_capability=90),
+        TargetDescription("h200", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=4800, compute_capability=90),
+        TargetDescription("a100", cores=108, shared_memory_bytes=166912, bandwidth_gb_s=2039, compute_capability=80),
         # Two stages: loads go through registers, and the local data share is small.
         TargetDescription("mi300x", cores=304, shared_memory_bytes=65536, bandwidth_gb_s=5300, max_stages=2),
     )
 }
 
 DEFAULT_TARGET = "h100"
+
+DECODE_ROWS = 8
+"""Up to so many rows, tiles of words lie transposed: that is the short side of the matrix unit."""
+
+WARPS_PER_CORE = 8
+"""Warps that a core should have of programs that unpack words."""
 
 STAGE_BYTES = 32768
 """What one stage of K and V should load: two programs of three stages keep over 64 KB a core in flight."""
@@ -94,6 +102,8 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     `block_n` is what one stage should load, and with its stages and the tile of Q it fits in the share of a core's
     shared memory that one program gets. `block_n` divides the tile of a partial, and the page size where that leaves
     tiles of `MIN_PAGED_TILE` keys. A dynamic number of rows gets tiles of 64, a dynamic head size is taken for 128.
+    Quantised K and V in words of 32 bits are unpacked by assembly where the target has it; up to 16 rows few warps do
+    that, up to `DECODE_ROWS` in tiles that lie transposed.
 
     For `attention.combine`, `block_m` is the number of rows (at least 16), `block_n` the number of splits, rounded
     up to a power of two of at least 16; a kernel that reduces one row a program needs no more of it than the warps.
@@ -118,6 +128,13 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         # Accumulator, logits and Q are in registers, and wide types leave the tensor cores: smaller tiles win.
         block_m = min(block_m, 64)
     key_bytes = _key_bytes(op)
+    unpacks = {"assembly": 1} if op.lanes() and _has_assembly(op, target) else {}
+    warps = 8 if block_m * value_size > 128 * 128 else 4
+    if unpacks and len(op.lanes()) == 2 and block_m == 16:
+        # Every warp unpacks all of V, so few, unless much is left to do with each value.
+        warps = 1 if key_bytes <= 128 and not _scales_each_value(op) else 2 if key_bytes <= 256 else 4
+        if rows is not None and rows <= DECODE_ROWS:
+            block_m, unpacks = DECODE_ROWS, {"transposed": 1, **unpacks}
     block_n = min(max(STAGE_BYTES // key_bytes, 16), 64)
     block_n = 1 << (block_n.bit_length() - 1)
     if op.page_size and (aligned := op.page_size & -op.page_size) >= MIN_PAGED_TILE:
@@ -137,11 +154,17 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         block_n //= 2
     while stages > 1 and stages * block_n * key_bytes > budget:
         stages -= 1
-    return ScheduleAttr(block_m, block_n, warps=8 if block_m * value_size > 128 * 128 else 4, stages=stages)
+    return ScheduleAttr(block_m, block_n, warps, stages, **unpacks)
 
 
 def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription) -> int:
-    """Programs that a core should run at once: small heads make small tiles, of which it takes more to keep it busy."""
+    """
+    Programs that a core should run at once: small heads make small tiles, of which it takes more to keep it busy, and
+    small programs that unpack words use few of its threads.
+    """
+    schedule = op.schedule or choose_schedule(op, target)
+    if schedule.option("assembly") and (warps := schedule.warps.data) < 4:
+        return WARPS_PER_CORE // warps
     return min(max(STAGE_BYTES // (block_n * _key_bytes(op)), 1), target.programs_per_core)
 
 
@@ -210,6 +233,32 @@ def _key_bytes(op: AttentionOp) -> int:
         elements = max(next_power_of_two(_static(sizes[dim]) // lanes.get(name, 1)), 16)
         total += elements * _element_bytes(value.type)
     return total
+
+
+def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
+    """Whether quantised K and V lie in words that the target has assembly for."""
+    capability = target.compute_capability
+    for name, value in (("k", op.key), ("v", op.value)):
+        quantization = op.quantization(name)
+        if quantization is None:
+            continue
+        element = cast(TensorType[Attribute], value.type).element_type
+        # 8-bit floats are converted by an instruction of compute capability 8.9.
+        if element != i32 or capability is None or (quantization.attr.is_float and capability < 89):
+            return False
+    return True
+
+
+def _scales_each_value(op: AttentionOp) -> bool:
+    """Whether values have scales of their own, or of few neighbours, and so not one for a key or a lane of words."""
+    for name in op.lanes():
+        quantization, packing = op.quantization(name), op.packing(name)
+        if quantization is None or packing is None or quantization.scale is None:
+            continue
+        group = quantization.scale.channel_group
+        if group is not None and not (packing.planar and group % packing.width == 0):
+            return True
+    return False
 
 
 def _element_bytes(type: Attribute) -> int:
