@@ -41,7 +41,12 @@ def unpack(b: KernelBuilder, words: SSAValue, quantization: QuantizationAttr, el
     if is_float8(element_type(words.type)):
         yield b.cast(words, element)
         return
-    for lane in range(bit_width(element_type(words.type)) // quantization.bits):
+    stored = element_type(words.type)
+    lanes = bit_width(stored) // quantization.bits
+    if lanes > 1 and bit_width(stored) < 32:
+        # Whatever stands in front is cut off below.
+        words = b.cast(words, i32)
+    for lane in range(lanes):
         yield _lane(b, words, lane, quantization, element)
 
 
@@ -60,7 +65,6 @@ def _bits(b: KernelBuilder, words: SSAValue, start: int, count: int, *, signed: 
     if width == count and signed != is_unsigned(stored):
         return b.cast(words, i32)
     if width < 32:
-        # Whatever stands in front is cut off below.
         words, width = b.cast(words, i32), 32
     elif is_unsigned(stored):
         words = b.cast(words, i32 if width == 32 else i64)
