@@ -164,8 +164,7 @@ SUITES = {
     "window": [Case(b, 32, 8, 128, 64 * K, window=K) for b in (1, 8)] + [Case(b, 32, 8, 128, K) for b in (1, 8)],
     "prefill": [Case(4, 32, 8, 128, s * K, queries=s * K, causal=c) for s in (4, 8) for c in (True, False)],
     # bf16, and every format of benchmarks/quantized.py.
-    "quant": [Case(32, 32, 8, 128, 16 * K), Case(128, 32, 8, 128, 4 * K)]
-    + [Case(8, 32, 8, 128, 16 * K), Case(1, 32, 8, 128, 128 * K)],
+    "quant": [Case(b, 32, 8, 128, length * K) for b, length in ((32, 16), (128, 4), (8, 16), (1, 128))],
     # What a CPU can do in Triton's interpreter: whether everything runs, not how fast.
     "tiny": [
         Case(2, 4, 2, 32, 128),

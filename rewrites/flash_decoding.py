@@ -110,7 +110,7 @@ class SplitKeys(RewritePattern):
             return
         schedule = op.schedule or choose_schedule(op, self.target)
         tile = schedule.block_n.data
-        splits = self.splits or schedule.option("splits") or self._auto_splits(op, sizes, tile)
+        splits = self.splits or schedule.option("splits") or self._auto_splits(op, sizes, schedule)
         if splits == 1:
             return
         layouts = {name: layout for name, _, layout in op.layouts()}
@@ -152,7 +152,8 @@ class SplitKeys(RewritePattern):
             combine.schedule = choose_schedule(combine, self.target)
         rewriter.replace(op, [partial, combine])
 
-    def _auto_splits(self, op: SdpaOp, sizes: dict[str, int], tile: int) -> int:
+    def _auto_splits(self, op: SdpaOp, sizes: dict[str, int], schedule: ScheduleAttr) -> int:
+        tile = schedule.block_n.data
         work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
         if DYNAMIC_INDEX in (*work, sizes["g"], sizes["m"]):
             return 1
@@ -171,9 +172,10 @@ class SplitKeys(RewritePattern):
             ends += [AffineExpr.symbol(i) for i, scalar in enumerate(op.bounds.scalars) if scalar == lengths]
             reached = op.reach.most_keys(sizes["m"], ends)
             keys = keys if reached is None else min(keys, reached)
+        heads = schedule.option("heads") or 1
         return choose_splits(
-            batch_heads,
-            rows,
+            batch_heads // heads,
+            rows * heads,
             keys,
             self.cores * concurrent_programs(op, tile, self.target),
             block_n=tile,

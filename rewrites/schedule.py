@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from math import prod
+from typing import Literal, cast
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import DYNAMIC_INDEX, FixedBitwidthType, ModuleOp, TensorType, i32
@@ -128,14 +129,14 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         # Accumulator, logits and Q are in registers, and wide types leave the tensor cores: smaller tiles win.
         block_m = min(block_m, 64)
     key_bytes = _key_bytes(op)
+    most_keys = 64
     unpacks = {"assembly": 1} if op.lanes() and _has_assembly(op, target) else {}
     warps = 8 if block_m * value_size > 128 * 128 else 4
     if unpacks and len(op.lanes()) == 2 and block_m == 16:
-        # Every warp unpacks all of V, so few, unless much is left to do with each value.
-        warps = 1 if key_bytes <= 128 and not _scales_each_value(op) else 2 if key_bytes <= 256 else 4
+        warps, most_keys = _unpacking_tile(op, key_bytes, target)
         if rows is not None and rows <= DECODE_ROWS:
             block_m, unpacks = DECODE_ROWS, {"transposed": 1, **unpacks}
-    block_n = min(max(STAGE_BYTES // key_bytes, 16), 64)
+    block_n = min(max(STAGE_BYTES // key_bytes, 16), most_keys)
     block_n = 1 << (block_n.bit_length() - 1)
     if op.page_size and (aligned := op.page_size & -op.page_size) >= MIN_PAGED_TILE:
         block_n = min(block_n, aligned)
@@ -249,16 +250,40 @@ def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
     return True
 
 
-def _scales_each_value(op: AttentionOp) -> bool:
-    """Whether values have scales of their own, or of few neighbours, and so not one for a key or a lane of words."""
+def _unpacking_tile(op: AttentionOp, key_bytes: int, target: TargetDescription) -> tuple[int, int]:
+    """
+    The warps of a program that unpacks words of `key_bytes` a key for a decode step, and the keys of a tile.
+
+    Every warp unpacks all of V, so there are few. What is best was measured (docs/benchmarks.md): with one warp and
+    tiles of 32 keys more programs are on a core at once, two warps and 64 keys need fewer of them.
+    """
+    if key_bytes > 256:
+        return 4, 64
+    if key_bytes > 128:
+        work = [size for name, size in op.dim_sizes().items() if name not in ("g", "m", "n", "k", "d")]
+        return (1, 32) if DYNAMIC_INDEX in work or prod(work) >= target.cores else (2, 64)
+    match _channel_scales(op):
+        case "value":
+            return 2, 64
+        case "lane":
+            return 1, 32
+        case _:
+            return 1, 64
+
+
+def _channel_scales(op: AttentionOp) -> Literal["value", "lane"] | None:
+    """Whether scales differ between the channels of a key: from value to value, or from lane to lane of the words."""
+    found: Literal["value", "lane"] | None = None
     for name in op.lanes():
         quantization, packing = op.quantization(name), op.packing(name)
         if quantization is None or packing is None or quantization.scale is None:
             continue
         group = quantization.scale.channel_group
         if group is not None and not (packing.planar and group % packing.width == 0):
-            return True
-    return False
+            return "value"
+        if group is not None:
+            found = "lane"
+    return found
 
 
 def _element_bytes(type: Attribute) -> int:
@@ -305,6 +330,9 @@ class ScheduleAttentionPass(ModulePass):
 
     transposed: int | None = None
     """1 to lay tiles out transposed, keys in the rows of the logits."""
+
+    heads: int | None = None
+    """KV heads that share a tile, of quantised K and V."""
 
     assembly: int | None = None
     """1 to unpack quantised K and V by assembly for NVIDIA's GPUs."""

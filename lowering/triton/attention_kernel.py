@@ -15,11 +15,12 @@ from typing import cast
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, f32, i64
 from xdsl.ir import Attribute, SSAValue
+from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
-from flashlower.dialects.attention.layout import dim_names, layout_terms, layout_to_str
+from flashlower.dialects.attention.layout import dim_names, layout_terms, layout_to_str, used_indices
 from flashlower.dialects.tl import JitOp, PtrType
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import Carried, KernelBuilder, TransposedKernelBuilder
@@ -28,11 +29,12 @@ from flashlower.lowering.triton.host import Host, TensorOf
 from flashlower.lowering.triton.key_range import Run, key_range
 from flashlower.lowering.triton.key_tiles import KeyTiles
 from flashlower.lowering.triton.memory import (
+    MIN_DOT_SIZE,
     dot_precision,
     load_floats,
+    own_mask,
     row_pointers,
     row_tile_pointers,
-    tile_mask,
     whole,
 )
 from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandName, OperandTile, dot_element
@@ -70,12 +72,21 @@ class AttentionKernel:
         Sizes.register(self.parameters, host)
         self._register_captures()
         self.pack_group = can_pack_group(op)
+        self.heads = schedule.option("heads") or 1
+        """KV heads of a program."""
+        if self.heads > 1 and (reason := heads_obstacle(op, self.heads, schedule.block_m.data)):
+            raise DiagnosticException(f"{self.heads} heads of {op.name} cannot share a tile: {reason}")
         self._natural = bool(op.score.blocks) and not only_masks(op.score.block)
         builder = TransposedKernelBuilder if schedule.option("transposed") else KernelBuilder
         self._b = b = builder(name, self.parameters.types(), doc=self._doc(host))
         self._sizes = Sizes(b, host.sizes)
         self._programs = Programs(
-            b, self._sizes, schedule.block_m.data, pack_group=self.pack_group, last_first=reaches_further(op)
+            b,
+            self._sizes,
+            schedule.block_m.data,
+            pack_group=self.pack_group,
+            last_first=reaches_further(op),
+            heads=self.heads,
         )
         self._block_n = self._sizes.constexpr("BLOCK_N", schedule.block_n.data)
         self._k, self._v = self._operand("k"), self._operand("v")
@@ -96,7 +107,14 @@ class AttentionKernel:
         element = dot_element(self._b.arg(self._accesses["q"].pointer).type)
         use_assembly = bool(self._schedule.option("assembly"))
         return QuantizedOperand(
-            self._b, self._op, self._sizes, name, self._accesses, element, use_assembly=use_assembly
+            self._b,
+            self._op,
+            self._sizes,
+            name,
+            self._accesses,
+            element,
+            use_assembly=use_assembly,
+            heads=self.heads,
         )
 
     # Parameters.
@@ -164,6 +182,10 @@ class AttentionKernel:
             lines.append(f"{access.name}[{shape}]: {value.type.element_type}")
         if row_dims(host.sizes, self.pack_group) == ("m", "g"):
             lines.append("Rows are queries of all heads of a group: row r is query r // G of head h * G + r % G.")
+        if self.heads > 1:
+            lines.append(
+                f"{self.heads} heads share a tile: where a row and a channel are of different ones, Q has zeros."
+            )
         if self._schedule.option("transposed"):
             lines.append("Tiles lie transposed: keys are the rows of S, as the matrix unit is longest along rows.")
         return "\n".join(lines)
@@ -266,8 +288,7 @@ class AttentionKernel:
         b, programs, parts = self._b, self._programs, self._k.parts
         pointers = row_tile_pointers(b, self._accesses["q"], programs, "k", parts)
         return [
-            load_floats(b, tile, tile_mask(b, programs.row_mask, part.mask), f"q{part.suffix}")
-            for part, tile in zip(parts, pointers)
+            load_floats(b, tile, own_mask(b, programs, part), f"q{part.suffix}") for part, tile in zip(parts, pointers)
         ]
 
     def _scale_query(self, q: list[SSAValue]) -> list[SSAValue]:
@@ -389,7 +410,7 @@ class AttentionKernel:
             for factor in (self._v.channel_scale(position), self._v.scale()):
                 out = self._scaled(out, factor, f32)
             element = cast(PtrType, element_type(pointers.type)).pointee
-            b.store(pointers, b.cast(out, element), mask=tile_mask(b, programs.row_mask, part.mask))
+            b.store(pointers, b.cast(out, element), mask=own_mask(b, programs, part))
         if "lse" in row_ptrs:
             ln_2 = self._sizes.constexpr("LN2", LN_2, f32)
             sum_log2 = b.log2(l_safe)
@@ -424,6 +445,8 @@ class AttentionKernel:
 
         rows = programs.rows
         row = b.cast(programs.flat, i64)
+        if "h" in rows:
+            row = b.add(b.mul(row, self.heads), b.cast(rows["h"], i64))
         if "g" in rows:
             row = step(row, sizes.value("g"), rows["g"])
         row = step(row, sizes.constexpr("SPLITS", self._op.num_splits), self._keys.split)
@@ -442,6 +465,30 @@ def _about_pages(op: AttentionOp, layout: AffineMapAttr) -> str:
     row = "" if op.rows_layout is None else f", row = rows{layout_to_str(op.rows_layout.data)}"
     slot = "is" if size == 1 else f"is slot n % {size} of"
     return f"Key n {slot} page block_table{entry}{row}."
+
+
+def heads_obstacle(op: AttentionOp, heads: int, block_m: int) -> str | None:
+    """Why so many KV heads cannot share a tile of rows; None if they can."""
+    sizes = op.dim_sizes()
+    if sizes["m"] != 1 or not can_pack_group(op) or not 0 < sizes["g"] * heads <= block_m:
+        return f"a tile of {block_m} rows is for one query of each of their query heads"
+    if sizes["h"] == DYNAMIC_INDEX or sizes["h"] % heads:
+        return f"their number must be a multiple of {heads}"
+    for name in ("k", "v"):
+        quantization, packing = op.quantization(name), op.packing(name)
+        if quantization is None or packing is None or packing.lanes == 1:
+            return f"codes of {name} must share elements"
+        if packing.width < MIN_DOT_SIZE or packing.width & (packing.width - 1):
+            return f"{name} has {packing.width} elements, expected a power of two of at least {MIN_DOT_SIZE}"
+        for part, shared in quantization.shared():
+            group = shared.channel_group
+            outside = group is None or (packing.planar and group % packing.width == 0)
+            if outside and "h" in used_indices(shared.layout.data):
+                return f"{name}_{part} is one for many channels, but not for all heads"
+    layouts = (op.kv_lens_layout, op.block_table_layout, op.rows_layout)
+    if any("h" in used_indices(layout.data) for layout in layouts if layout is not None):
+        return "they have other keys"
+    return None
 
 
 def reaches_further(op: AttentionOp) -> bool:

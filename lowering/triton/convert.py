@@ -137,7 +137,8 @@ def convert_attention(op: Convertible, name: str, target: TargetDescription) -> 
         else:
             kernel = AttentionKernel(op, name, schedule, host, *buffers)
             rows = host.ceil_divide(host.product(row_dims(sizes, kernel.pack_group)), schedule.block_m.data)
-            grid = [host.multiply(rows, host.product(outer_dims(sizes, kernel.pack_group)))]
+            outer = host.ceil_divide(host.product(outer_dims(sizes, kernel.pack_group)), kernel.heads)
+            grid = [host.multiply(rows, outer)]
             if isinstance(op, PartialOp):
                 grid.append(host.constant(op.num_splits))
         jit = kernel.build()

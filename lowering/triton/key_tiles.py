@@ -92,9 +92,11 @@ class TileTensor:
         b = self._tiles.builder
         if not shape_of(part.offsets.type):
             return {head: part.offsets, **steps}
-        if self._transposed:
-            return {head: b.rows(part.offsets), **steps}
-        return {**steps, head: b.columns(part.offsets)}
+        along = b.rows if self._transposed else b.columns
+        channels = {head: along(part.offsets)}
+        if part.heads is not None:
+            channels["h"] = along(b.cast(part.heads, i64))
+        return {**channels, **steps} if self._transposed else {**steps, **channels}
 
     def _along(self, keys: SSAValue) -> SSAValue:
         """Something of each key [BLOCK_N] along the keys of a block."""

@@ -45,6 +45,7 @@ class QuantizedOperand:
         element: Attribute,
         *,
         use_assembly: bool = False,
+        heads: int = 1,
     ):
         quantization, packing = op.quantization(name), op.packing(name)
         assert quantization is not None and packing is not None
@@ -54,7 +55,7 @@ class QuantizedOperand:
         self.element = element
         self._access = accesses[name]
         self._sizes = sizes
-        self.head = Lanes(b, sizes, HEAD_DIMS[name], packing)
+        self.head = Lanes(b, sizes, HEAD_DIMS[name], packing, heads)
         self._shared = {
             part: SharedTensor(b, name, part, accesses[f"{name}_{part}"], self.head)
             for part, _ in quantization.shared()

@@ -222,7 +222,7 @@ class ElementwiseBuilder(BuilderCore):
         name: str,
         comment: str | None = None,
     ) -> list[SSAValue]:
-        """tl.inline_asm_elementwise that unpacks i32 words; the results are called `name` and the lane's number."""
+        """tl.inline_asm_elementwise that unpacks i32 words; results are called `name` and the number of the lane."""
         op = tl.InlineAsmElementwiseOp(asm, words, element, scale)
         self._verify(op)
         self._append(op, comment)
