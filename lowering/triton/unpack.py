@@ -45,7 +45,7 @@ def unpack(b: KernelBuilder, words: SSAValue, quantization: QuantizationAttr, el
     lanes = bit_width(stored) // quantization.bits
     if lanes > 1 and bit_width(stored) < 32:
         # Whatever stands in front is cut off below.
-        words = b.cast(words, i32)
+        words = b.cast(words, i32, name="words")
     for lane in range(lanes):
         yield _lane(b, words, lane, quantization, element)
 
