@@ -167,7 +167,7 @@ def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription
     small programs that unpack words use few of its threads.
     """
     schedule = op.schedule or choose_schedule(op, target)
-    if schedule.option("assembly") and (warps := schedule.warps.data) < 4:
+    if op.lanes() and (warps := schedule.warps.data) < 4:
         return WARPS_PER_CORE // warps
     return min(max(STAGE_BYTES // (block_n * _key_bytes(op)), 1), target.programs_per_core)
 
