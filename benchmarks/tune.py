@@ -25,7 +25,7 @@ from benchmarks.attention import TOLERANCE, error, machine
 from benchmarks.cases import SUITES, Case, Inputs, make_inputs
 from benchmarks.peers import module_of
 from benchmarks.timing import graph_time
-from flashlower.lowering.triton.runtime import load_source
+from flashlower.lowering.triton.loading import load_source
 from flashlower.rewrites.schedule import get_target
 
 DIRECTORY = Path(__file__).parent / "schedules"

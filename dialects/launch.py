@@ -17,6 +17,7 @@ from xdsl.dialects.builtin import (
     StringAttr,
     SymbolRefAttr,
     TensorType,
+    UnitAttr,
     i64,
 )
 from xdsl.ir import Attribute, Dialect, Operation, SSAValue
@@ -161,7 +162,8 @@ class KernelOp(IRDLOperation):
     """
     Launch a `tl.jit` on a grid of one to three dimensions: `kernel[(x, y, z)](arguments)`.
 
-    A tensor is passed as the pointer to its first element, an `index` as an integer.
+    A tensor is passed as the pointer to its first element, an `index` as an integer. With `pdl` the kernel may start
+    while the one before it ends, on GPUs that can (programmatic dependent launch); it says itself what it waits for.
     """
 
     name = "launch.kernel"
@@ -171,6 +173,7 @@ class KernelOp(IRDLOperation):
     arguments = var_operand_def()
     num_warps = opt_prop_def(IntegerAttr[I64])
     num_stages = opt_prop_def(IntegerAttr[I64])
+    pdl = opt_prop_def(UnitAttr)
 
     irdl_options = (AttrSizedOperandSegments(as_property=True), ParsePropInAttrDict())
     traits = traits_def(MemoryWriteEffect(), _KernelSymbolUse())
@@ -185,6 +188,7 @@ class KernelOp(IRDLOperation):
         *,
         num_warps: int | None = None,
         num_stages: int | None = None,
+        pdl: bool = False,
     ):
         super().__init__(
             operands=[grid, arguments],
@@ -192,6 +196,7 @@ class KernelOp(IRDLOperation):
                 "kernel": SymbolRefAttr(kernel),
                 "num_warps": None if num_warps is None else IntegerAttr(num_warps, i64),
                 "num_stages": None if num_stages is None else IntegerAttr(num_stages, i64),
+                "pdl": UnitAttr() if pdl else None,
             },
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import cast
 
 from xdsl.context import Context
@@ -30,6 +31,10 @@ from flashlower.universe import UNIVERSE
 
 # MLIR's binary form starts with these bytes.
 _BYTECODE_MAGIC = b"ML\xefR"
+
+# A comment, or a string literal as far as it goes, and its end if it has one. Nothing is tried twice: xDSL's own pattern
+# takes time exponential in the length of a string that does not end.
+_STRING = re.compile(r'//[^\n]*+|"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+(?P<end>"?)')
 
 
 class ModuleTextError(DiagnosticException):
@@ -70,6 +75,10 @@ def parse_module(text: str | bytes, ctx: Context | None = None, name: str = "<mo
             raise ModuleTextError(f"{name}: text is not UTF-8: {error}") from error
     if not text.strip():
         raise ModuleTextError(f"{name}: text is empty")
+    for literal in _STRING.finditer(text):
+        if literal["end"] == "":
+            message = "string literal does not end on its line, or has an escape that MLIR does not know"
+            raise ModuleTextError(_located(text, name, literal.start(), message))
     ctx = make_context() if ctx is None else ctx
     parser = _PositionParser(ctx, text, name)
     try:

@@ -44,6 +44,7 @@ def from_torch(module_or_function: Callable[..., Any], *args: Any, **kwargs: Any
         except Exception as e:
             raise ValueError(f"torch.export cannot decompose the program: {type(e).__name__}: {_summary(e)}") from e
         _refuse_effects(program)
+        _count_from_the_start(torch, program)
         _keep_tensors(torch, program)
         text = _stablehlo(fx, program)
     return parse_module(text, name="<torch>")
@@ -174,6 +175,50 @@ def _refuse_effects(program: Any) -> None:
                     f"{node.name} ({node.target}) has the symbolic size {size}, but sizes must be known: export "
                     "without `dynamic_shapes`, and let no shape or Python number depend on data"
                 )
+
+
+def _count_from_the_start(torch: Any, program: Any) -> None:
+    """Adds the size of a dimension to indices below 0, which torch-mlir reads as 0."""
+    aten: Any = torch.ops.aten
+    graph = program.graph
+
+    def call(target: Any, *args: Any) -> Any:
+        node = graph.call_function(target, args)
+        node.meta["val"] = target(*(a.meta["val"] if isinstance(a, torch.fx.Node) else a for a in args))
+        return node
+
+    for node in list(graph.nodes):
+        if node.target not in (aten.index.Tensor, aten.index_put.default):
+            continue
+        shape = node.args[0].meta["val"].shape
+        indices = list(node.args[1])
+        for i, index in enumerate(indices):
+            if index is None or _is_never_negative(torch, program, index):
+                continue
+            if index.meta["val"].dtype == torch.bool:
+                # It stands for several dimensions. torch-mlir refuses it, as it gives as many elements as are true.
+                break
+            with graph.inserting_before(node):
+                indices[i] = call(
+                    aten.where.self,
+                    call(aten.lt.Scalar, index, 0),
+                    call(aten.add.Scalar, index, shape[i]),
+                    index,
+                )
+        node.args = (node.args[0], indices, *node.args[2:])
+
+
+def _is_never_negative(torch: Any, program: Any, index: Any) -> bool:
+    """Whether indices are a range of numbers from 0 on, or constants like that, or a view of either."""
+    aten: Any = torch.ops.aten
+    views = (aten.view, aten.unsqueeze, aten.expand, aten.clone, aten._to_copy, aten.lift_fresh_copy, aten.permute)
+    while getattr(index.target, "overloadpacket", None) in views:
+        index = index.args[0]
+    if getattr(index.target, "overloadpacket", None) is aten.arange:
+        # Its end, or its start and its end.
+        return all(bound >= 0 for bound in index.args[:2])
+    name = program.graph_signature.inputs_to_lifted_tensor_constants.get(index.name)
+    return name is not None and bool((program.constants[name] >= 0).all())
 
 
 def _keep_tensors(torch: Any, program: Any) -> None:

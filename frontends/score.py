@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 import types
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -317,11 +318,13 @@ def _call(score: ScoreFunction, *args: Symbol) -> Any:
 # Ready-made score functions
 
 
-class _ReadyMade:
-    """A score function of ours: it captures tensors by itself."""
+class ReadyMade:
+    """A score function of ours: it captures tensors by itself, and is what its name and its parts say."""
 
-    def __init__(self, score: ScoreFunction):
+    def __init__(self, score: ScoreFunction, name: str, *parts: Any):
         self._score = score
+        self.name = name
+        self.parts = parts
 
     def __call__(self, *args: Symbol) -> Any:
         return self._score(*args)
@@ -333,11 +336,12 @@ def causal(offset: int | None = None) -> ScoreFunction:
 
     None: the last query sees the last existing key (decoding); 0: query and key positions count alike (top-left).
     """
+    offset = _whole(offset)
 
     def score(s: Symbol, b: Symbol, h: Symbol, m: Symbol, n: Symbol) -> Symbol:
         return where(n <= _position(m, b, offset), s, -math.inf)
 
-    return _ReadyMade(score)
+    return ReadyMade(score, "causal", offset)
 
 
 def window(left: int, right: int, offset: int | None = None) -> ScoreFunction:
@@ -346,6 +350,7 @@ def window(left: int, right: int, offset: int | None = None) -> ScoreFunction:
 
     A query's position is m + offset, as in `causal`.
     """
+    left, right, offset = operator.index(left), operator.index(right), _whole(offset)
 
     def score(s: Symbol, b: Symbol, h: Symbol, m: Symbol, n: Symbol) -> Symbol:
         if offset is None and _trace().kv_lens is not None:
@@ -355,18 +360,19 @@ def window(left: int, right: int, offset: int | None = None) -> ScoreFunction:
         assert isinstance(start, int)
         return where((n >= _plus(m, start - left)) & (n <= _plus(m, start + right)), s, -math.inf)
 
-    return _ReadyMade(score)
+    return ReadyMade(score, "window", left, right, offset)
 
 
 def soft_cap(cap: float) -> ScoreFunction:
     """cap * tanh(s / cap): keeps logits within (-cap, cap)."""
+    cap = float(cap)
     if not cap > 0 or math.isinf(cap):
         raise ValueError(f"a soft cap must be positive and finite, got {cap}")
 
     def score(s: Symbol, b: Symbol, h: Symbol, m: Symbol, n: Symbol) -> Symbol:
-        return Symbol(forms.SoftCap(FloatAttr(float(cap), f32)).build(s.value, {}))
+        return Symbol(forms.SoftCap(FloatAttr(cap, f32)).build(s.value, {}))
 
-    return _ReadyMade(score)
+    return ReadyMade(score, "soft_cap", cap)
 
 
 def alibi(slopes: Tensor) -> ScoreFunction:
@@ -376,7 +382,7 @@ def alibi(slopes: Tensor) -> ScoreFunction:
         slope = Captured(slopes, "slopes")[h]
         return s + slope * (n - _position(m, b, None))
 
-    return _ReadyMade(score)
+    return ReadyMade(score, "alibi", slopes)
 
 
 def bias(tensor: Tensor) -> ScoreFunction:
@@ -385,7 +391,7 @@ def bias(tensor: Tensor) -> ScoreFunction:
     def score(s: Symbol, b: Symbol, h: Symbol, m: Symbol, n: Symbol) -> Symbol:
         return s + _broadcast(tensor, "bias", b, h, m, n)
 
-    return _ReadyMade(score)
+    return ReadyMade(score, "bias", tensor)
 
 
 def mask(tensor: Tensor) -> ScoreFunction:
@@ -394,7 +400,7 @@ def mask(tensor: Tensor) -> ScoreFunction:
     def score(s: Symbol, b: Symbol, h: Symbol, m: Symbol, n: Symbol) -> Symbol:
         return where(_broadcast(tensor, "mask", b, h, m, n), s, -math.inf)
 
-    return _ReadyMade(score)
+    return ReadyMade(score, "mask", tensor)
 
 
 def chain(*scores: ScoreFunction) -> ScoreFunction:
@@ -405,7 +411,11 @@ def chain(*scores: ScoreFunction) -> ScoreFunction:
             s = _call(function, s, b, h, m, n)
         return s
 
-    return _ReadyMade(score)
+    return ReadyMade(score, "chain", *scores)
+
+
+def _whole(offset: int | None) -> int | None:
+    return None if offset is None else operator.index(offset)
 
 
 def _plus(x: Symbol, constant: int) -> Symbol:

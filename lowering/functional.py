@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 from flashlower.frontends.quantized import Quantized
 from flashlower.frontends.score import ScoreFunction
+from flashlower.frontends.score_key import score_key
 from flashlower.frontends.sdpa import Layout, build_attention
 from flashlower.frontends.tensors import Tensor
+from flashlower.lowering.bounded_cache import BoundedCache
 from flashlower.lowering.kernel import Kernel, compile
+
+MAX_CALLS = 1024
+"""Calls that are told apart by shapes, dtypes and options; the oldest goes first."""
+
+
+@dataclass(frozen=True)
+class _Call:
+    """What `attention` found for some shapes, dtypes and options."""
+
+    kernel: Kernel
+    order: tuple[int, ...]
+    """The kernel's arguments, by their positions among all tensors of the call."""
+
+
+_calls: BoundedCache[_Call] = BoundedCache(MAX_CALLS)
 
 
 @lru_cache(maxsize=256)
@@ -87,10 +106,65 @@ def workspace_size(q: Tensor, k: Tensor | Quantized, v: Tensor | Quantized, **op
 
 
 def _prepare(
-    q: Tensor, k: Tensor | Quantized, v: Tensor | Quantized, *, splits: int | None = None, **options: Any
+    q: Tensor,
+    k: Tensor | Quantized,
+    v: Tensor | Quantized,
+    *,
+    layout: Layout = "bhsd",
+    scale: float | None = None,
+    score: ScoreFunction | None = None,
+    kv_lens: Tensor | None = None,
+    block_table: Tensor | None = None,
+    sinks: Tensor | None = None,
+    splits: int | None = None,
+    return_lse: bool = False,
 ) -> tuple[Kernel, list[Tensor]]:
-    """The kernel of a call and its arguments."""
-    built = build_attention(q, k, v, **options)
+    """The kernel of a call and its arguments, built for the first call of its kind."""
+    (key_tensor, *key_parts), (value_tensor, *value_parts) = _tensors(k), _tensors(v)
+    optional = [x for x in (block_table, kv_lens, sinks) if x is not None]
+    tensors = [q, key_tensor, value_tensor, *key_parts, *value_parts, *optional]
+    scored = score_key(score)
+    key: Hashable = None
+    try:
+        if scored is not None:
+            given = (_kind(k), _kind(v), block_table is None, kv_lens is None, sinks is None)
+            types = [x for tensor in tensors for x in (tensor.shape, tensor.dtype)]
+            key = (scored[0], given, layout, scale, splits, return_lse, *types)
+            if (call := _calls.get(key)) is not None:
+                tensors += scored[1]
+                return call.kernel, [tensors[index] for index in call.order]
+    except (AttributeError, TypeError):
+        # No tensor, or no option: what follows says so.
+        key = None
     if splits is not None and splits < 1:
         raise ValueError(f"splits is {splits}, expected at least 1, or None for the cost model's choice")
-    return _compiled(str(built.module), "auto" if splits is None else splits), built.arguments
+    built = build_attention(
+        q,
+        k,
+        v,
+        layout=layout,
+        scale=scale,
+        score=score,
+        kv_lens=kv_lens,
+        block_table=block_table,
+        sinks=sinks,
+        return_lse=return_lse,
+    )
+    kernel = _compiled(str(built.module), "auto" if splits is None else splits)
+    if scored is not None and key is not None:
+        # The tensors of the call come first; those of the score function follow in the order of its trace.
+        positions = {id(tensor): len(tensors) + index for index, tensor in enumerate(scored[1])}
+        read = [positions.get(id(tensor)) for tensor in built.arguments[len(tensors) :]]
+        if None not in read:
+            _calls.put(key, _Call(kernel, (*range(len(tensors)), *[i for i in read if i is not None])))
+    return kernel, built.arguments
+
+
+def _tensors(x: Tensor | Quantized) -> list[Tensor]:
+    """The tensors of K or V, in the order in which `build_attention` takes them."""
+    return [x.storage, *x.parts.values()] if isinstance(x, Quantized) else [x]
+
+
+def _kind(x: Tensor | Quantized) -> Hashable:
+    """What tells a quantised K or V from others of the same tensors."""
+    return (x.attr, x.lanes, x.planar, tuple(x.parts)) if isinstance(x, Quantized) else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,14 +16,16 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.attention import ScheduleAttr
+from flashlower.dialects.nki.types import PARTITIONS
 from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.lowering.nki.convert import DEFAULT_NKI_TARGET, ConvertAttentionToNkiPass
 from flashlower.lowering.nki.printer import print_module as print_nki
 from flashlower.lowering.nki.runtime import Launch, signatures
-from flashlower.lowering.triton import runtime
+from flashlower.lowering.nki.schedule import STEP_KEYS
 from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
 from flashlower.lowering.triton.launcher_printer import printable_functions
 from flashlower.lowering.triton.printer import print_module
+from flashlower.lowering.triton.runtime import launcher
 from flashlower.lowering.triton.workspace import workspace_size
 from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
@@ -75,8 +78,10 @@ class Kernel:
             if out is not None or workspace is not None:
                 raise TypeError("an NKI kernel allocates its results: call it without out and workspace")
             return self.launch(self.source, name, args)
-        size = 0 if workspace is None else self.workspace_size(name)
-        return runtime.call(self.source, name, args, out=out, workspace=workspace, workspace_size=size)
+        if workspace is not None and name not in self.workspace_sizes:
+            self.workspace_size(name)
+        run = launcher(self.source, name, self.workspace_sizes.get(name, 0))
+        return run(args, out=out, workspace=workspace)
 
     def workspace_size(self, function: str | None = None) -> int:
         """
@@ -89,7 +94,7 @@ class Kernel:
             raise ValueError(f"@{name} has dynamic sizes or calls other functions: it takes no workspace")
         return self.workspace_sizes[name]
 
-    @property
+    @cached_property
     def entry(self) -> str:
         """The function that a call runs. Raises `ValueError` where there is none or several."""
         if "main" in self.functions or "main" in self.obstacles:
@@ -169,7 +174,7 @@ def compile(
         raise ValueError(f"a schedule has no {', '.join(unknown)}, expected any of: {fields}")
     lowered = as_module(module)
     if target == "nki":
-        return compile_nki(lowered, splits, hardware or DEFAULT_NKI_TARGET, cores)
+        return compile_nki(lowered, splits, hardware or DEFAULT_NKI_TARGET, cores, schedule or {})
     hardware = hardware or DEFAULT_TARGET
     stages = run_passes(
         lowered,
@@ -197,14 +202,21 @@ def compile(
     )
 
 
-def compile_nki(module: ModuleOp, splits: int | Literal["auto"], hardware: str, cores: int) -> Kernel:
+def compile_nki(
+    module: ModuleOp, splits: int | Literal["auto"], hardware: str, cores: int, schedule: Mapping[str, int]
+) -> Kernel:
     """Compiles the attention of a module, which it changes, to NKI kernels."""
     context = make_context()
+    cores = schedule.get("cores", cores)
     # One core gains nothing from splits; two get them where heads alone do not occupy both.
-    split = FlashDecodingPass(splits=1 if splits == "auto" and cores == 1 else splits, cores=cores)
-    stages = run_passes(
-        module, [FuseAttentionPass(), OutlineAttentionPass(), InferAttentionBoundsPass(), split], context
-    )
+    no_splits = splits == "auto" and cores == 1 and "splits" not in schedule
+    passes: list[ModulePass] = [FuseAttentionPass(), OutlineAttentionPass(), InferAttentionBoundsPass()]
+    if schedule:
+        # As many rows and keys as there can be, where the schedule does not say.
+        most = {"block_m": PARTITIONS, "block_n": STEP_KEYS}
+        passes.append(ScheduleAttentionPass(target=DEFAULT_TARGET, **{**most, **schedule}))
+    passes.append(FlashDecodingPass(splits=1 if no_splits else splits, cores=cores))
+    stages = run_passes(module, passes, context)
     names = signatures(module)
     callers = [op.sym_name.data for op in module.ops if isinstance(op, FuncOp) and op.sym_name.data not in names]
     stages |= {**run_passes(module, [ConvertAttentionToNkiPass(target=hardware, cores=cores)], context), **stages}

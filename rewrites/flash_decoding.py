@@ -92,9 +92,9 @@ class SplitKeys(RewritePattern):
     """
     `attention.sdpa` to `attention.partial` and `attention.combine`.
 
-    With `splits = None` the number is that of the operation's schedule, or else the cost model's. Where the number of keys is dynamic, it is taken to be large:
-    a split without keys costs little. Where batch, heads or queries are dynamic, they may fill the GPU already, and
-    the operation is left alone.
+    With `splits = None` the number is that of the operation's schedule, or else the cost model's. Where the number of
+    keys is dynamic, it is taken to be large: a split without keys costs little. Where batch, heads or queries are
+    dynamic, they may fill the GPU already, and the operation is left alone.
     """
 
     splits: int | None
@@ -149,7 +149,9 @@ class SplitKeys(RewritePattern):
             attributes=op.attributes,
         )
         if op.schedule is not None:
-            combine.schedule = choose_schedule(combine, self.target)
+            # What concerns both kernels.
+            both = {name: op.schedule.option(name) for name in ("runs", "kernels", "pdl")}
+            combine.schedule = choose_schedule(combine, self.target).replace(**both)
         rewriter.replace(op, [partial, combine])
 
     def _auto_splits(self, op: SdpaOp, sizes: dict[str, int], schedule: ScheduleAttr) -> int:
@@ -172,6 +174,8 @@ class SplitKeys(RewritePattern):
             ends += [AffineExpr.symbol(i) for i, scalar in enumerate(op.bounds.scalars) if scalar == lengths]
             reached = op.reach.most_keys(sizes["m"], ends)
             keys = keys if reached is None else min(keys, reached)
+        if keys <= 0:
+            return 1
         heads = schedule.option("heads") or 1
         return choose_splits(
             batch_heads // heads,

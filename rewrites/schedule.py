@@ -127,7 +127,10 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     block_m = 64 if rows is None else block_rows(rows)
     if element_bytes > 2:
         # Accumulator, logits and Q are in registers, and wide types leave the tensor cores: smaller tiles win.
-        block_m = min(block_m, 64)
+        block_m = max(16, min(block_m, 64, 64 * 128 // value_size))
+    while block_m > 16 and block_m * value_size * 4 > target.shared_memory_bytes:
+        # The accumulator, in f32, goes through shared memory on its way out.
+        block_m //= 2
     key_bytes = _key_bytes(op)
     most_keys = 64
     unpacks = {"assembly": 1} if op.lanes() and _has_assembly(op, target) else {}
@@ -328,14 +331,26 @@ class ScheduleAttentionPass(ModulePass):
     splits: int | None = None
     """Runs that the keys of a sequence are cut into, for `flash-decoding`."""
 
+    runs: int | None = None
+    """Runs that the keys of all sequences together are cut into, where they have lengths of their own."""
+
     kernels: int | None = None
     """2 to put splits together in a second kernel, 1 in the last program of the first one to arrive."""
 
     pdl: int | None = None
     """1 to let the second kernel start while the first one ends."""
 
+    peel: int | None = None
+    """1 to compute the last tile of a sequence apart from the others."""
+
     pack: int | None = None
     """1 to put the query heads of a KV head into one tile, 0 for a program each."""
+
+    cores: int | None = None
+    """The logical cores of a launch of an NKI kernel."""
+
+    keys_on_partitions: int | None = None
+    """1 to put keys on the partitions of a tile of logits of an NKI kernel, 0 for rows."""
 
     transposed: int | None = None
     """1 to lay tiles out transposed, keys in the rows of the logits."""

@@ -22,7 +22,7 @@ from xdsl.utils.exceptions import DiagnosticException
 
 import flashlower as fl
 from flashlower.dialects.parsing import parse_module
-from flashlower.lowering.triton.runtime import TritonNotFoundError
+from flashlower.lowering.triton.loading import TritonNotFoundError
 
 CORPUS = Path(__file__).parent / "corpus"
 RNG = np.random.default_rng()

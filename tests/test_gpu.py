@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from attention_calls import random_call
 from attention_cases import CASES, DTYPES, AttentionCase, random_case
 from paged_cache import PagedCache
 
@@ -19,6 +20,7 @@ import flashlower as fl
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 RANDOM_CASES = 150
+RANDOM_CALLS = 300
 
 
 def to_gpu(array: Any) -> torch.Tensor:
@@ -52,6 +54,24 @@ def test_random_cases(seed: int) -> None:
     while case.dtype == "f64":
         case = random_case(rng)
     run(case, int(rng.integers(1, 6)))
+
+
+@pytest.mark.parametrize("seed", range(RANDOM_CALLS))
+def test_random_calls(seed: int) -> None:
+    """The second time from what was remembered, with new queries in the same memory, and in other memory."""
+    call = random_call(seed, "cuda")
+    call.run()
+    call.check()
+    for tensor in call.given():
+        tensor.fill_(float("nan"))
+    call.q.normal_()
+    call.run()
+    call.check()
+    # Elsewhere, with another alignment: Triton's kernels for aligned addresses are wrong there.
+    memory = torch.empty(call.q.numel() + 1, dtype=call.q.dtype, device="cuda")
+    call.q = memory[1:].view(call.q.shape).copy_(call.q)
+    call.run()
+    call.check()
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -103,6 +123,80 @@ def test_a_captured_graph_replays_with_new_lengths() -> None:
         lens.copy_(torch.tensor(new))
         graph.replay()
         assert torch.equal(out, fl.attention(q, k, v, kv_lens=lens, splits=4))
+
+
+def allocations() -> int:
+    """How often PyTorch has allocated memory of the GPU so far."""
+    return torch.cuda.memory_stats()["allocation.all.allocated"]
+
+
+@pytest.mark.parametrize("splits", [1, 4])
+def test_calls_with_out_and_workspace_allocate_nothing(splits: int) -> None:
+    """The first call neither, and calls of `kernel` neither; without them a call allocates results and one block."""
+    cache = PagedCache("cuda", page_size=16, max_pages=40, splits=splits)
+    before = allocations()
+    for _ in range(3):
+        cache.attend()
+    assert allocations() == before
+    cache.check()
+    kept = [fl.attention(cache.q, cache.k, cache.v, **cache.options) for _ in range(2)]
+    before = allocations()
+    kept.append(fl.attention(cache.q, cache.k, cache.v, **cache.options))
+    assert allocations() == before + (1 if splits == 1 else 2)
+    assert all(torch.equal(out, cache.out) for out in kept)
+
+
+def test_streams_with_workspaces_of_their_own() -> None:
+    """Calls on several streams at once, each with its own workspace, do not disturb each other."""
+    caches = [PagedCache("cuda", page_size=16, max_pages=600, batch=1, splits=16) for _ in range(4)]
+    streams = [torch.cuda.Stream() for _ in caches]
+    torch.cuda.synchronize()
+    for _ in range(20):
+        for cache, stream in zip(caches, streams):
+            with torch.cuda.stream(stream):
+                cache.attend()
+    torch.cuda.synchronize()
+    for cache in caches:
+        cache.check()
+
+
+def test_graphs_of_several_calls_share_a_workspace() -> None:
+    """Calls that follow each other on one stream may share a workspace, in a graph too; replays see new contents."""
+    caches = [PagedCache("cuda", page_size=page_size, max_pages=20, splits=3) for page_size in (16, 16, 48)]
+    for cache in caches:
+        cache.attend()
+        cache.workspace = max((c.workspace for c in caches), key=len)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        before = allocations()
+        for cache in caches:
+            cache.attend()
+        assert allocations() == before
+    for seed in range(3):
+        for shift, cache in enumerate(caches):
+            cache.refill(seed + shift)
+        graph.replay()
+        for cache in caches:
+            cache.check()
+
+
+def test_calls_that_a_gpu_refuses() -> None:
+    q, k, v = (torch.randn(2, 4, n, 64, device="cuda", dtype=torch.float16) for n in (1, 50, 50))
+    lens = torch.tensor([50, 3], dtype=torch.int32)
+    with pytest.raises(TypeError, match="all tensors are on one device; q is on cuda:0 and kv_lens on cpu"):
+        fl.attention(q, k, v, kv_lens=lens)
+    for _ in range(2):
+        # In full, and as remembered.
+        with pytest.raises(ValueError, match="share"):
+            fl.attention(q, k, v, out=k[:, :, :1])
+        with pytest.raises(ValueError, match="q requires a gradient"):
+            fl.attention(q.clone().requires_grad_(), k, v)
+        out = torch.empty_like(q)
+        fl.attention(q, k, v, out=out)
+    rows = torch.randn(2, 4, 52, 64, device="cuda", dtype=torch.float16)
+    # Between each other, but not in each other's memory.
+    got = fl.attention(rows[:, :, 51:], rows[:, :, 1:51], v, out=rows[:, :, :1])
+    torch.testing.assert_close(got, fl.attention(rows[:, :, 51:], rows[:, :, 1:51], v))
 
 
 @pytest.mark.parametrize("splits", [1, 4, None])

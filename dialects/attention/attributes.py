@@ -36,14 +36,19 @@ class ScheduleAttr(ParametrizedAttribute):
     stages = 2, splits = 8, kernels = 1>`. One that is absent is left to the passes and kernels that read it:
 
     - `splits`: the runs that the keys of a sequence are cut into; `flash-decoding` reads it on `attention.sdpa`.
+    - `runs`: where sequences have lengths of their own, the runs that the keys of all of them together are cut into
+      (a KV head), instead of `splits` each; a short sequence gets fewer than a long one.
     - `kernels`: 2 puts splits together in a kernel of its own, 1 in the last program of the first kernel to arrive.
     - `pdl`: 1 lets the second kernel start while the first one ends (programmatic dependent launch, NVIDIA's compute
       capability 9.0 and up).
+    - `peel`: 1 computes the last tile of a sequence, which its end cuts off, apart from the loop over all others.
     - `transposed`: 1 lays tiles out transposed, so that logits have keys in their rows; `block_m` may be 8 then.
     - `heads`: KV heads that share a tile, in blocks of zeros beside their own: rows that a few queries leave free have
       the queries of another head, and more bytes of a key that lie together are read together.
     - `assembly`: 1 unpacks quantised K and V by assembly for NVIDIA's GPUs, 0 by what every target of Triton's has.
     - `pack`: 1 puts the query heads of a KV head into one tile, 0 gives each a program of its own.
+    - `cores`: the logical cores of a NeuronCore that share a launch of an NKI kernel.
+    - `keys_on_partitions`: 1 puts keys on the partitions of a tile of logits of an NKI kernel, 0 rows.
     """
 
     name = "attention.schedule"
@@ -58,9 +63,13 @@ class ScheduleAttr(ParametrizedAttribute):
 
     OPTIONAL: ClassVar[Mapping[str, OptionalField]] = {
         "splits": OptionalField("1 to 65535", 1, 65535),
+        "runs": OptionalField("1 to 32768", 1, 32768),
         "kernels": OptionalField("1 or 2", 1, 2),
         "pdl": OptionalField("0 or 1", 0, 1),
+        "peel": OptionalField("0 or 1", 0, 1),
         "pack": OptionalField("0 or 1", 0, 1),
+        "cores": OptionalField("1 or 2", 1, 2),
+        "keys_on_partitions": OptionalField("0 or 1", 0, 1),
         "transposed": OptionalField("0 or 1", 0, 1),
         "heads": OptionalField("1 to 16", 1, 16),
         "assembly": OptionalField("0 or 1", 0, 1),

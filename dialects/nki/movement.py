@@ -19,8 +19,14 @@ from xdsl.traits import MemoryReadEffect, MemoryWriteEffect
 from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.hints import isa
 
-from flashlower.dialects.nki.base import Instruction, require_generation, require_memory, require_same_size
-from flashlower.dialects.nki.types import HBM, ON_CHIP, TileType, element_bytes, tile_of
+from flashlower.dialects.nki.base import (
+    Instruction,
+    require_generation,
+    require_memory,
+    require_op,
+    require_same_size,
+)
+from flashlower.dialects.nki.types import HBM, ON_CHIP, PARTITIONS, TileType, element_bytes, tile_of
 from flashlower.dialects.nki.views import ApOp
 
 OOB_MODES = ("error", "skip")
@@ -61,14 +67,21 @@ class DmaCopyOp(Instruction):
             raise VerifyException(f"DMA size: dst has {prod(dst.shape)} elements, src has {prod(src.shape)}")
         if self.oob_mode is not None and self.oob_mode.data not in OOB_MODES:
             raise VerifyException(f"oob_mode is one of {', '.join(OOB_MODES)}, got {self.oob_mode.data!r}")
-        indirect = any(isinstance(v.owner, ApOp) and v.owner.rows is not None for v in (self.dst, self.src))
+        indirect = [v.owner for v in (self.dst, self.src) if isinstance(v.owner, ApOp) and v.owner.is_indirect]
         if self.oob_mode is not None and not indirect:
-            raise VerifyException("indirect access: oob_mode is for an access by rows")
+            raise VerifyException("indirect access: oob_mode is for an access by rows or by a row")
+        for view in indirect:
+            if view.rows is not None and tile_of(view.rows).free_size != 1:
+                raise VerifyException(f"indirect access: the rows of a copy are [P, 1], got {tile_of(view.rows)}")
 
 
 @irdl_op_definition
 class DmaTransposeOp(Instruction):
-    """`nisa.dma_transpose(dst, src, axes=(1, 0))`: dst [columns, rows] in SBUF from src [rows, columns]."""
+    """
+    `nisa.dma_transpose(dst, src, axes=(1, 0))`: dst [columns, rows] in SBUF from src [rows, columns].
+
+    With an access by rows, source row i is row rows.T.flatten()[i] of the tensor.
+    """
 
     name = "nki.dma_transpose"
 
@@ -94,6 +107,26 @@ class DmaTransposeOp(Instruction):
             raise VerifyException(f"DMA transpose: elements have 2 bytes, got {src.element_type}")
         if len(src.shape) != 2 or dst.shape != src.shape[::-1]:
             raise VerifyException(f"DMA transpose: {src.shape} becomes {src.shape[::-1]}, got {dst.shape}")
+        if isinstance(self.src.owner, ApOp) and self.src.owner.is_indirect:
+            self._verify_gather(self.src.owner, src)
+
+    @staticmethod
+    def _verify_gather(view: ApOp, src: TileType) -> None:
+        """The documented limits of an indirect transpose."""
+        if view.rows is None:
+            raise VerifyException("DMA transpose: an indirect one is by rows")
+        rows = tile_of(view.rows)
+        element = rows.element_type
+        if not isa(element, IntegerType) or element.signedness.data != Signedness.UNSIGNED:
+            raise VerifyException(f"DMA transpose: rows are ui32, got {element}")
+        if src.shape[0] % 16 or src.shape[1] > PARTITIONS:
+            raise VerifyException(
+                f"DMA transpose: by rows, a multiple of 16 rows of at most {PARTITIONS} elements, got {src.shape}"
+            )
+        if rows.partitions % 16 or (rows.free_size > 1 and rows.partitions != PARTITIONS):
+            raise VerifyException(
+                f"DMA transpose: rows are on a multiple of 16 partitions, {PARTITIONS} with several columns, got {rows}"
+            )
 
 
 @irdl_op_definition
@@ -169,22 +202,30 @@ class TensorCopyPredicatedOp(Instruction):
 
 @irdl_op_definition
 class MemsetOp(Instruction):
-    """`nisa.memset(dst, value)`."""
+    """`nisa.memset(dst, value, engine)`, on the Vector engine or on GpSimd."""
 
     name = "nki.memset"
 
     dst = operand_def(TileType)
     value = prop_def(FloatAttr)
+    engine = opt_prop_def(StringAttr)
 
     traits = traits_def(MemoryWriteEffect())
 
-    assembly_format = "$dst `,` $value attr-dict `:` type($dst)"
+    assembly_format = "$dst `,` $value (`on` $engine^)? attr-dict `:` type($dst)"
 
-    def __init__(self, dst: SSAValue, value: float):
-        super().__init__(operands=[dst], properties={"value": FloatAttr(value, f32)})
+    def __init__(self, dst: SSAValue, value: float, engine: str | None = None):
+        super().__init__(
+            operands=[dst],
+            properties={"value": FloatAttr(value, f32), "engine": None if engine is None else StringAttr(engine)},
+        )
 
     def verify_(self) -> None:
         dst = tile_of(self.dst)
+        if self.engine is not None:
+            require_op("engine", self.engine, ("vector", "gpsimd"))
+            if self.engine.data == "gpsimd":
+                require_memory("dst of memset on GpSimd", dst, ("sbuf",))
         require_memory("dst of memset", dst, ON_CHIP)
         value = self.value.value.data
         if isa(dst.element_type, IntegerType) and value != int(value):

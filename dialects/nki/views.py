@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import (
     DenseArrayBase,
     IndexType,
     IntegerAttr,
+    IntegerType,
     i64,
 )
 from xdsl.ir import SSAValue
@@ -31,6 +32,7 @@ from xdsl.traits import (
     Pure,
 )
 from xdsl.utils.exceptions import VerifyException
+from xdsl.utils.hints import isa
 
 from flashlower.dialects.nki.base import require_generation
 from flashlower.dialects.nki.types import HBM, TileType, tile_of
@@ -162,8 +164,13 @@ class ApOp(IRDLOperation):
     """
     `tensor.ap(pattern=[[step, num], ...], offset=..., vector_offset=rows, indirect_dim=0)`: an access pattern.
 
-    Element [i, j, ...] of the view is the element offset + i * step0 + j * step1 + ... of the flat tensor. With `rows`,
-    an integer [P, 1] tile in SBUF, row i of the view begins at rows[i] * step0 instead of i * step0.
+    Element [i, j, ...] of the view is the element offset + i * step0 + j * step1 + ... of the flat tensor. Two
+    operands, tiles of 32-bit integers in SBUF, make the access indirect. A row is what one index of the tensor's first
+    dimension selects.
+
+    - `rows` (`vector_offset`): row rows[i] of the tensor in place of i * step0; step0 is the size of a row. The tile is
+      [num0, 1]; for a DMA transpose it may have more columns, which are taken one after the other.
+    - `row` (`scalar_offset`), [1, 1]: the pattern begins that many rows later.
     """
 
     name = "nki.ap"
@@ -171,6 +178,7 @@ class ApOp(IRDLOperation):
     tile = operand_def(TileType)
     offset = opt_operand_def(IndexType())
     rows = opt_operand_def(TileType)
+    row = opt_operand_def(TileType)
     static_offset = prop_def(IntegerAttr[I64])
     steps = prop_def(DenseArrayBase[I64])
     nums = prop_def(DenseArrayBase[I64])
@@ -185,11 +193,12 @@ class ApOp(IRDLOperation):
         pattern: Sequence[tuple[int, int]],
         offset: int | SSAValue = 0,
         rows: SSAValue | None = None,
+        row: SSAValue | None = None,
     ):
         type = tile_of(tile)
         dynamic = isinstance(offset, SSAValue)
         super().__init__(
-            operands=[tile, offset if dynamic else None, rows],
+            operands=[tile, offset if dynamic else None, rows, row],
             properties={
                 "static_offset": IntegerAttr(0 if dynamic else offset, i64),
                 "steps": DenseArrayBase.from_list(i64, [step for step, _ in pattern]),
@@ -205,6 +214,11 @@ class ApOp(IRDLOperation):
         """The offset."""
         return self.static_offset.value.data if self.offset is None else self.offset
 
+    @property
+    def is_indirect(self) -> bool:
+        """Whether a tile holds the place, so that only DMA can use the view."""
+        return self.rows is not None or self.row is not None
+
     def verify_(self) -> None:
         type = tile_of(self.tile)
         if not _allocated(self.tile):
@@ -213,24 +227,42 @@ class ApOp(IRDLOperation):
             raise VerifyException(f"the view has shape {self.nums.get_values()}, got {self.result.type}")
         if len(self.pattern()) > 5:
             raise VerifyException(f"access pattern: at most 5 dimensions, got {len(self.pattern())}")
-        step, num = self.pattern()[0]
+        step, _ = self.pattern()[0]
         if type.on_chip and step != type.free_size:
             raise VerifyException(
                 f"access pattern: the first step on chip is the free size {type.free_size}, got {step}"
             )
-        if self.rows is not None:
-            require_generation(self, "an access by rows", 3)
-            rows = tile_of(self.rows)
-            if type.on_chip or rows.memory.data != "sbuf" or rows.partitions != num or rows.free_size != 1:
-                raise VerifyException(
-                    f"indirect access: rows is a [{num}, 1] tile in SBUF, and the tensor in HBM; got {rows} and {type}"
-                )
+        self._verify_indirect(type)
         if self.offset is None:
             last = self.static_offset.value.data + sum(
                 step * (num - 1) for position, (step, num) in enumerate(self.pattern()) if position or self.rows is None
             )
             if self.static_offset.value.data < 0 or last >= prod(type.shape):
                 raise VerifyException(f"bounds: the last element is {last}, but {type} has {prod(type.shape)}")
+
+    def _verify_indirect(self, type: TileType) -> None:
+        if self.rows is not None and self.row is not None:
+            raise VerifyException("indirect access: rows and row exclude each other")
+        for name, value in (("rows", self.rows), ("row", self.row)):
+            if value is None:
+                continue
+            if type.on_chip or tile_of(value).memory.data != "sbuf":
+                raise VerifyException(
+                    f"indirect access: {name} is a tile in SBUF, and the tensor in HBM; got {tile_of(value)} and {type}"
+                )
+            element = tile_of(value).element_type
+            if not isa(element, IntegerType) or element.width.data != 32:
+                raise VerifyException(f"indirect access: {name} is of 32-bit integers, got {element}")
+        step, num = self.pattern()[0]
+        if self.row is not None and prod(tile_of(self.row).shape) != 1:
+            raise VerifyException(f"indirect access: row is [1, 1], got {tile_of(self.row)}")
+        if self.rows is not None:
+            require_generation(self, "an access by rows", 3)
+            rows = tile_of(self.rows)
+            if prod(rows.shape) < num or (rows.free_size == 1 and rows.partitions != num):
+                raise VerifyException(f"indirect access: rows is a tile of {num} indices, got {rows}")
+            if step != (size := prod(type.shape[1:])):
+                raise VerifyException(f"indirect access: the first step is the size of a row, {size}, got {step}")
 
     def print(self, printer: Printer) -> None:
         printer.print_string(" ")
@@ -243,11 +275,12 @@ class ApOp(IRDLOperation):
         printer.print_op_attributes(self.attributes)
         printer.print_string(" : ")
         printer.print_attribute(self.tile.type)
-        if self.rows is not None:
-            printer.print_string(" rows ")
-            printer.print_ssa_value(self.rows)
-            printer.print_string(" : ")
-            printer.print_attribute(self.rows.type)
+        for name, value in (("rows", self.rows), ("row", self.row)):
+            if value is not None:
+                printer.print_string(f" {name} ")
+                printer.print_ssa_value(value)
+                printer.print_string(" : ")
+                printer.print_attribute(value.type)
 
     @classmethod
     def parse(cls, parser: Parser) -> ApOp:
@@ -264,12 +297,13 @@ class ApOp(IRDLOperation):
         attributes = parser.parse_optional_attr_dict()
         parser.parse_punctuation(":")
         value = parser.resolve_operand(tile, parser.parse_type())
-        rows = None
-        if parser.parse_optional_keyword("rows"):
-            unresolved = parser.parse_unresolved_operand()
-            parser.parse_punctuation(":")
-            rows = parser.resolve_operand(unresolved, parser.parse_type())
-        op = cls(value, pattern, offset, rows)
+        indices: dict[str, SSAValue] = {}
+        for name in ("rows", "row"):
+            if parser.parse_optional_keyword(name):
+                unresolved = parser.parse_unresolved_operand()
+                parser.parse_punctuation(":")
+                indices[name] = parser.resolve_operand(unresolved, parser.parse_type())
+        op = cls(value, pattern, offset, indices.get("rows"), indices.get("row"))
         op.attributes |= attributes
         return op
 

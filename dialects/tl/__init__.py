@@ -15,6 +15,7 @@ from flashlower.dialects.tl.blocks import (
     BroadcastToOp,
     ConstantOp,
     ConstexprOp,
+    CumsumOp,
     DotOp,
     ExpandDimsOp,
     FullOp,
@@ -68,6 +69,7 @@ from flashlower.dialects.tl.elementwise import (
 )
 from flashlower.dialects.tl.inline_asm import InlineAsmElementwiseOp, UnpackAttr
 from flashlower.dialects.tl.memory import LoadOp, StoreOp
+from flashlower.dialects.tl.sync import AtomicAddOp, DebugBarrierOp, GdcLaunchDependentsOp, GdcWaitOp
 from flashlower.dialects.tl.types import PtrType
 
 
@@ -83,6 +85,7 @@ TL = Dialect(
         AddOp,
         AndOp,
         ArangeOp,
+        AtomicAddOp,
         BitcastOp,
         BroadcastToOp,
         CastOp,
@@ -91,6 +94,8 @@ TL = Dialect(
         ConstantOp,
         ConstexprOp,
         CosOp,
+        CumsumOp,
+        DebugBarrierOp,
         DotOp,
         EqOp,
         Exp2Op,
@@ -100,6 +105,8 @@ TL = Dialect(
         FloorOp,
         FmaOp,
         FullOp,
+        GdcLaunchDependentsOp,
+        GdcWaitOp,
         GeOp,
         GtOp,
         IfOp,

@@ -426,6 +426,27 @@ class SumOp(_ReduceOp):
 
 
 @irdl_op_definition
+class CumsumOp(InferredOp):
+    """`tl.cumsum(input)` of a block of i32 or f32 with one dimension: the sums of all elements up to each one."""
+
+    name = "tl.cumsum"
+
+    input = operand_def()
+    result = result_def()
+
+    assembly_format = "$input attr-dict `:` type($input) `->` type($result)"
+
+    def __init__(self, input: SSAValue | Operation):
+        self.inferred([input])
+
+    def infer(self, types: Sequence[Attribute]) -> Attribute:
+        # Triton widens no smaller types here before 3.7.
+        if len(shape_of(types[0])) != 1 or element_type(types[0]) not in (i32, f32):
+            raise VerifyException(f"tl.cumsum is of a block of i32 or f32 with one dimension, got {types[0]}")
+        return types[0]
+
+
+@irdl_op_definition
 class DotOp(InferredOp):
     """
     `tl.dot(a, b, acc)`: the matrix product, plus `acc` when there is one.

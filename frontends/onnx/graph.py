@@ -286,7 +286,7 @@ def without_inputs(proto: Any, missing: set[str]) -> Any:
 
 def readable(name: str) -> str | None:
     """An ONNX name as the name of a value in the IR, or None where it would say nothing."""
-    words = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name).strip("_")
+    words = "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in str(name)).strip("_")
     return words if words and not words[0].isdigit() else None
 
 

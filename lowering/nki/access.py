@@ -9,25 +9,31 @@ from math import prod
 from xdsl.dialects.builtin import AffineMapAttr
 from xdsl.ir import SSAValue
 
-from flashlower.dialects.attention.layout import INNER_DIMS, dim_names, layout_terms
+from flashlower.dialects.attention.layout import INNER_DIMS, index_names, layout_terms
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 
 
 @dataclass(frozen=True)
 class Access:
-    """A tensor in HBM, row-major, and its stride along each iteration dimension that it has."""
+    """A tensor in HBM, row-major, and its stride along each iteration dimension and index of pages that it has."""
 
     tensor: SSAValue
     strides: Mapping[str, int]
 
     @staticmethod
     def of(tensor: SSAValue, shape: Sequence[int], layout: AffineMapAttr) -> Access:
-        names = dim_names(layout.data.num_dims - len(INNER_DIMS))
+        """The access of a tensor of a shape, which may differ from that of its type; pages have strides too."""
+        names = index_names(layout.data.num_dims - len(INNER_DIMS))
         strides: dict[str, int] = {}
         for position, terms in enumerate(layout_terms(layout.data)):
             for term in terms:
                 strides[names[term.dim]] = term.stride * prod(shape[position + 1 :])
         return Access(tensor, strides)
+
+    @property
+    def is_paged(self) -> bool:
+        """Whether it is a pool of pages."""
+        return "page" in self.strides
 
     def stride(self, dim: str) -> int:
         """The distance between neighbours; 0 along a dimension that the tensor has not."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import prod
 from typing import TypeVar
 
 from xdsl.dialects import affine, arith
@@ -47,6 +48,10 @@ class Sum:
             return Sum()
         return Sum(self.constant * factor, {value: f * factor for value, f in self.terms.items()})
 
+    def divisible_by(self, divisor: int) -> bool:
+        """Whether it is a multiple of a number, whatever the counters are."""
+        return all(factor % divisor == 0 for factor in (self.constant, *self.terms.values()))
+
     def map(self, divisor: int = 1) -> AffineMapAttr:
         """The map of the terms to this sum, over a divisor."""
         expr: AffineExpr | None = None
@@ -79,6 +84,7 @@ class KernelBuilder:
         for hint, argument in zip(arguments, self._block.args, strict=True):
             argument.name_hint = hint
         self._program_id: SSAValue | None = None
+        self._flattened: dict[tuple[SSAValue, int], SSAValue] = {}
         self._comment: str | None = None
 
     @property
@@ -139,6 +145,8 @@ class KernelBuilder:
 
     def floor_divide(self, index: Sum, divisor: int) -> Sum:
         """An index over a positive number, rounded down."""
+        if index.divisible_by(divisor):
+            return Sum(index.constant // divisor, {value: f // divisor for value, f in index.terms.items()})
         if not index.terms:
             return Sum(index.constant // divisor)
         return Sum.of(self.add(affine.ApplyOp(list(index.terms), index.map(divisor))).result)
@@ -174,11 +182,7 @@ class KernelBuilder:
         if self._program_id is None:
             op = nki.ProgramIdOp()
             op.result.name_hint = "core"
-            first = self.kernel.body.block.first_op
-            if first is None:
-                self.kernel.body.block.add_op(op)
-            else:
-                self.kernel.body.block.insert_op_before(op, first)
+            self._insert_first(op)
             self._program_id = op.result
         return Sum.of(self._program_id)
 
@@ -230,14 +234,43 @@ class KernelBuilder:
         tile: SSAValue,
         pattern: Sequence[tuple[int, int]],
         offset: Sum | int = 0,
-        rows: SSAValue | None = None,
         *,
         lead: int = 1,
+        row: SSAValue | None = None,
     ) -> SSAValue:
-        """A view by an access pattern, whose first `lead` dimensions are those of the partitions."""
+        """
+        A view by an access pattern, whose first `lead` dimensions are those of the partitions; with `row`, [1, 1], so
+        many rows of the tensor further on.
+        """
         first = pattern[:1] if tile_of(tile).on_chip else merged(pattern[:lead])
         pattern = [*first, *merged(pattern[lead:])]
-        return self.add(nki.ApOp(tile, pattern, self.offset(offset), rows)).result
+        return self.add(nki.ApOp(tile, pattern, self.offset(offset), row=row)).result
+
+    def gathered(
+        self, tensor: SSAValue, rows: SSAValue, num: int, pattern: Sequence[tuple[int, int]], offset: Sum | int = 0
+    ) -> SSAValue:
+        """`num` rows of a tensor [rows, elements], by their numbers; of each the elements of a pattern."""
+        size = tile_of(tensor).free_size
+        return self.add(nki.ApOp(tensor, [(size, num), *pattern], self.offset(offset), rows)).result
+
+    def flattened(self, tensor: SSAValue, row: int) -> SSAValue:
+        """An argument as [elements // row, row]; reshaped once, at the beginning of the kernel."""
+        if (found := self._flattened.get((tensor, row))) is not None:
+            return found
+        op = nki.ReshapeOp(tensor, [prod(tile_of(tensor).shape) // row, row])
+        op.result.name_hint = f"{tensor.name_hint}_flat"
+        self._insert_first(op)
+        self._flattened[tensor, row] = op.result
+        return op.result
+
+    def _insert_first(self, op: Operation) -> None:
+        """At the beginning of the kernel, behind what was put there before."""
+        block = self.kernel.body.block
+        first = next((other for other in block.ops if not isinstance(other, nki.ReshapeOp | nki.ProgramIdOp)), None)
+        if first is None:
+            block.add_op(op)
+        else:
+            block.insert_op_before(op, first)
 
     def filled(self, name: str, shape: Sequence[int], value: float, element: Attribute = f32) -> SSAValue:
         """A new tile of one number."""

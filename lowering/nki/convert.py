@@ -7,6 +7,7 @@ integers and no 1-bit ones: those arguments are int32 and uint8 there.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,18 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import DYNAMIC_INDEX, Float64Type, IntegerType, ModuleOp, TensorType, i32
+from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
+    AffineMapAttr,
+    ArrayAttr,
+    DenseArrayBase,
+    Float64Type,
+    IntegerType,
+    ModuleOp,
+    TensorType,
+    i32,
+    i64,
+)
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
@@ -29,7 +41,7 @@ from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, TileType, dtype_
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.combine_kernel import SPLIT, CombineKernel, partial_access
-from flashlower.lowering.nki.cost import account
+from flashlower.lowering.nki.cost import ALL_BYTES, NEEDED_BYTES, account
 from flashlower.lowering.nki.grid import MASKED, u8
 from flashlower.lowering.nki.keys_kernel import KeysKernel
 from flashlower.lowering.nki.operands import STAGED_BYTES
@@ -44,14 +56,15 @@ from flashlower.lowering.nki.problem import (
     choose_row_block,
 )
 from flashlower.lowering.nki.rows_kernel import RowsKernel
+from flashlower.lowering.nki.schedule import ARRANGEMENTS, NkiSchedule
 from flashlower.rewrites.outline_attention import attention_groups, is_kernel_function
 
 TensorOf = TensorType[Attribute]
 
 DEFAULT_NKI_TARGET = "trn2"
 
-ARRANGEMENTS = ("auto", "keys", "rows")
-"""What lies on the partitions of a tile of logits; auto asks the cost account."""
+SCHEDULE = "nki.schedule"
+"""The attribute of a kernel with the schedule that it was made by."""
 
 SCORE_BYTES = (32768, 16384, 8192, 4096, 2048)
 """Bytes of a partition that the logits of a block may take; the first with which a kernel fits is used."""
@@ -70,23 +83,22 @@ class ConvertAttentionToNkiPass(ModulePass):
     target: str = DEFAULT_NKI_TARGET
     """The hardware: trn1 (and inf2), trn2 or trn3."""
 
-    cores: int = 1
-    """Logical cores that share the work: 1, or 2 from trn2 on."""
+    cores: int | None = None
+    """Logical cores that share the work: 1, or 2 from trn2 on; without, the schedule's, or else 1."""
 
     arrangement: str = "auto"
-    """What lies on the partitions of a tile of logits: keys, rows (queries times head group), or auto."""
+    """
+    What lies on the partitions of a tile of logits: keys, rows (queries times head group), or auto: the schedule's, or
+    else what the cost account says.
+    """
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = "trn1" if self.target == "inf2" else self.target
         if target not in HARDWARE:
             raise DiagnosticException(f"{self.name}: unknown target '{self.target}', expected trn1, inf2, trn2 or trn3")
-        if self.cores not in (1, 2) or (self.cores == 2 and target == "trn1"):
-            raise DiagnosticException(f"{self.name}: cores is {self.cores}, expected 1, or 2 from trn2 on")
-        if self.arrangement not in ARRANGEMENTS:
-            raise DiagnosticException(
-                f"{self.name}: arrangement is '{self.arrangement}', expected one of {', '.join(ARRANGEMENTS)}"
-            )
-        machine = Machine(HARDWARE[target], self.cores)
+        if self.arrangement not in ("auto", *ARRANGEMENTS):
+            expected = ", ".join(("auto", *ARRANGEMENTS))
+            raise DiagnosticException(f"{self.name}: arrangement is '{self.arrangement}', expected one of {expected}")
         converted: set[str] = set()
         for function in [inner for inner in op.walk() if isinstance(inner, func.FuncOp)]:
             groups = attention_groups(function)
@@ -102,6 +114,7 @@ class ConvertAttentionToNkiPass(ModulePass):
                     f"{self.name}: @{function.sym_name.data} is more than attention on its arguments: "
                     "run outline-attention first"
                 )
+            machine = Machine(HARDWARE[target], self._cores(function, target))
             kernel = best_kernel(function, machine, self.arrangement)
             Rewriter.replace_op(function, kernel, [])
             converted.add(function.sym_name.data)
@@ -115,6 +128,17 @@ class ConvertAttentionToNkiPass(ModulePass):
         for inner in op.walk():
             if isinstance(inner, AttentionOp | CombineOp):
                 raise DiagnosticException(f"{self.name}: {inner.name} outside of a func.func")
+
+    def _cores(self, function: func.FuncOp, target: str) -> int:
+        """The cores of a launch."""
+        schedules = (op.schedule for op in function.body.block.ops if isinstance(op, AttentionOp | CombineOp))
+        wanted = {cores for attr in schedules if attr is not None and (cores := attr.option("cores")) is not None}
+        if len(wanted) > 1 and self.cores is None:
+            raise DiagnosticException(f"the schedules of @{function.sym_name.data} name 1 core and 2 cores")
+        cores = self.cores if self.cores is not None else next(iter(wanted), 1)
+        if cores not in (1, 2) or (cores == 2 and target == "trn1"):
+            raise DiagnosticException(f"{self.name}: cores is {cores}, expected 1, or 2 from trn2 on")
+        return cores
 
 
 def kernel_type(name: str, type: Attribute, memory: str = "shared_hbm") -> TileType:
@@ -136,10 +160,13 @@ def kernel_type(name: str, type: Attribute, memory: str = "shared_hbm") -> TileT
 
 def best_kernel(function: func.FuncOp, machine: Machine, arrangement: str) -> nki.KernelOp:
     """The kernel of a function; of two arrangements, the one whose busiest engine has less to do by the account."""
-    if arrangement != "auto" or not any(isinstance(op, AttentionOp) for op in function.body.block.ops):
-        return convert_function(function, machine, arrangement)
-    kernels = [convert_function(function, machine, choice) for choice in ("keys", "rows")]
-    return min(kernels, key=lambda kernel: account(kernel).bottleneck)
+    attention = [op for op in function.body.block.ops if isinstance(op, AttentionOp)]
+    if arrangement == "auto" and any(
+        op.schedule is None or op.schedule.option("keys_on_partitions") is None for op in attention
+    ):
+        kernels = [convert_function(function, machine, choice) for choice in ARRANGEMENTS]
+        return min(kernels, key=lambda kernel: account(kernel).bottleneck)
+    return convert_function(function, machine, arrangement)
 
 
 def convert_function(function: func.FuncOp, machine: Machine, arrangement: str) -> nki.KernelOp:
@@ -179,9 +206,13 @@ class FunctionLowering:
         self.ops = [op for op in block.ops if isinstance(op, AttentionOp | CombineOp)]
         self.b = KernelBuilder(name, arguments, machine.hardware.name, machine.cores, self._describe())
         self.splits: dict[SSAValue, int] = {}
+        self.pool_bytes: dict[SSAValue, int] = {}
         self.tensors: dict[SSAValue, SSAValue] = dict(zip(block.args, self.b.arguments, strict=True))
 
     def build(self) -> nki.KernelOp:
+        schedules = [self._schedule(op).attribute(self.machine.cores) for op in self.ops if isinstance(op, AttentionOp)]
+        if schedules:
+            self.b.kernel.attributes[SCHEDULE] = schedules[0] if len(set(schedules)) == 1 else ArrayAttr(schedules)
         terminator = cast(func.ReturnOp, self.function.body.block.last_op)
         returned = list(terminator.arguments)
         for op in self.ops:
@@ -191,6 +222,9 @@ class FunctionLowering:
                     self.tensors[result] = self.b.tile(hint, type.shape, type.element_type, type.memory.data)
         for op in self.ops:
             self._lower(op)
+        if self.pool_bytes:
+            needed = [self.pool_bytes.get(argument, ALL_BYTES) for argument in self.b.arguments]
+            self.b.kernel.attributes[NEEDED_BYTES] = DenseArrayBase.from_list(i64, needed)
         for value in returned:
             if value not in self.tensors:
                 raise DiagnosticException(f"@{self.function.sym_name.data} returns a value that no attention makes")
@@ -207,13 +241,13 @@ class FunctionLowering:
     def _result_names(op: Operation) -> Sequence[str]:
         return ("partial", "partial_lse", "partial_sum") if isinstance(op, PartialOp) else ("out", "lse")
 
-    def _outputs(self, op: Operation, accesses: Mapping[str, tuple[SSAValue | None, object]]) -> Outputs:
-        found: dict[str, Access | None] = {}
-        for name, (value, layout) in accesses.items():
-            found[name] = None
-            if value is not None and value in self.tensors and isa(value.type, TensorOf):
-                found[name] = Access.of(self.tensors[value], value.type.get_shape(), layout)  # pyright: ignore[reportArgumentType]
-        return Outputs(**found)
+    def _outputs(self, op: SdpaOp | CombineOp) -> Outputs:
+        def access(value: SSAValue | None, layout: AffineMapAttr | None) -> Access | None:
+            if value is None or layout is None or value not in self.tensors or not isa(value.type, TensorOf):
+                return None
+            return Access.of(self.tensors[value], value.type.get_shape(), layout)
+
+        return Outputs(access(op.output, op.output_layout), access(op.lse, op.lse_layout))
 
     def _lower(self, op: AttentionOp | CombineOp) -> None:
         match op:
@@ -222,19 +256,32 @@ class FunctionLowering:
             case PartialOp():
                 self._lower_partial(op)
             case CombineOp():
-                outputs = self._outputs(op, {"out": (op.output, op.output_layout), "lse": (op.lse, op.lse_layout)})
                 splits = self.splits.get(op.partial, op.num_splits)
-                CombineKernel(self.b, op, self.tensors, outputs, splits, self.machine.cores).emit()
+                CombineKernel(self.b, op, self.tensors, self._outputs(op), splits, self.machine.cores).emit()
             case _:
                 raise DiagnosticException(f"{op.name} is not lowered to NKI")
 
+    def _problem(self, op: AttentionOp) -> Problem:
+        problem = Problem(op, self.tensors)
+        for access, needed in problem.pool_bytes():
+            self.pool_bytes[access.tensor] = max(needed, self.pool_bytes.get(access.tensor, 0))
+        return problem
+
+    def _schedule(self, op: AttentionOp) -> NkiSchedule:
+        if self.arrangement in ARRANGEMENTS:
+            return dataclasses.replace(NkiSchedule.of(op, self.arrangement), arrangement=self.arrangement)
+        return NkiSchedule.of(op, ARRANGEMENTS[0])
+
     def _kernel(self, problem: Problem, outputs: Outputs, keys: int, cores: int) -> KeysKernel | RowsKernel:
         """The kernel of an operation over runs of at most `keys` keys."""
-        if self.arrangement == "rows":
-            return RowsKernel(self.b, problem, outputs, choose_row_block(problem.sizes))
+        schedule = self._schedule(problem.op)
+        if schedule.arrangement == "rows":
+            block = choose_row_block(problem.sizes, schedule.rows)
+            return RowsKernel(self.b, problem, outputs, block, schedule.step)
         tiles = -(-keys // PARTITIONS)
-        block = choose_block(problem.sizes, max(self.score_bytes // (4 * tiles), 1), cores)
-        return KeysKernel(self.b, problem, outputs, block)
+        limit = min(max(self.score_bytes // (4 * tiles), 1), schedule.rows)
+        block = choose_block(problem.sizes, limit, cores, pack=problem.pages is None or not problem.differs_by_head)
+        return KeysKernel(self.b, problem, outputs, block, schedule.step)
 
     def _emit(
         self,
@@ -257,8 +304,7 @@ class FunctionLowering:
             kernel.emit(indices, n, keys, more)
 
     def _lower_sdpa(self, op: SdpaOp) -> None:
-        outputs = self._outputs(op, {"out": (op.output, op.output_layout), "lse": (op.lse, op.lse_layout)})
-        problem = Problem(op, self.tensors)
+        outputs, problem = self._outputs(op), self._problem(op)
         first, end = problem.reached_keys()
         cores = self.machine.cores
         self._emit(self._kernel(problem, outputs, end - first, cores), Sum(first), end - first, cores)
@@ -270,7 +316,7 @@ class FunctionLowering:
         Where only `attention.combine` of the same kernel reads the results, any runs of keys are as good as those of
         the definition: even ones, known when the kernel is traced, and no empty ones.
         """
-        problem = Problem(op, self.tensors)
+        problem = self._problem(op)
         keys, splits = problem.sizes["n"], op.num_splits
         fused = not any(result in self.tensors for result in op.results)
         if fused:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from math import prod
 
 from xdsl.dialects import affine, arith
-from xdsl.dialects.builtin import Float32Type, IntegerAttr
+from xdsl.dialects.builtin import I64, DenseArrayBase, Float32Type, IntegerAttr
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
+from xdsl.utils.hints import isa
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.base import Instruction
@@ -40,6 +41,13 @@ ENGINES: dict[type[Operation], str] = {
     nki.DmaTransposeOp: "DMA",
 }
 """The engine of an instruction; all others run on the Vector engine."""
+
+
+NEEDED_BYTES = "nki.needed_bytes"
+"""The attribute of a kernel with the bytes of each argument that it needs: of a pool, the pages that tables list."""
+
+ALL_BYTES = -1
+"""There: an argument that is needed as a whole."""
 
 
 @dataclass
@@ -85,12 +93,22 @@ def account(kernel: nki.KernelOp) -> Account:
     result = Account()
     last = kernel.body.block.last_op
     assert isinstance(last, nki.ReturnOp)
-    tensors = [*(arg for arg in kernel.body.block.args if arg.uses), *last.arguments]
-    cores = kernel.cores.value.data
+    arguments = kernel.body.block.args
+    needed = kernel.attributes.get(NEEDED_BYTES)
+    parts = needed.get_values() if isa(needed, DenseArrayBase[I64]) else (ALL_BYTES,) * len(arguments)
+    total = sum(_bytes(result) for result in last.arguments)
+    for argument, part in zip(arguments, parts, strict=True):
+        if argument.uses:
+            total += _bytes(argument) if part == ALL_BYTES else part
     # Cores share the work, and so the traffic.
-    result.least_bytes = sum(prod(tile_of(t).shape) * element_bytes(tile_of(t).element_type) for t in tensors) // cores
+    result.least_bytes = total // kernel.cores.value.data
     _add_block(result, kernel.body.block, 1, {})
     return result
+
+
+def _bytes(tensor: SSAValue) -> int:
+    type = tile_of(tensor)
+    return prod(type.shape) * element_bytes(type.element_type)
 
 
 def _add_block(result: Account, block: Block, times: int, known: Mapping[SSAValue, int]) -> None:
@@ -141,6 +159,8 @@ def _value(value: SSAValue, known: Mapping[SSAValue, int]) -> int:
 
 def _add(result: Account, op: Instruction, times: int) -> None:
     name = ENGINES.get(type(op), "Vector")
+    if isinstance(op, nki.MemsetOp) and op.engine is not None and op.engine.data == "gpsimd":
+        name = "GpSimd"
     engine = result.engines[name]
     tiles = op.tiles()
     engine.instructions += times

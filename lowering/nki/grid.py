@@ -232,20 +232,24 @@ class Elementwise:
         steps = self.grid.steps(index)
         return tuple(step != 0 and size > 1 for step, size in zip(steps, self.grid.sizes, strict=True))
 
-    def floor_divide(self, value: Operand, divisor: int) -> Operand:
-        """
-        floor(value / divisor) of whole numbers below 2^22.
-
-        (value + 1/2) / divisor - 1/2 is nearer to the quotient than to any other whole number, and adding 2^23 with its
-        half rounds to the nearest.
-        """
-        assert isinstance(value, Value)
-        magic = 1.5 * 2.0**23
+    def floor_divide(self, value: Value, divisor: int) -> Value:
+        """floor(value / divisor) of whole numbers below 2^22."""
         dst = self.new("quotient", value.axes)
-        self.b.add(nki.TensorScalarOp(dst.tile, value.tile, "add", 0.5, op1="multiply", operand1=1.0 / divisor))
-        self.b.add(nki.TensorScalarOp(dst.tile, dst.tile, "subtract", 0.5, op1="add", operand1=magic))
-        self.b.add(nki.TensorScalarOp(dst.tile, dst.tile, "subtract", magic))
+        floor_divide(self.b, dst.tile, value.tile, divisor)
         return dst
+
+
+def floor_divide(b: KernelBuilder, dst: SSAValue, value: SSAValue, divisor: int) -> None:
+    """
+    dst = floor(value / divisor) of whole numbers below 2^22, tiles of f32.
+
+    (value + 1/2) / divisor - 1/2 is nearer to the quotient than to any other whole number, and adding 2^23 with its
+    half rounds to the nearest.
+    """
+    magic = 1.5 * 2.0**23
+    b.add(nki.TensorScalarOp(dst, value, "add", 0.5, op1="multiply", operand1=1.0 / divisor))
+    b.add(nki.TensorScalarOp(dst, dst, "subtract", 0.5, op1="add", operand1=magic))
+    b.add(nki.TensorScalarOp(dst, dst, "subtract", magic))
 
 
 MASKED = -inf

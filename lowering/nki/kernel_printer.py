@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from math import inf
 from typing import cast
@@ -15,9 +16,9 @@ from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects import nki
-from flashlower.dialects.nki.types import dtype_name, tile_of
+from flashlower.dialects.nki.types import TileType, dtype_name, tile_of
 from flashlower.lowering.nki.builder import COMMENT
-from flashlower.lowering.triton.kernel_printer import wrap_call
+from flashlower.lowering.triton.kernel_printer import MAX_LINE, wrap_call
 from flashlower.lowering.triton.names import Names, checked_symbol, comment_lines, one_line
 
 NEG_INF = "NEG_INF"
@@ -123,9 +124,9 @@ class _KernelPrinter:
                 arguments = [f"pattern={_pattern(op.pattern())}", f"offset={self._index(op.start())}"]
                 if op.rows is not None:
                     arguments += [f"vector_offset={self._tile(op.rows)}", "indirect_dim=0"]
+                if op.row is not None:
+                    arguments += [f"scalar_offset={self._tile(op.row)}", "indirect_dim=0"]
                 return f"{self._tile(op.tile)}.ap({', '.join(arguments)})"
-            case nki.ReshapeOp():
-                return f"{self._tile(op.tile)}.reshape({_tuple(op.result.type.shape)})"
             case _:
                 name = op.name if isinstance(op, Operation) else "a block argument"
                 raise DiagnosticException(f"{name} is no tile of an NKI kernel")
@@ -153,12 +154,16 @@ class _KernelPrinter:
         if isinstance(comment, StringAttr):
             self._lines.append(f"{self._indent}# {one_line(comment.data)}")
         match op:
-            case nki.SliceOp() | nki.ApOp() | nki.ReshapeOp() | arith.ConstantOp() | affine.ApplyOp() | arith.CmpiOp():
+            case nki.SliceOp() | nki.ApOp() | arith.ConstantOp() | affine.ApplyOp() | arith.CmpiOp():
                 pass
             case arith.MinSIOp() | arith.MaxSIOp() | nki.ProgramIdOp():
                 (result,) = op.results
                 text = self._scalar(result)
                 self._lines.append(f"{self._indent}{self._named(result, 'start')} = {text}")
+            case nki.ReshapeOp():
+                shape = _tuple(op.result.type.shape)
+                text = f"{self._tile(op.tile)}.reshape({shape})"
+                self._lines.append(f"{self._indent}{self._named(op.result, 'rows')} = {text}")
             case nki.NdarrayOp():
                 self._print_ndarray(op)
             case nki.ForOp():
@@ -169,7 +174,7 @@ class _KernelPrinter:
             case _:
                 # An instruction has the name of its function.
                 arguments = [f"{name}={text}" for name, text in self._arguments(op)]
-                self._lines += wrap_call(f"nisa.{op.name.removeprefix('nki.')}", arguments, "", self._indent)
+                self._lines += _wrapped(f"nisa.{op.name.removeprefix('nki.')}", arguments, self._indent)
 
     def _arguments(self, op: Operation) -> Arguments:
         """The arguments of an instruction."""
@@ -223,11 +228,12 @@ class _KernelPrinter:
         start, end = self._scalar(op.start), self._scalar(op.end)
         step = op.step.value.data
         bounds = [end] if start == "0" and step == 1 else [start, end] if step == 1 else [start, end, str(step)]
-        name = self._named(op.counter, "i")
-        self._lines.append(f"{self._indent}for {name} in range({', '.join(bounds)}):")
         outer, self._indent = self._indent, self._indent + "    "
+        names, self._names = self._names, self._names.nested()
+        name = self._named(op.counter, "i")
+        self._lines.append(f"{outer}for {name} in range({', '.join(bounds)}):")
         self._print_block(op.body.block)
-        self._indent = outer
+        self._indent, self._names = outer, names
 
     # Arguments of instructions.
 
@@ -249,13 +255,12 @@ class _KernelPrinter:
         return [*self._tiles(op, "dst", "src"), *mode]
 
     def _predicated(self, op: nki.TensorCopyPredicatedOp) -> Arguments:
-        number: Arguments = [] if op.value is None else [("src", _number(op.value))]
+        number: Arguments = [] if op.value is None else [("src", _number_of(op.value, tile_of(op.dst)))]
         return [*self._tiles(op, "dst", "src"), *number, *self._tiles(op, "predicate")]
 
     def _memset(self, op: nki.MemsetOp) -> Arguments:
-        whole = isa(tile_of(op.dst).element_type, IntegerType)
-        value = str(int(op.value.value.data)) if whole else _number(op.value)
-        return [*self._tiles(op, "dst"), ("value", value)]
+        engine: Arguments = [] if op.engine is None else [("engine", f"nisa.engine.{op.engine.data}")]
+        return [*self._tiles(op, "dst"), ("value", _number_of(op.value, tile_of(op.dst))), *engine]
 
     def _tensor_scalar(self, op: nki.TensorScalarOp) -> Arguments:
         arguments = [*self._tiles(op, "dst", "data"), ("op0", f"nl.{op.op0.data}")]
@@ -353,6 +358,25 @@ def _number(attr: FloatAttr) -> str:
     if value != value:
         raise DiagnosticException("an NKI kernel has no constant NaN")
     return repr(value)
+
+
+def _number_of(attr: FloatAttr, type: TileType) -> str:
+    """A number for a tile: whole where its elements are."""
+    return str(int(attr.value.data)) if isa(type.element_type, IntegerType) else _number(attr)
+
+
+def _wrapped(head: str, arguments: Sequence[str], indent: str) -> list[str]:
+    """A call in one line, or with the arguments in lines of their own; the same goes for those of an access pattern."""
+    inner = f"{indent}    "
+    lines: list[str] = []
+    for line in wrap_call(head, arguments, "", indent):
+        before, call, rest = line.partition(".ap(")
+        if len(line) <= MAX_LINE or not call or not rest.endswith("),"):
+            lines.append(line)
+            continue
+        parts = re.split(r", (?=\w+=)", rest.removesuffix("),"))
+        lines += wrap_call(f"{before.strip()}.ap", parts, ",", inner)
+    return lines
 
 
 def _optional_number(name: str, attr: FloatAttr | None) -> Arguments:

@@ -24,6 +24,7 @@ from flashlower.dialects import nki
 from flashlower.dialects.nki.types import PARTITIONS, tile_of
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, Elementwise, Grid, Index, Value, u8
+from flashlower.lowering.nki.lengths import existing_keys
 from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
 from flashlower.lowering.nki.problem import Block, Outputs, Problem, chunks, column, starts
 from flashlower.lowering.nki.rows import add_sink, bounded_maximum, load_sinks, store_rows
@@ -32,9 +33,6 @@ from flashlower.lowering.nki.score import ScoreLowering
 MATMUL_COLUMNS = 512
 """f32 columns of a bank of PSUM."""
 
-LOAD_TILES = 4
-"""Tiles of keys that one DMA loads."""
-
 EXP_BY_ROW = 64
 """From so many tiles of keys on, an instruction a row costs less than taking the maximum off in a pass of its own."""
 
@@ -42,7 +40,8 @@ EXP_BY_ROW = 64
 class KeysKernel:
     """Emits one block of rows over one run of keys."""
 
-    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block):
+    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block, step: int):
+        self.load_tiles = step // PARTITIONS
         self.b = b
         self.problem = problem
         self.outputs = outputs
@@ -69,13 +68,12 @@ class KeysKernel:
             b.add(nki.MemsetOp(b.view(scores, None, None, None, (tiles - 1, 1)), filler))
         queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
         elementwise = Elementwise(b, self._grid(indices, n, tiles))
-        b.comment("Keys from the length on do not exist.")
-        absent = self._absent_keys(elementwise)
+        absent = self._absent_keys(elementwise, indices, n, keys)
         b.comment("S^T = scale * K Q^T, a tile of 128 keys a product.")
         with b.loop("head", block.heads) as head:
             self._score_head(queries, scores, starts(indices, h=indices["h"] + head), head, n, keys, absent)
 
-        b.comment("The score function, on all logits at once.")
+        b.comment("The score function, on all logits at once." if self.problem.op.score.blocks else "Absent keys.")
         lowering = self._score_lowering(elementwise, tiles, rest)
         logits = lowering.apply(Value(scores, elementwise.grid.everywhere))
         if rest and self.problem.op.score.blocks:
@@ -131,7 +129,7 @@ class KeysKernel:
             def load(start: Sum, count: int) -> None:
                 width = (count - 1) * PARTITIONS + partitions
                 clear = None
-                if absent is not None:
+                if absent is not None and self.key_values.loads_absent_keys:
                     clear = partial(
                         self._clear,
                         absent=absent,
@@ -153,7 +151,7 @@ class KeysKernel:
                         target = b.view(products, None, None, None, start + j)
                         b.add(nki.NcMatmulOp(target, stationary, q, b.flag(i)))
 
-            self._groups("load", tiles, LOAD_TILES, load)
+            self._groups("load", tiles, self.load_tiles, load)
             target = b.view(scores, (0, partitions), (head * block.group, block.group), None, (first, tiles))
             b.add(nki.ActivationOp(target, "copy", products, scale=self.problem.scale))
 
@@ -192,17 +190,19 @@ class KeysKernel:
 
         return ScoreLowering(self.problem.op, b, elementwise, self.problem.tensors, load)
 
-    def _absent_keys(self, elementwise: Elementwise) -> Value | None:
-        """Where keys are from the length on, [128, heads or 1, 1, tiles]."""
-        lens = self.problem.kv_lens
-        if lens is None:
-            return None
+    def _absent_keys(self, elementwise: Elementwise, indices: Mapping[str, Sum], n: Sum, keys: int) -> Value | None:
+        """Where keys are from the length on, [128, heads or 1, 1, tiles]; and loads of keys begin."""
         b, grid, block = self.b, elementwise.grid, self.block
-        by_head = block.heads > 1 and lens.stride("h") > 0
-        raw = elementwise.new("lens", (by_head, False, False), i32)
+        lens = self.problem.kv_lens
+        if lens is None or block.heads == 1 or not lens.stride("h"):
+            existing = existing_keys(b, self.problem, indices, n, keys, grid.shape((False, False, True))[1:])
+            self.key_values.begin(indices, n, Sum(), keys, existing)
+            return None if existing.absent is None else Value(existing.absent, (False, False, True))
+        b.comment("Keys from the length on do not exist; heads have lengths of their own.")
+        raw = elementwise.new("length_i32", (True, False, False), i32)
         pattern = [(0, PARTITIONS), (lens.stride("h"), block.heads), (0, block.group)]
         at = lens.offset({name: grid.starts[name] for name in (*self.problem.batch_dims, "h")})
-        b.add(nki.DmaCopyOp(raw.tile, b.ap(lens.tensor, pattern if by_head else pattern[:1], at)))
+        b.add(nki.DmaCopyOp(raw.tile, b.ap(lens.tensor, pattern, at)))
         length = elementwise.copy(raw, raw.axes, "length")
         position = elementwise.materialize(grid.index("n"), "position")
         return elementwise.binary("greater_equal", position, length, element=u8, name="absent")
@@ -277,7 +277,7 @@ class KeysKernel:
             def load(start: Sum, count: int, partitions: int = PARTITIONS) -> None:
                 width = (count - 1) * PARTITIONS + partitions
                 values, shift = self.key_values.values(at, n, start, width)
-                if absent is not None:
+                if absent is not None and self.key_values.loads_absent_values:
                     self._clear(values, absent, head, start, shift, partitions, count)
                 with b.loop("j", count) as j:
                     tile = start + j
@@ -288,7 +288,7 @@ class KeysKernel:
                         b.add(nki.NcMatmulOp(rows, value, weight, b.flag(tile)))
 
             whole = keys // PARTITIONS
-            self._groups("load", whole, LOAD_TILES, load)
+            self._groups("load", whole, self.load_tiles, load)
             if keys % PARTITIONS:
                 load(Sum(whole), 1, keys % PARTITIONS)
         return sums

@@ -11,6 +11,8 @@ from flashlower.dialects import nki
 from flashlower.dialects.nki.types import PARTITIONS, PSUM_BANK_BYTES, element_bytes, tile_of
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
+from flashlower.lowering.nki.lengths import ExistingKeys, existing_keys
+from flashlower.lowering.nki.pages import GatheredKeys, PagedKeys
 from flashlower.lowering.nki.problem import Block, Problem, chunks, starts
 
 STAGED_BYTES = 80 * 1024
@@ -63,9 +65,11 @@ class KeysAndValues:
         self._b = b
         self._problem = problem
         self._staged: tuple[list[SSAValue], list[SSAValue]] | None = None
+        self._paged = PagedKeys.of(b, problem)
         element = tile_of(problem.key.tensor).element_type
         self._psum: SSAValue | None = None
-        if problem.key.stride("n") != 1 and element_bytes(element) != 2:
+        by_dma = element_bytes(element) == 2 and (not problem.key.is_paged or isinstance(self._paged, GatheredKeys))
+        if problem.key.stride("n") != 1 and not by_dma:
             shape = [min(problem.sizes["k"], PARTITIONS), PSUM_BANK_BYTES // element_bytes(element)]
             shape[1] = min(shape[1], 4 * PARTITIONS)
             self._psum = b.tile("k_psum", shape, element, "psum")
@@ -77,6 +81,24 @@ class KeysAndValues:
         key_bytes = len(chunks(self._problem.sizes["k"])) * PARTITIONS * element_bytes(tile_of(key).element_type)
         return tiles * (key_bytes + self._problem.sizes["d"] * element_bytes(tile_of(value).element_type))
 
+    @property
+    def loads_absent_keys(self) -> bool:
+        """Whether rows of K for keys that do not exist may be anything; gathers leave them 0."""
+        return not self._gathers(self._problem.key)
+
+    @property
+    def loads_absent_values(self) -> bool:
+        """The same for V."""
+        return not self._gathers(self._problem.value)
+
+    def _gathers(self, access: Access) -> bool:
+        return access.is_paged and isinstance(self._paged, GatheredKeys)
+
+    def begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
+        """What is asked for next are tiles from `first` on, of `keys` keys from key n of the sequence on."""
+        if self._paged is not None and self._staged is None:
+            self._paged.begin(indices, n, first, keys, existing)
+
     def stage(self, indices: Mapping[str, Sum], n: Sum, keys: int, *, group: int = 4) -> None:
         """Loads all keys of a head, `group` tiles at a time."""
         b, sizes = self._b, self._problem.sizes
@@ -84,15 +106,20 @@ class KeysAndValues:
         key_type = tile_of(self._problem.key.tensor).element_type
         value_type = tile_of(self._problem.value.tensor).element_type
         tiles, whole, rest = -(-keys // PARTITIONS), keys // PARTITIONS, keys % PARTITIONS
-        key_parts = [b.tile(f"k_t{i or ''}", [part, keys], key_type) for i, (_, part) in enumerate(chunks(sizes["k"]))]
+        columns = self._key_columns(keys)
+        key_parts = [
+            b.tile(f"k_t{i or ''}", [part, columns], key_type) for i, (_, part) in enumerate(chunks(sizes["k"]))
+        ]
         values = b.tile("v_rows", [PARTITIONS, tiles, sizes["d"]], value_type)
+        if self._paged is not None:
+            existing = existing_keys(b, self._problem, indices, n, keys, [tiles])
+            self._paged.begin(indices, n, Sum(), keys, existing)
 
         def load(first: Sum, count: int, partitions: int = PARTITIONS) -> None:
             width = (count - 1) * PARTITIONS + partitions
-            at = n + first * PARTITIONS
-            targets = [b.view(part, None, (first * PARTITIONS, width)) for part in key_parts]
-            self._load_keys(targets, indices, at, width)
-            self._load_values(b.view(values, (0, partitions), (first, count)), indices, at)
+            targets = [b.view(part, None, (first * PARTITIONS, self._key_columns(width))) for part in key_parts]
+            self._load_keys(targets, indices, n, first, width)
+            self._load_values(b.view(values, (0, self._value_rows(partitions)), (first, count)), indices, n, first)
 
         if whole >= group:
             with b.loop("load", whole // group) as i:
@@ -121,15 +148,15 @@ class KeysAndValues:
             return [b.view(part, None, (tile * PARTITIONS, width)) for part in self._staged[0]]
         element = tile_of(self._problem.key.tensor).element_type
         parts = [
-            b.tile(f"k_t{i or ''}", [part, width], element)
+            b.tile(f"k_t{i or ''}", [part, self._key_columns(width)], element)
             for i, (_, part) in enumerate(chunks(self._problem.sizes["k"]))
         ]
-        self._load_keys(parts, indices, n + tile * PARTITIONS, width, clear)
-        return parts
+        self._load_keys(parts, indices, n, tile, width, clear)
+        return [b.view(part, None, (0, width)) for part in parts]
 
     def values(self, indices: Mapping[str, Sum], n: Sum, tile: Sum, width: int) -> tuple[SSAValue, Sum]:
         """
-        Rows of V, [128, tiles, d], with key t * 128 + p at partition p of tile t, and the first tile that is meant.
+        Rows of V, [partitions, tiles, d], and the first tile that is meant; key t * 128 + p is at partition p of tile t.
 
         `width` is at most 128, or a multiple of 128.
         """
@@ -137,24 +164,46 @@ class KeysAndValues:
             return self._staged[1][0], tile
         partitions = min(width, PARTITIONS)
         element = tile_of(self._problem.value.tensor).element_type
-        rows = self._b.tile("v_rows", [partitions, width // partitions, self._problem.sizes["d"]], element)
-        self._load_values(rows, indices, n + tile * PARTITIONS)
+        shape = [self._value_rows(partitions), width // partitions, self._problem.sizes["d"]]
+        rows = self._b.tile("v_rows", shape, element)
+        self._load_values(rows, indices, n, tile)
         return rows, Sum()
 
     # Loads.
 
-    def _load_values(self, target: SSAValue, indices: Mapping[str, Sum], n: Sum) -> None:
-        value = self._problem.value
-        self._b.add(nki.DmaCopyOp(target, self._rows(value, "d", tile_of(target).shape, indices, n)))
+    def _value_rows(self, partitions: int) -> int:
+        """Rows of V on chip for so many keys: gathers are of whole tiles, by numbers that are there for all of them."""
+        return PARTITIONS if self._gathers(self._problem.value) else partitions
 
-    def _rows(self, access: Access, dim: str, shape: tuple[int, ...], indices: Mapping[str, Sum], n: Sum) -> SSAValue:
+    def _key_columns(self, keys: int) -> int:
+        """Columns of K transposed on chip for so many keys; whole tiles as well where a DMA gathers them."""
+        gathers = self._problem.key.is_paged and self._psum is None
+        return -(-keys // PARTITIONS) * PARTITIONS if gathers else keys
+
+    def _load_values(self, target: SSAValue, indices: Mapping[str, Sum], n: Sum, tile: Sum) -> None:
+        self._load_rows(target, self._problem.value, "d", indices, n, tile)
+
+    def _load_rows(
+        self, target: SSAValue, access: Access, dim: str, indices: Mapping[str, Sum], n: Sum, tile: Sum
+    ) -> None:
+        """Rows of K or V, [partitions, tiles, size], from a tile of keys on."""
+        if access.is_paged and self._paged is not None:
+            self._paged.load(target, access, dim, indices, tile)
+            return
         step = access.stride("n")
-        partitions, tiles, size = shape
+        partitions, tiles, size = tile_of(target).shape
         pattern = [(step, partitions), (step * PARTITIONS, tiles), (access.stride(dim), size)]
-        return self._b.ap(access.tensor, pattern, access.offset(starts(indices, n=n)))
+        offset = access.offset(starts(indices, n=n + tile * PARTITIONS))
+        self._b.add(nki.DmaCopyOp(target, self._b.ap(access.tensor, pattern, offset)))
 
     def _load_keys(
-        self, targets: list[SSAValue], indices: Mapping[str, Sum], n: Sum, keys: int, clear: Clear | None = None
+        self,
+        targets: list[SSAValue],
+        indices: Mapping[str, Sum],
+        n: Sum,
+        tile: Sum,
+        keys: int,
+        clear: Clear | None = None,
     ) -> None:
         """
         K that lies transposed in memory is loaded as it is; of 2-byte types the DMA engines transpose it; else the
@@ -162,11 +211,13 @@ class KeysAndValues:
         """
         b, key = self._b, self._problem.key
         if self._psum is not None:
-            self._transpose_keys(targets, self._psum, indices, n, keys, clear)
+            self._transpose_keys(targets, self._psum, indices, n, tile, keys, clear)
             return
         for target, (start, part) in zip(targets, chunks(self._problem.sizes["k"]), strict=True):
-            at = starts(indices, n=n, k=start)
-            if key.stride("n") == 1:
+            at = starts(indices, n=n + tile * PARTITIONS, k=start)
+            if key.is_paged and isinstance(self._paged, GatheredKeys):
+                self._paged.load_transposed(target, key, (start, part), indices, tile)
+            elif key.stride("n") == 1:
                 b.add(nki.DmaCopyOp(target, key.view(b, [("k", part), ("n", keys)], at)))
             else:
                 source = b.add(
@@ -184,15 +235,15 @@ class KeysAndValues:
         psum: SSAValue,
         indices: Mapping[str, Sum],
         n: Sum,
+        tile: Sum,
         keys: int,
         clear: Clear | None,
     ) -> None:
         b, size = self._b, self._problem.sizes["k"]
-        partitions = min(keys, PARTITIONS)
-        shape = (partitions, keys // partitions, size)
-        element = tile_of(self._problem.key.tensor).element_type
-        rows = b.tile("k_rows", shape, element)
-        b.add(nki.DmaCopyOp(rows, self._rows(self._problem.key, "k", shape, indices, n)))
+        key, partitions = self._problem.key, min(keys, PARTITIONS)
+        shape = (PARTITIONS if self._gathers(key) else partitions, keys // partitions, size)
+        rows = b.tile("k_rows", shape, tile_of(key.tensor).element_type)
+        self._load_rows(rows, key, "k", indices, n, tile)
         if clear is not None:
             clear(rows)
         for target, (start, part) in zip(targets, chunks(size), strict=True):

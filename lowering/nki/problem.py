@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from math import prod
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX, Float16Type, Float32Type, TensorType, bf16, f32
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, Float16Type, Float32Type, TensorType, bf16, f32
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
@@ -14,7 +15,7 @@ from xdsl.utils.hints import isa
 from flashlower.dialects.attention import AttentionOp, CombineOp
 from flashlower.dialects.attention.bounds import KeyIntervalAttr
 from flashlower.dialects.attention.layout import INNER_DIMS
-from flashlower.dialects.nki.types import PARTITIONS, Hardware, tile_of
+from flashlower.dialects.nki.types import PARTITIONS, Hardware, element_bytes, tile_of
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 
@@ -36,6 +37,20 @@ class Outputs:
     out: Access | None
     lse: Access | None = None
     sum: Access | None = None
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Where the pages of a sequence are listed."""
+
+    table: Access
+    """The block table, with a stride for `p`, and for `row` where there are rows."""
+    rows: Access | None
+    """The row of the table that is a sequence's; None where it follows from the batch dimensions."""
+    size: int
+    """The keys of a page."""
+    number: int
+    """The pages that the table lists for a sequence."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +126,11 @@ def choose_block(sizes: Mapping[str, int], limit: int, cores: int, *, pack: bool
     return Block(heads, group, queries)
 
 
-def choose_row_block(sizes: Mapping[str, int]) -> Block:
+def choose_row_block(sizes: Mapping[str, int], limit: int) -> Block:
     """The rows of a tile with rows on the partitions: the query heads of a group, or queries of one head."""
     if sizes["m"] == 1:
-        return Block(1, largest_divisor(sizes["g"], PARTITIONS), 1)
-    return Block(1, 1, even_part(sizes["m"], PARTITIONS))
+        return Block(1, largest_divisor(sizes["g"], limit), 1)
+    return Block(1, 1, even_part(sizes["m"], limit))
 
 
 @contextmanager
@@ -173,10 +188,6 @@ class Problem:
     """The operands of one `attention.sdpa` or `attention.partial` in a kernel."""
 
     def __init__(self, op: AttentionOp, tensors: Mapping[SSAValue, SSAValue]):
-        if op.block_table is not None:
-            raise DiagnosticException(
-                f"K and V of {op.name} lie in pages, which NKI kernels do not lower yet: gather them into one tensor"
-            )
         self.op = op
         self.sizes = static_sizes(op)
         self.tensors = tensors
@@ -190,20 +201,54 @@ class Problem:
         )
         self.kv_lens = None
         if op.kv_lens is not None and op.kv_lens_layout is not None:
-            self.kv_lens = self._access(op.kv_lens, op.kv_lens_layout)
-            if self.sizes["g"] > 1 and self.kv_lens.stride("g"):
-                raise DiagnosticException(
-                    f"kv_lens of {op.name} differs between query heads of one KV head, which NKI kernels do not lower"
-                )
+            self.kv_lens = self._of_key_values(op.kv_lens, op.kv_lens_layout, "kv_lens")
+        self.pages = self._pages()
         self.sinks = None
         if op.sinks is not None and op.sinks_layout is not None:
             self.sinks = self._access(op.sinks, op.sinks_layout)
         if 0 in self.sizes.values():
             raise DiagnosticException(f"{op.name} has an empty dimension: there is nothing for a kernel to do")
 
-    def _access(self, value: SSAValue, layout: object) -> Access:
+    def _pages(self) -> Pages | None:
+        op = self.op
+        if op.block_table is None or op.block_table_layout is None:
+            return None
+        sizes = op.index_sizes()
+        table = self._of_key_values(op.block_table, op.block_table_layout, "block_table")
+        rows = None
+        if op.rows is not None and op.rows_layout is not None:
+            rows = self._of_key_values(op.rows, op.rows_layout, "rows")
+        return Pages(table, rows, sizes["slot"], sizes["p"])
+
+    def _of_key_values(self, value: SSAValue, layout: AffineMapAttr, name: str) -> Access:
+        """What says which keys there are: all query heads of a KV head share them."""
+        access = self._access(value, layout)
+        if self.sizes["g"] > 1 and access.stride("g"):
+            raise DiagnosticException(
+                f"{name} of {self.op.name} differs between query heads of one KV head, which NKI kernels do not lower"
+            )
+        return access
+
+    def pool_bytes(self) -> list[tuple[Access, int]]:
+        """The bytes that all sequences have in each pool, of K and of V, where no two share a page."""
+        found: list[tuple[Access, int]] = []
+        for access, size in ((self.key, "k"), (self.value, "d")):
+            if access.is_paged and self.pages is not None:
+                lists = [access, self.pages.table, *([] if self.pages.rows is None else [self.pages.rows])]
+                dims = {dim for each in lists for dim in each.strides} & {*self.batch_dims, "h"}
+                elements = prod(self.sizes[dim] for dim in (*dims, "n", size))
+                found.append((access, elements * element_bytes(tile_of(access.tensor).element_type)))
+        return found
+
+    @property
+    def differs_by_head(self) -> bool:
+        """Whether KV heads of a sequence have keys in pages of their own, or as many of their own."""
+        found = (self.kv_lens, self.pages and self.pages.table, self.pages and self.pages.rows)
+        return any(access.stride("h") for access in found if access is not None)
+
+    def _access(self, value: SSAValue, layout: AffineMapAttr) -> Access:
         assert isa(value.type, TensorOf)
-        return Access.of(self.tensors[value], value.type.get_shape(), layout)  # pyright: ignore[reportArgumentType]
+        return Access.of(self.tensors[value], value.type.get_shape(), layout)
 
     @property
     def reach(self) -> KeyIntervalAttr | None:
@@ -220,6 +265,9 @@ class Problem:
         lower = reach.evaluate_lower(lambda expr: expr.eval(block, []), max, min)
         upper = reach.evaluate_upper(lambda expr: expr.eval(block, []), max, min)
         first = min(max(lower or 0, 0), keys - 1)
+        if self.pages is not None:
+            # Tiles of whole pages, or of whole parts of them.
+            first -= first % PARTITIONS
         return first, max(min(keys if upper is None else upper, keys), first + 1)
 
     @property

@@ -14,26 +14,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from xdsl.dialects.builtin import f32, i32
+from xdsl.dialects.builtin import f32
 from xdsl.ir import SSAValue
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import FP32_MIN, PARTITIONS, tile_of
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, Elementwise, Grid, Index, Value, u8
+from flashlower.lowering.nki.lengths import existing_keys
 from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
 from flashlower.lowering.nki.problem import Block, Outputs, Problem, chunks, column
 from flashlower.lowering.nki.rows import load_sinks, store_rows
 from flashlower.lowering.nki.score import ScoreLowering
 
 CHUNK = 512
-"""Keys of a step: the f32 columns of a bank of PSUM."""
+"""Columns of the sums of V: the f32 columns of a bank of PSUM."""
 
 
 class RowsKernel:
     """Emits one block of rows over one run of keys; a block has one query of several heads, or one head."""
 
-    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block):
+    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block, step: int):
+        self.chunk = step
         self.b = b
         self.problem = problem
         self.outputs = outputs
@@ -44,7 +46,7 @@ class RowsKernel:
         self.weights_psum = self.scratch.psum
         if problem.weight_type != f32:
             self.weights_psum = b.tile("p_psum", [PARTITIONS, PARTITIONS], problem.weight_type, "psum")
-        self.logits_psum = b.tile("products", [block.rows, CHUNK], f32, "psum")
+        self.logits_psum = b.tile("products", [block.rows, step], f32, "psum")
         self.out_psum = [
             b.tile("out_psum", [block.rows, width], f32, "psum") for _, width in chunks(self.sizes["d"], CHUNK)
         ]
@@ -64,14 +66,14 @@ class RowsKernel:
             b.add(nki.ActivationOp(total, "exp", total))
         out = b.filled("out_sum", [block.rows, self.sizes["d"]], 0.0)
         state = (top, total, out)
-        tiles = CHUNK // PARTITIONS
-        whole = keys // CHUNK
+        tiles = self.chunk // PARTITIONS
+        whole = keys // self.chunk
         if whole:
             first, end = self._reached_chunks(indices, n, whole)
             with b.loop("chunk", end, start=first) as chunk:
-                self._step(queries, state, indices, n, chunk * tiles, CHUNK)
-        if keys % CHUNK:
-            self._step(queries, state, indices, n, Sum(whole * tiles), keys % CHUNK)
+                self._step(queries, state, indices, n, chunk * tiles, self.chunk)
+        if keys % self.chunk:
+            self._step(queries, state, indices, n, Sum(whole * tiles), keys % self.chunk)
         parts = [(0, out)]
         b.comment("Normalise, and store.")
         store_rows(b, self.outputs, block, {**indices, **(more or {})}, top, total, self.sizes["d"], parts)
@@ -86,9 +88,9 @@ class RowsKernel:
         upper = reach.evaluate_upper(lambda expr: b.affine(expr, block), b.maximum, b.minimum)
         first, end = Sum(), Sum(whole)
         if lower is not None:
-            first = b.maximum(b.floor_divide(lower + -n.constant, CHUNK), 0, "first_chunk")
+            first = b.maximum(b.floor_divide(lower + -n.constant, self.chunk), 0, "first_chunk")
         if upper is not None:
-            end = b.minimum(b.floor_divide(upper + (CHUNK - 1 - n.constant), CHUNK), whole, "end_chunk")
+            end = b.minimum(b.floor_divide(upper + (self.chunk - 1 - n.constant), self.chunk), whole, "end_chunk")
         return first, end
 
     def _step(
@@ -103,14 +105,15 @@ class RowsKernel:
         """One chunk of keys, from a tile of keys on."""
         b, rows = self.b, self.block.rows
         top, total, out = state
-        b.comment("Keys from the length on do not exist.")
-        absent, length = self._absent_keys(indices, n + tile * PARTITIONS, width)
+        existing = existing_keys(b, self.problem, indices, n + tile * PARTITIONS, width, [-(-width // PARTITIONS)])
+        absent, length = existing.absent, existing.length
+        self.key_values.begin(indices, n + tile * PARTITIONS, tile, width, existing)
         b.comment("S = scale * Q K^T.")
         products = b.view(self.logits_psum, None, (0, width))
         whole = width - width % PARTITIONS if width > PARTITIONS else width
         for first, part in [(0, whole), *([(whole, width - whole)] if whole < width else [])]:
             clear = None
-            if absent is not None:
+            if absent is not None and self.key_values.loads_absent_keys:
                 clear = partial(self._clear, absent=absent, start=Sum(), first=first // PARTITIONS, run=part)
             key_parts = self.key_values.keys(indices, n, tile + first // PARTITIONS, part, clear)
             target = b.view(self.logits_psum, None, (first, part))
@@ -154,24 +157,6 @@ class RowsKernel:
 
         return ScoreLowering(self.problem.op, self.b, elementwise, self.problem.tensors, load)
 
-    def _absent_keys(self, indices: Mapping[str, Sum], n: Sum, width: int) -> tuple[SSAValue | None, SSAValue | None]:
-        """Where keys are from the length on, with keys on the partitions, [128, tiles]; and the length, [128, 1]."""
-        lens = self.problem.kv_lens
-        if lens is None:
-            return None, None
-        b = self.b
-        raw = b.tile("lens", [PARTITIONS, 1], i32)
-        at = lens.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
-        b.add(nki.DmaCopyOp(raw, b.ap(lens.tensor, [(0, PARTITIONS)], at)))
-        length = column(b, "length", PARTITIONS)
-        b.add(nki.TensorCopyOp(length, raw))
-        tiles = -(-width // PARTITIONS)
-        key = b.tile("key", [PARTITIONS, tiles])
-        b.add(nki.IotaOp(key, [(PARTITIONS, tiles)], b.offset(n), 1))
-        absent = b.tile("absent", [PARTITIONS, tiles], u8)
-        b.add(nki.TensorScalarOp(absent, key, "greater_equal", length))
-        return absent, length
-
     def _mask_lengths(self, elementwise: Elementwise, logits: Value, length: SSAValue) -> None:
         b = self.b
         position = elementwise.materialize(elementwise.grid.index("n"), "position")
@@ -201,7 +186,7 @@ class RowsKernel:
         runs = [(0, whole), *([(whole, width - whole)] if whole < width else [])]
         for first, run in runs:
             values, start = self.key_values.values(indices, n, tile + first // PARTITIONS, run)
-            if absent is not None:
+            if absent is not None and self.key_values.loads_absent_values:
                 self._clear(values, absent, start, first // PARTITIONS, run)
             for at, keys in chunks(run):
                 part = b.view(weights, None, (first + at, keys))

@@ -23,7 +23,7 @@ from xdsl.ir import Attribute
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.numpy_values import numpy_dtype
-from flashlower.lowering.triton.runtime import write_source
+from flashlower.lowering.source_cache import write_source
 from flashlower.rewrites.outline_attention import attention_groups
 
 TARGET_VARIABLE = "NEURON_PLATFORM_TARGET_OVERRIDE"

@@ -417,9 +417,10 @@ class ScoreLowering:
         if not isinstance(op, arith.FloorDivSIOp) and not (isinstance(lhs, Index) and lhs.is_natural):
             raise self._error(op, "it may divide a negative number")
         value = self._as_operand(lhs)
+        assert isinstance(value, Value)
         quotient_tile = self._e.floor_divide(value, divisor)
         if not isinstance(op, arith.RemSIOp | arith.RemUIOp):
-            return cast(Value, quotient_tile)
+            return quotient_tile
         whole = self._e.binary("multiply", quotient_tile, float(divisor))
         return self._e.binary("subtract", value, whole)
 

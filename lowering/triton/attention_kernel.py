@@ -21,7 +21,7 @@ from xdsl.utils.hints import isa
 from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.layout import dim_names, layout_terms, layout_to_str, used_indices
-from flashlower.dialects.tl import JitOp, PtrType
+from flashlower.dialects.tl import GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import Carried, KernelBuilder, TransposedKernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes, can_pack_group, outer_dims, row_dims
@@ -40,6 +40,7 @@ from flashlower.lowering.triton.memory import (
 from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandName, OperandTile, dot_element
 from flashlower.lowering.triton.parameters import Access, Parameters
 from flashlower.lowering.triton.quantized import QuantizedOperand, about_codes
+from flashlower.lowering.triton.runs import RunCount, Runs
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
 
@@ -61,8 +62,10 @@ class AttentionKernel:
         output: SSAValue,
         lse: SSAValue | None = None,
         sums: SSAValue | None = None,
+        runs: RunCount | None = None,
     ):
         self._op = op
+        self._run_count = runs
         self._schedule = schedule
         self.parameters = Parameters(host)
         self._accesses: dict[str, Access] = {}
@@ -74,12 +77,22 @@ class AttentionKernel:
         self.pack_group = can_pack_group(op)
         self.heads = schedule.option("heads") or 1
         """KV heads of a program."""
-        if self.heads > 1 and (reason := heads_obstacle(op, self.heads, schedule.block_m.data)):
+        if self.heads > 1 and (
+            reason := "they are cut into runs" if runs else heads_obstacle(op, self.heads, schedule.block_m.data)
+        ):
             raise DiagnosticException(f"{self.heads} heads of {op.name} cannot share a tile: {reason}")
         self._natural = bool(op.score.blocks) and not only_masks(op.score.block)
         builder = TransposedKernelBuilder if schedule.option("transposed") else KernelBuilder
         self._b = b = builder(name, self.parameters.types(), doc=self._doc(host))
+        self._pdl = schedule.option("pdl") == 1
+        if self._pdl:
+            b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
         self._sizes = Sizes(b, host.sizes)
+        share, batch = None, None
+        if runs is not None:
+            shared = Runs(b, self._sizes, self._accesses["kv_lens"], runs)
+            share = shared.share(b.program_id(1, name="run"))
+            batch = shared.indices(share.batch)
         self._programs = Programs(
             b,
             self._sizes,
@@ -87,6 +100,7 @@ class AttentionKernel:
             pack_group=self.pack_group,
             last_first=reaches_further(op),
             heads=self.heads,
+            batch=batch,
         )
         self._block_n = self._sizes.constexpr("BLOCK_N", schedule.block_n.data)
         self._k, self._v = self._operand("k"), self._operand("v")
@@ -99,6 +113,7 @@ class AttentionKernel:
             [b.arg(scalar) if isinstance(scalar, str) else scalar for scalar in self._scalars],
             self._block_n,
             schedule,
+            share,
         )
 
     def _operand(self, name: OperandName) -> Operand:
@@ -160,7 +175,12 @@ class AttentionKernel:
 
     def _doc(self, host: Host) -> str:
         op = self._op
-        if isinstance(op, PartialOp):
+        if self._run_count is not None:
+            lines = [
+                "Attention over one run of the keys of a sequence (flash decoding, first step); a run has at most the",
+                "RUNS-th part of the tiles of all sequences.",
+            ]
+        elif isinstance(op, PartialOp):
             lines = ["Attention over one of SPLITS runs of the keys (flash decoding, first step)."]
         else:
             lines = ["Attention: out = softmax(scale * Q K^T) V, with an online softmax over tiles of keys."]
@@ -172,7 +192,8 @@ class AttentionKernel:
         if op.block_table_layout is not None:
             lines.append(_about_pages(op, op.block_table_layout))
         if isinstance(op, PartialOp):
-            inner = ", ".join((*outer_dims(host.sizes, pack_group=False), "split", "m"))
+            outer = outer_dims(host.sizes, pack_group=False)
+            inner = ", ".join((*outer, "split", "m") if self._run_count is None else (*outer[-2:], "run", "m"))
             lines += [f"out[{inner}, d]: f32", f"lse[{inner}]: f32"]
             if op.sum is not None:
                 lines.append(f"sum[{inner}]: f32, of exp(s - max s): an LSE of large logits rounds log(sum) away")
@@ -219,12 +240,12 @@ class AttentionKernel:
     ) -> Carried:
         """The loop over one run of tiles."""
         b, keys = self._b, self._keys
-        stages = self._schedule.stages.data
+        stages = 1 if run.one_tile else self._schedule.stages.data
         with b.range(
             run.lo, run.hi, self._block_n, inits=inits, num_stages=stages, name="start_n", comment=run.comment
         ) as loop:
             offs_n = b.add(loop.index, b.arange(0, self._block_n), name="offs_n")
-            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.masked else None
+            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.padded else None
             tile = tiles.enter(loop.index, offs_n, loop.args)
 
             scores = self._scores(q, self._k.at(tile, mask_n))
@@ -397,6 +418,8 @@ class AttentionKernel:
     def _finish(self, last: Mapping[str, SSAValue]) -> None:
         """Normalises and stores."""
         b, programs = self._b, self._programs
+        if self._pdl:
+            b.statement(GdcLaunchDependentsOp())
         l_safe = b.where(
             b.eq(last["l_i"], 0.0),
             1.0,
@@ -436,7 +459,7 @@ class AttentionKernel:
         return out, {name: b.add(b.arg(f"{name}_ptr"), row) for name in ("lse", "sum") if name in accesses}
 
     def _partial_row(self) -> SSAValue:
-        """The number of a row in the results [b..., h, g, split, m] of a partial, [BLOCK_M] in i64."""
+        """The number of a row in the results [b..., h, g, split, m] or [h, g, run, m] of a partial: i64 [BLOCK_M]."""
         b, programs, sizes = self._b, self._programs, self._sizes
         assert isinstance(self._op, PartialOp) and self._keys.split is not None
 
@@ -449,7 +472,11 @@ class AttentionKernel:
             row = b.add(b.mul(row, self.heads), b.cast(rows["h"], i64))
         if "g" in rows:
             row = step(row, sizes.value("g"), rows["g"])
-        row = step(row, sizes.constexpr("SPLITS", self._op.num_splits), self._keys.split)
+        if self._run_count is None:
+            splits = sizes.constexpr("SPLITS", self._op.num_splits)
+        else:
+            splits = b.add(sizes.constexpr("RUNS", self._run_count.runs), self._run_count.sequences)
+        row = step(row, splits, self._keys.split)
         if "m" in rows:
             row = step(row, sizes.value("m"), rows["m"])
         if not shape_of(row.type):

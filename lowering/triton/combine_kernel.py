@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import cast
 
-from xdsl.dialects.builtin import f32, i64
+from xdsl.dialects.builtin import AffineMapAttr, f32, i64
 from xdsl.ir import SSAValue
 
 from flashlower.dialects.attention import CombineOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.layout import layout_to_str
-from flashlower.dialects.tl import JitOp, PtrType
+from flashlower.dialects.tl import GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
 from flashlower.dialects.tl.blocks import constant_size
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import KernelBuilder
@@ -26,6 +27,7 @@ from flashlower.lowering.triton.frame import Sizes, outer_dims, split_index
 from flashlower.lowering.triton.host import Host
 from flashlower.lowering.triton.memory import HeadPart, head_parts, load_floats, tile_mask, whole
 from flashlower.lowering.triton.parameters import Access, Parameters
+from flashlower.lowering.triton.runs import Rows, RunCount, Runs
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
 from flashlower.rewrites.schedule import next_power_of_two
 
@@ -34,9 +36,23 @@ VALUES_PER_THREAD = 64
 
 
 @dataclass(frozen=True)
-class _Splits:
-    """Some splits of a row: a logit for each, how often it counts (None: once), and which exist (None: all)."""
+class SharedRuns:
+    """
+    Results of a partial whose keys are shared out by runs of all sequences: [h, g, run, m, d], and [h, g, run, m] for
+    LSE and sum; and the lengths by which they were.
+    """
 
+    count: RunCount
+    partials: Sequence[SSAValue]
+    lengths: SSAValue
+    layout: AffineMapAttr
+
+
+@dataclass(frozen=True)
+class _Splits:
+    """Some splits of a row: where each is, its logit, how often it counts (None: once), which exist (None: all)."""
+
+    offs: SSAValue
     logits: SSAValue
     sums: SSAValue | None
     mask: SSAValue | None
@@ -53,17 +69,21 @@ class CombineKernel:
         host: Host,
         output: SSAValue,
         lse: SSAValue | None = None,
+        *,
+        shared: SharedRuns | None = None,
     ):
         self._op = op
         self._schedule = schedule
+        self._shared = shared
         self.parameters = Parameters(host)
         self._row_dims = (*outer_dims(host.sizes, pack_group=False), "m")
-        dims = (*self._row_dims[:-1], "s", "m")
-        self._partial = self.parameters.dense("partial", op.partial, (*dims, "d"))
-        self._partial_lse = self.parameters.dense("lse", op.partial_lse, dims)
+        partials = shared.partials if shared else [x for x in (op.partial, op.partial_lse, op.partial_sum) if x]
+        dims = (*(self._row_dims[:-1] if shared is None else "hg"), "s", "m")
+        self._partial = self.parameters.dense("partial", partials[0], (*dims, "d"))
+        self._partial_lse = self.parameters.dense("lse", partials[1], dims)
         self._partial_sum = None
-        if op.partial_sum is not None:
-            self._partial_sum = self.parameters.dense("sum", op.partial_sum, dims)
+        if len(partials) > 2:
+            self._partial_sum = self.parameters.dense("sum", partials[2], dims)
         self._sinks = None
         if op.sinks is not None and op.sinks_layout is not None:
             self._sinks = self.parameters.tensor("sinks", op.sinks, op.sinks_layout, host.sizes)
@@ -71,20 +91,23 @@ class CombineKernel:
         self._lse = None
         if lse is not None and op.lse_layout is not None:
             self._lse = self.parameters.tensor("out_lse", lse, op.lse_layout, host.sizes)
+        self._lengths = None
+        if shared is not None:
+            self._lengths = self.parameters.tensor("kv_lens", shared.lengths, shared.layout, host.sizes)
         Sizes.register(self.parameters, host)
         self._b = KernelBuilder(name, self.parameters.types(), doc=self._doc())
         self._sizes = Sizes(self._b, host.sizes)
 
     def _doc(self) -> str:
         op = self._op
-        dims = ", ".join(self._row_dims[:-1])
+        dims = f"{', '.join(self._row_dims[:-1])}, split" if self._shared is None else "h, g, run"
         lines = [
             "The splits of one row, summed with weights exp(lse - LSE of all splits) (flash decoding, second step).",
-            f"partial[{dims}, split, m, d]: f32",
-            f"lse[{dims}, split, m]: f32",
+            f"partial[{dims}, m, d]: f32",
+            f"lse[{dims}, m]: f32",
         ]
         if op.partial_sum is not None:
-            lines.append(f"sum[{dims}, split, m]: f32, of exp(s - max s); max s = lse - log(sum)")
+            lines.append(f"sum[{dims}, m]: f32, of exp(s - max s); max s = lse - log(sum)")
         lines.append(f"out{layout_to_str(op.output_layout.data)}: {element_type(op.output.type)}")
         if op.lse is not None and op.lse_layout is not None:
             lines.append(f"out_lse{layout_to_str(op.lse_layout.data)}: f32")
@@ -93,13 +116,17 @@ class CombineKernel:
     def build(self) -> JitOp:
         """Builds the kernel."""
         b, sizes = self._b, self._sizes
+        if self._schedule.option("pdl") == 1:
+            b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
+            b.statement(GdcLaunchDependentsOp())
         row = b.program_id(0, name="row")
         self._indices = {
             dim: b.cast(index, i64, name=f"off_{dim}")
             for dim, index in split_index(b, sizes, row, self._row_dims).items()
         }
         parts = head_parts(b, sizes, "d")
-        all_splits = next_power_of_two(self._op.num_splits)
+        self._runs = self._find_runs(row)
+        all_splits = next_power_of_two(self._most_splits())
         chunk = self._chunk(all_splits, max(constant_size(part.block) for part in parts))
         block_s = sizes.constexpr("BLOCK_S", chunk)
         every = block_s if chunk == all_splits else sizes.constexpr("ALL_SPLITS", all_splits)
@@ -120,19 +147,32 @@ class CombineKernel:
 
         base = self._partial.base(b, self._indices)
         if chunk == all_splits:
-            sums = self._weighted_sums(base, parts, offs_s, splits.mask, weights)
+            sums = self._weighted_sums(base, parts, splits, weights)
         else:
             accs = [f"acc{part.suffix}" for part in parts]
             inits = {acc: b.zeros((part.block,), f32, name=acc) for acc, part in zip(accs, parts)}
-            count = sizes.constexpr("SPLITS", self._op.num_splits)
+            count = sizes.constexpr("SPLITS", self._op.num_splits) if self._runs is None else self._runs.count
             with b.range(0, count, block_s, inits=inits, name="start_s") as loop:
                 offs_s = b.cast(b.add(loop.index, b.arange(0, block_s)), i64, name="offs_s")
                 splits = self._load_splits(offs_s)
-                chunk_sums = self._weighted_sums(base, parts, offs_s, splits.mask, self._weights(splits, m_safe))
+                chunk_sums = self._weighted_sums(base, parts, splits, self._weights(splits, m_safe))
                 b.yield_(**{acc: b.add(loop.args[acc], chunk_sum) for acc, chunk_sum in zip(accs, chunk_sums)})
             sums = [loop.results[acc] for acc in accs]
         self._store(parts, sums, m_i, l_i)
         return b.finish()
+
+    def _most_splits(self) -> int:
+        """Splits that a row has at most."""
+        return self._op.num_splits if self._shared is None else self._shared.count.most
+
+    def _find_runs(self, row: SSAValue) -> Rows | None:
+        """The runs of the sequence of a row, where keys are shared out by runs."""
+        if self._shared is None or self._lengths is None:
+            return None
+        b, sizes = self._b, self._sizes
+        rows = prod(sizes.static[dim] for dim in "hgm")
+        batch = b.floordiv(row, rows, name="batch") if rows > 1 else row
+        return Runs(b, sizes, self._lengths, self._shared.count).rows(batch)
 
     def _chunk(self, all_splits: int, block_d: int) -> int:
         """How many splits one load of partial outputs covers."""
@@ -144,7 +184,10 @@ class CombineKernel:
         b, sizes = self._b, self._sizes
         splits = self._op.num_splits
         mask = None
-        if splits % shape_of(offs_s.type)[0]:
+        if self._runs is not None:
+            mask = b.lt(offs_s, b.cast(self._runs.count, i64), name="mask_s")
+            offs_s = b.add(b.cast(self._runs.first, i64), offs_s, name="offs_run")
+        elif splits % shape_of(offs_s.type)[0]:
             mask = b.lt(offs_s, b.cast(sizes.constexpr("SPLITS", splits), i64), name="mask_s")
 
         def load(access: Access, base: SSAValue, other: float, name: str) -> SSAValue:
@@ -153,7 +196,7 @@ class CombineKernel:
 
         lse = load(self._partial_lse, self._lse_base, -math.inf, "lse")
         if self._partial_sum is None or self._sum_base is None:
-            return _Splits(lse, None, mask)
+            return _Splits(offs_s, lse, None, mask)
         sums = load(self._partial_sum, self._sum_base, 0.0, "sums")
         log = b.mul(b.log2(sums), sizes.constexpr("LN2", LN_2, f32))
         logits = b.where(
@@ -164,7 +207,7 @@ class CombineKernel:
             name="maxima",
             comment="A split without keys: not -inf - log(0)",
         )
-        return _Splits(logits, sums, mask)
+        return _Splits(offs_s, logits, sums, mask)
 
     def _weights(self, splits: _Splits, m_safe: SSAValue) -> SSAValue:
         """The weights of splits, to be divided by their sum."""
@@ -189,12 +232,11 @@ class CombineKernel:
         self,
         base: SSAValue,
         parts: Sequence[HeadPart],
-        offs_s: SSAValue,
-        mask_s: SSAValue | None,
+        splits: _Splits,
         weights: SSAValue,
     ) -> list[SSAValue]:
         """The weighted sums of the partial outputs of some splits, one for every part of the head size."""
-        b = self._b
+        b, offs_s = self._b, splits.offs
         rows = self._partial.move(b, base, {"s": b.rows(offs_s)})
         if len(parts) > 1 and rows.name_hint is None:
             rows.name_hint = "partial_row_ptrs"
@@ -202,7 +244,7 @@ class CombineKernel:
         for part in parts:
             tile = self._partial.move(b, rows, {"d": b.columns(part.offsets)})
             pointers = whole(b, tile, (*shape_of(offs_s.type), part.block), f"partial_ptrs{part.suffix}")
-            mask = tile_mask(b, mask_s, part.mask)
+            mask = tile_mask(b, splits.mask, part.mask)
             partial = b.load(pointers, mask=mask, other=0.0, name=f"partial{part.suffix}")
             sums.append(b.sum(b.mul(b.rows(weights), partial), 0))
         return sums

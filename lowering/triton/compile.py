@@ -4,17 +4,18 @@
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+from unittest.mock import patch
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Attribute
 
 from flashlower.dialects import launch, tl
 from flashlower.dialects.tl.types import PtrType
+from flashlower.lowering.triton.loading import load_source, require_triton
 from flashlower.lowering.triton.names import triton_dtype
 from flashlower.lowering.triton.printer import print_module
-from flashlower.lowering.triton.runtime import load_source, require_triton
 
 TARGETS = ("cuda:80", "cuda:90", "cuda:100", "hip:gfx942")
 """NVIDIA's A100, H100 and B200, and AMD's MI300."""
@@ -76,8 +77,21 @@ def compile_module_kernels(module: ModuleOp, targets: Sequence[str] = TARGETS) -
         signature = dict(zip(function.arg_names, types, strict=True))
         for target in targets:
             source = ASTSource(fn=function, signature=signature, constexprs={})
-            compiled[name, target] = triton.compile(source, target=gpu_target(target), options=_options(module, name))
+            gpu = gpu_target(target)
+            # What a kernel asks of its GPU is not to be answered by the one that is here.
+            with patch.object(triton.language.target_info, "current_target", _answer(gpu)):
+                compiled[name, target] = triton.compile(source, target=gpu, options=_options(module, name))
     return compiled
+
+
+def _answer(gpu: Any) -> Callable[[], Any]:
+    """A function that a kernel may call while it is compiled, and that gives this."""
+
+    def current_target() -> Any:
+        return gpu
+
+    vars(current_target)["__triton_builtin__"] = True
+    return current_target
 
 
 def _options(module: ModuleOp, kernel: str) -> dict[str, int]:

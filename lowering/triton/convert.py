@@ -13,7 +13,7 @@ from math import prod
 from typing import cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DYNAMIC_INDEX, Float64Type, IndexType, ModuleOp, StringAttr, f32
+from xdsl.dialects.builtin import DYNAMIC_INDEX, Float64Type, IndexType, ModuleOp, StringAttr, TensorType, f32
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
@@ -23,14 +23,16 @@ from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
-from flashlower.dialects.launch import KernelOp
+from flashlower.dialects.attention.layout import INNER_DIMS
+from flashlower.dialects.launch import EmptyOp, KernelOp
 from flashlower.dialects.tl import JitOp
 from flashlower.dialects.tl.canonicalize import PATTERNS
 from flashlower.dialects.tl.types import is_float, is_float8, is_integer, is_number
 from flashlower.lowering.triton.attention_kernel import AttentionKernel
-from flashlower.lowering.triton.combine_kernel import CombineKernel
+from flashlower.lowering.triton.combine_kernel import CombineKernel, SharedRuns
 from flashlower.lowering.triton.frame import outer_dims, row_dims
 from flashlower.lowering.triton.host import Digit, Host, TensorOf, leading_digits
+from flashlower.lowering.triton.runs import combine_of, count_runs
 from flashlower.lowering.triton.score import constant_of
 from flashlower.rewrites.schedule import DEFAULT_TARGET, TargetDescription, choose_schedule, get_target
 
@@ -71,8 +73,14 @@ class ConvertAttentionToTritonPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = get_target(self.target)
         attentions = [a for a in op.walk() if isinstance(a, Convertible)]
+        shared: dict[Convertible, SharedRuns] = {}
         for attention, name in zip(attentions, kernel_names(op, attentions)):
-            convert_attention(attention, name, target)
+            if isinstance(attention, PartialOp) and (found := share_runs(attention)) is not None:
+                shared[attention] = shared[found[0]] = found[1]
+            convert_attention(attention, name, target, shared.get(attention))
+        for attention in shared:
+            if isinstance(attention, PartialOp):
+                Rewriter.erase_op(attention)
 
 
 def kernel_names(module: ModuleOp, attentions: Sequence[Convertible]) -> list[str]:
@@ -113,10 +121,31 @@ class Result:
     digits: list[Digit | None]
 
 
-def convert_attention(op: Convertible, name: str, target: TargetDescription) -> None:
+def share_runs(op: PartialOp) -> tuple[CombineOp, SharedRuns] | None:
+    """
+    The combine of a partial and the buffers between them, where their kernels share the keys out by runs.
+
+    Nothing else reads those results, so they may lie as [h, g, run, m, d] and [h, g, run, m].
+    """
+    count, combine = count_runs(op), combine_of(op)
+    if count is None or combine is None or op.kv_lens is None or op.kv_lens_layout is None:
+        return None
+    sizes = op.dim_sizes()
+    shape = [sizes["h"], sizes["g"], count.total, sizes["m"]]
+    buffers: list[SSAValue] = []
+    for result in op.results:
+        empty = EmptyOp((), TensorType(f32, [*shape, sizes["d"]] if result is op.output else shape))
+        empty.result.name_hint = result.name_hint
+        Rewriter.insert_op(empty, InsertPoint.before(op))
+        buffers.append(empty.result)
+    return combine, SharedRuns(count, buffers, op.kv_lens, op.kv_lens_layout)
+
+
+def convert_attention(op: Convertible, name: str, target: TargetDescription, shared: SharedRuns | None = None) -> None:
     """
     Replaces an operation by the launch of a kernel, which is put before the function that holds the operation.
 
+    With `shared` a partial stays where it is until its combine is converted, too.
     Raises `DiagnosticException` where the operation cannot be converted.
     """
     check_types(op)
@@ -128,29 +157,40 @@ def convert_attention(op: Convertible, name: str, target: TargetDescription) -> 
     for operand, value, digits in operands(op):
         host.read_sizes(operand, value, digits)
     host.count_pages()
-    buffers = [host.empty(result.name, result.value, result.digits) for result in results(op)]
+    if isinstance(op, PartialOp) and shared is not None:
+        buffers = shared.partials
+    else:
+        buffers = [host.empty(result.name, result.value, result.digits) for result in results(op)]
 
     try:
         if isinstance(op, CombineOp):
-            kernel = CombineKernel(op, name, schedule, host, *buffers)
+            if shared is not None:
+                host.read_sizes("kv_lens", shared.lengths, leading_digits(shared.layout))
+            kernel = CombineKernel(op, name, schedule, host, *buffers, shared=shared)
             grid = [host.product((*outer_dims(sizes, pack_group=False), "m"))]
         else:
-            kernel = AttentionKernel(op, name, schedule, host, *buffers)
+            count = None if shared is None else shared.count
+            kernel = AttentionKernel(op, name, schedule, host, *buffers, runs=count)
             rows = host.ceil_divide(host.product(row_dims(sizes, kernel.pack_group)), schedule.block_m.data)
-            outer = host.ceil_divide(host.product(outer_dims(sizes, kernel.pack_group)), kernel.heads)
-            grid = [host.multiply(rows, outer)]
+            outer = outer_dims(sizes, kernel.pack_group)
+            programs = host.product(outer if count is None else [dim for dim in outer if dim in INNER_DIMS])
+            if kernel.heads > 1:
+                programs = host.ceil_divide(programs, kernel.heads)
+            grid = [host.multiply(rows, programs)]
             if isinstance(op, PartialOp):
-                grid.append(host.constant(op.num_splits))
+                grid.append(host.constant(op.num_splits if count is None else count.total))
         jit = kernel.build()
     except TypeError as e:
         # The builder checks Triton's rules, such as the most elements that a block may have.
         raise DiagnosticException(f"{op.name} does not make a Triton kernel: {e}") from e
     simplify(jit)
     arguments = kernel.parameters.pass_used(jit)
-    host.insert(KernelOp(name, grid, arguments, num_warps=schedule.warps.data))
+    host.insert(KernelOp(name, grid, arguments, num_warps=schedule.warps.data, pdl=schedule.option("pdl") == 1))
 
     Rewriter.insert_op(jit, InsertPoint.before(function_of(op)))
     Rewriter.insert_op(new_ops, InsertPoint.before(op))
+    if isinstance(op, PartialOp) and shared is not None:
+        return
     for result, buffer in zip(op.results, buffers, strict=True):
         result.replace_all_uses_with(buffer)
     Rewriter.erase_op(op)

@@ -165,6 +165,8 @@ class Expressions:
                 return Expression(f"{self._operand(op.input).within(Precedence.ATOM)}[{', '.join(index)}]")
             case tl.MaxOp() | tl.SumOp():
                 return self._call(op, [self._operand(op.input).text, f"axis={op.axis.value.data}"])
+            case tl.CumsumOp():
+                return self._call(op, [self._operand(op.input).text])
             case tl.DotOp():
                 return self._dot(op)
             case tl.CastOp():
@@ -183,6 +185,9 @@ class Expressions:
                 return self._call(op, self._settled((op.x, op.y, op.z)))
             case tl.LoadOp():
                 return self._load(op)
+            case tl.AtomicAddOp():
+                pointer, value = (self._operand(operand).text for operand in op.operands)
+                return self._call(op, [pointer, value, f'sem="{op.order.data}"'])
             case _:
                 raise ValueError(f"{op.name} is no expression")
 

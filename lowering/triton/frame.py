@@ -77,11 +77,12 @@ class Programs:
         pack_group: bool,
         last_first: bool = False,
         heads: int = 1,
+        batch: Mapping[str, SSAValue] | None = None,
     ):
         """
         With `last_first` the programs of the last rows come first: they have the most work under a causal mask.
-
         `heads` share a tile of rows; there is one query then, and all rows fit in a tile.
+        `batch` are the indices of a program's batch where the grid does not count batches, i32.
         """
         self._b = b
         self._sizes = sizes
@@ -89,7 +90,7 @@ class Programs:
         """KV heads of a program."""
         self.row_dims = row_dims(sizes.static, pack_group)
         self.block_m = sizes.constexpr("BLOCK_M", block_m)
-        program = b.program_id(0, name="bh")
+        program = b.program_id(0, name="bh" if batch is None else "h")
         self.row_tile: SSAValue | None = None
         if heads == 1 and not one_row_tile(sizes.static, self.row_dims, block_m):
             program.name_hint = "pid"
@@ -99,10 +100,15 @@ class Programs:
                 row_tile = b.sub(b.sub(tiles, 1), row_tile)
             row_tile.name_hint = "pid_m"
             self.row_tile = row_tile
-            program = b.floordiv(program, tiles, name="bh")
+            program = b.floordiv(program, tiles, name="bh" if batch is None else "h")
         self.flat = program
-        """The batch, head and group of the program as one number."""
-        self._narrow = split_index(b, sizes, program, outer_dims(sizes.static, pack_group), heads)
+        """The batch (if the grid counts it), head and group of the program as one number."""
+        counted = outer_dims(sizes.static, pack_group)
+        if batch is None:
+            self._narrow = split_index(b, sizes, program, counted, heads)
+        else:
+            inner = [dim for dim in counted if dim in INNER_DIMS]
+            self._narrow = {**batch, **split_index(b, sizes, program, inner, heads)}
         self.indices = {dim: b.cast(index, i64, name=f"off_{dim}") for dim, index in self._narrow.items()}
         """Indices that a program has one of (batch, head, group if not packed), i64; none for sizes of 1."""
         self.rows = self._find_rows()

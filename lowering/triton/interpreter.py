@@ -124,7 +124,7 @@ def _builder_patches() -> dict[str, Callable[..., Any]]:
 
 def _namespaces() -> list[ModuleType | type]:
     """What the interpreter patches: the modules of triton.language, and the classes of its core."""
-    modules = [tl, tl.core, tl.standard, tl.math, tl.random]
+    modules = [tl, tl.core, tl.standard, tl.math, tl.random, tl.target_info]
     classes = [
         value for value in vars(tl.core).values() if isinstance(value, type) and value.__module__ == tl.core.__name__
     ]
@@ -172,6 +172,8 @@ def interpreting() -> Generator[None]:
                         if isinstance(namespace, ModuleType) and isinstance(value, JITFunction):
                             setattr(namespace, name, _interpreted_function(value))
                 vars(interpreter_builder).update(patches)
+                # Kernels ask what GPU they are for: for none, whatever is here.
+                tl.target_info.current_target = lambda: None
                 _MODULE._patch_lang_tensor = _patch_lang_tensor
                 yield
             finally:

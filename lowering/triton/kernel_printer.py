@@ -151,6 +151,11 @@ class _KernelPrinter:
                 self._line(f"{self._name_of[op.result]}: tl.constexpr = {self._expressions.of(op).text}", ())
             case tl.StoreOp():
                 self._line(self._expressions.store(op), op.operands)
+            case tl.DebugBarrierOp():
+                self._line(f"{op.name}()", ())
+            case tl.GdcWaitOp() | tl.GdcLaunchDependentsOp():
+                self._line("if tl.target_info.cuda_capability_geq(9, 0):", ())
+                self._line(f"    tl.extra.cuda.{op.name.removeprefix('tl.')}()", ())
             case tl.RangeOp():
                 self._print_range(op)
             case tl.IfOp():

@@ -22,6 +22,7 @@ from flashlower.dialects.tl.types import element_type
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes
 from flashlower.lowering.triton.parameters import Access
+from flashlower.lowering.triton.runs import Share
 from flashlower.lowering.triton.score import NARROW_INDEX_LIMIT
 
 INT32_MAX = (1 << 31) - 1
@@ -35,11 +36,16 @@ nothing, and every further loop would fill the software pipeline again.
 
 @dataclass(frozen=True)
 class Run:
-    """Tiles of keys from `lo` to `hi`, in i32; `masked` where the score region may mask some, or some do not exist."""
+    """
+    Tiles of keys from `lo` to `hi`, in i32; `masked` where the score region may mask some, `padded` where some may not
+    exist. A run of one tile needs no software pipeline.
+    """
 
     lo: SSAValue
     hi: SSAValue
     masked: bool = True
+    padded: bool = True
+    one_tile: bool = False
     comment: str | None = None
 
 
@@ -173,16 +179,20 @@ def key_range(
     scalars: list[Access | SSAValue],
     block_n: SSAValue,
     schedule: ScheduleAttr,
+    share: Share | None = None,
 ) -> KeyRange:
     """
     The keys of a program, in tiles of `block_n`.
 
-    `lens` is how the kernel reads the lengths, None if every sequence has all N keys; `scalars` are what bounds read.
+    `lens` is how the kernel reads the lengths, None if every sequence has all N keys; `scalars` are what bounds read;
+    `share` is the run of a program where the keys of all sequences are shared out together.
     """
     keys = sizes.static["n"]
     padded = lens is not None or keys == DYNAMIC_INDEX or keys % schedule.block_n.data != 0
     length = sizes.value("n")
-    if lens is not None:
+    if share is not None:
+        length = share.length
+    elif lens is not None:
         # A length beyond N is N, a negative one is 0.
         length = b.load(lens.move(b, b.arg(lens.pointer), programs.indices))
         length = b.minimum(b.maximum(length, 0), b.cast(sizes.value("n"), element_type(length.type)))
@@ -192,13 +202,15 @@ def key_range(
     queries = Queries(*programs.query_range())
     split = None
     lo, hi = b.constant(0), length
-    if isinstance(op, PartialOp):
+    if share is not None:
+        split, lo, hi = share.run, share.lo, share.hi
+    elif isinstance(op, PartialOp):
         split = b.program_id(1, name="split")
         every = Queries(b.constant(0), sizes.value("m"))
         lo, hi = _share_of_split(b, op, sizes, bounds.of(op.reach, every, length), length, split)
         if programs.row_tile is None:
             queries = every
-    if op.reach is not None and not (isinstance(op, PartialOp) and programs.row_tile is None):
+    if op.reach is not None and not (isinstance(op, PartialOp) and share is None and programs.row_tile is None):
         first, end = bounds.of(op.reach, queries, length)
         if first is not None:
             first = b.mul(b.floordiv(first, block_n), block_n)
@@ -209,6 +221,8 @@ def key_range(
             if not isinstance(hi.owner, ConstantOp | ConstexprOp):
                 hi.name_hint = "hi"
     if op.unmasked is None or schedule.block_m.data < PEEL_ROWS:
+        if padded and schedule.option("peel") == 1:
+            return KeyRange(_peel_tail(b, lo, hi, block_n), hi, padded, split)
         return KeyRange((Run(lo, hi),), hi, padded, split)
     return KeyRange(_peel(b, bounds, op.unmasked, queries, lo, hi, block_n), hi, padded, split)
 
@@ -250,6 +264,13 @@ def _share_of_split(
     return lo, hi
 
 
+def _peel_tail(b: KernelBuilder, lo: SSAValue, hi: SSAValue, block_n: SSAValue) -> tuple[Run, ...]:
+    """Whole tiles, whose keys all exist, and the one that is cut off."""
+    whole = b.maximum(b.mul(b.floordiv(hi, block_n), block_n), lo, name="hi_whole")
+    tail = Run(whole, hi, one_tile=True, comment="The tile that the end of the keys cuts off")
+    return Run(lo, whole, padded=False), tail
+
+
 def _peel(
     b: KernelBuilder,
     bounds: KeyBounds,
@@ -272,6 +293,6 @@ def _peel(
     if not (isinstance(start.owner, ConstantOp) and start.owner.python_value == 0):
         stop = b.maximum(stop, start)
     stop.name_hint = "hi_unmasked"
-    runs.append(Run(start, stop, masked=False, comment="Tiles that need no mask"))
+    runs.append(Run(start, stop, masked=False, padded=False, comment="Tiles that need no mask"))
     runs.append(Run(stop, hi, comment="Tiles after the last that needs no mask"))
     return tuple(runs)

@@ -252,6 +252,8 @@ class _FunctionPrinter:
         for name, option in (("num_warps", op.num_warps), ("num_stages", op.num_stages)):
             if option is not None:
                 arguments.append(f"{name}={option.value.data}")
+        if op.pdl is not None:
+            arguments.append("**_pdl()")
         kernel = checked_symbol(op.kernel.string_value())
         self._lines += wrap_call(f"{kernel}[{shape}]", arguments, "", "    ")
 

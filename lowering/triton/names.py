@@ -74,6 +74,10 @@ class Names:
     def __init__(self, taken: Iterable[str]):
         self._taken = set(RESERVED) | set(taken)
 
+    def nested(self) -> Names:
+        """Names for the inside of a block: what is given out there is free again behind it."""
+        return Names(self._taken)
+
     def fresh(self, hint: str) -> str:
         """An identifier like `hint` that has not been given out; deterministic."""
         base = re.sub(r"[^A-Za-z0-9_]", "_", hint) or "v"

@@ -39,6 +39,11 @@ def _torch_empty(device):
 
     return lambda shape, dtype: torch.empty(shape, dtype=getattr(torch, dtype), device=device)'''
 
+_PDL = '''\
+def _pdl():
+    """Options of a launch that may start while the kernel before it ends: on GPUs that can."""
+    return {"launch_pdl": True} if tl.target_info.cuda_capability_geq(9, 0) else {}'''
+
 _ABOUT_TENSORS = """\
 Tensors are anything with .shape, .dtype, .stride(dim), .device and .data_ptr(), such as torch's on a GPU.
 `empty(shape, dtype)` allocates; without it torch does, on the device of the first tensor.
@@ -77,7 +82,7 @@ def print_module(module: ModuleOp) -> str:
     bodies += [print_function(function, symbols) for function in printed]
     helpers = [
         helper
-        for helper, used in ((_CHECK, "_check("), (_TORCH_EMPTY, "_torch_empty("))
+        for helper, used in ((_CHECK, "_check("), (_TORCH_EMPTY, "_torch_empty("), (_PDL, "_pdl("))
         if any(used in body for body in bodies)
     ]
     left_out = [

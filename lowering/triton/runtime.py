@@ -1,108 +1,168 @@
 """
-Loading and running emitted files: on a GPU with torch, or in Triton's interpreter on the CPU.
+Running emitted files: on a GPU with torch, or in Triton's interpreter on the CPU.
 
-Triton reads kernels from files, so a source is written to a cache first: `$FLASHLOWER_CACHE_DIR`, or
-`~/.cache/flashlower`, or a temporary directory where neither can be written.
+A launch function runs in full, with all checks, on the first call with tensors of some shapes, strides, dtypes,
+device and alignments. On NVIDIA's GPUs the calls after it repeat what it did (`plan`).
 """
 
-# Triton has no type stubs.
-# pyright: reportMissingTypeStubs=false, reportUnknownArgumentType=false, reportUnknownVariableType=false
+# torch is optional and is reached through the tensors at hand; Triton has no type stubs.
+# pyright: reportMissingTypeStubs=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# pyright: reportUnknownArgumentType=false
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib
-import linecache
-import os
+import inspect
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from types import ModuleType
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from flashlower.lowering.bounded_cache import BoundedCache
+from flashlower.lowering.triton.arguments import (
+    check_disjoint,
+    check_kinds,
+    check_writable,
+    extent,
+    is_torch,
+    overlap,
+)
+from flashlower.lowering.triton.loading import load_source
 from flashlower.lowering.triton.numpy_tensor import NumpyTensor, numpy_empty
+from flashlower.lowering.triton.plan import ALIGNMENT, Plan, Recorder
 from flashlower.lowering.triton.workspace import buffers_of
 
+MAX_PLANS = 1024
+"""Signatures that a launch function remembers; the oldest goes first."""
 
-class TritonNotFoundError(ImportError):
-    """Triton is needed to run a kernel, and is not installed."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "running a kernel needs Triton: `pip install triton` (Linux). Printing kernels works without it."
-        )
+Signature = tuple[Any, ...]
 
 
-def require_triton() -> None:
-    """Raise TritonNotFoundError when Triton cannot be imported."""
-    try:
-        importlib.import_module("triton")
-    except ImportError as error:
-        raise TritonNotFoundError from error
+@dataclass(frozen=True)
+class Remembered:
+    """What calls of one signature do."""
+
+    plan: Plan
+    device: int
+    """The index of the GPU."""
+    pairs: tuple[tuple[int, int, int, int], ...]
+    """Tensors that must not share memory: two positions among all tensors of a call, and the bytes that each spans."""
 
 
-@functools.cache
-def _fallback_directory() -> Path:
-    return Path(tempfile.mkdtemp(prefix="flashlower-"))
+class Launcher:
+    """One launch function of an emitted file. Threads may share it."""
+
+    def __init__(self, source: str, function: str, workspace_size: int = 0):
+        """`workspace_size` is what the function needs besides its results, in bytes."""
+        self.source = source
+        self.function = function
+        self.workspace_size = workspace_size
+        self._plans: BoundedCache[Remembered] = BoundedCache(MAX_PLANS)
+
+    def __call__(self, args: Sequence[Any], *, out: Any = None, workspace: Any = None) -> Any:
+        """
+        Runs the function; `call` says how, and what it raises.
+
+        A warm call on a GPU costs its launches and little else: it compares the signature, and that results share no
+        memory with anything else.
+        """
+        given: tuple[Any, ...] = () if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
+        every = [*args, *[x for x in given if x is not None]]
+        if workspace is not None:
+            every.append(workspace)
+        signature = None
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.version.cuda is not None:
+            read = _signature(torch, every, (len(args), workspace is None, *[x is None for x in given]))
+            if read is not None:
+                signature, addresses = read
+                if (found := self._plans.get(signature)) is not None:
+                    return self._repeat(torch, found, every, addresses, workspace)
+        return self._first(args, given, workspace, signature)
+
+    def plans(self) -> list[Remembered]:
+        """All that is remembered."""
+        return self._plans.values()
+
+    def _repeat(self, torch: Any, found: Remembered, every: list[Any], addresses: list[int], workspace: Any) -> Any:
+        for i, j, size_i, size_j in found.pairs:
+            a, b = addresses[i], addresses[j]
+            # Views may lie between each other and share no element.
+            if a < b + size_j and b < a + size_i and overlap(every[i], every[j]):
+                raise ValueError("out or workspace shares memory with another tensor: give it memory of its own")
+        block = None
+        if workspace is not None:
+            every.pop()
+            block = addresses.pop()
+        active = _driver()
+        with _on_device(torch, found.device, active.get_current_device()):
+            stream = active.get_current_stream(found.device)
+            return found.plan.run(torch, every, addresses, block, stream)
+
+    def _first(self, args: Sequence[Any], given: tuple[Any, ...], workspace: Any, signature: Signature | None) -> Any:
+        """The call with all checks; it is remembered where it has a signature and all tensors are on one GPU."""
+        on_gpu = any(is_torch(arg) and arg.device.type != "cpu" for arg in args)
+        module = load_source(self.source, interpret=not on_gpu)
+        function = getattr(module, self.function, None)
+        if function is None:
+            raise TypeError(f"the source has no function {self.function}")
+        names, result_names = _parameters(function)
+        # Too many or too few are the function's own error.
+        named = {(names[i] if i < len(names) else f"argument {i}"): arg for i, arg in enumerate(args)}
+        results = self._results(result_names, given)
+        block = {} if workspace is None else {"workspace": workspace}
+        device = check_kinds(named, {**results, **block})
+        check_writable({**results, **block})
+        if workspace is not None and len(results) < len(result_names):
+            raise ValueError("a workspace needs out for every result, else those would be allocated")
+        empty = None if workspace is None else buffers_of(workspace, self.workspace_size)
+        check_disjoint({**results, **block}, named)
+        if device is None:
+            return _call_numpy(function, args, results, empty or numpy_empty)
+        torch = sys.modules["torch"]
+        if empty is None:
+            empty = _allocator(torch, device)
+        if device.type == "cpu":
+            return function(*args, **results, empty=empty)
+        with _on_device(torch, device.index, torch.cuda.current_device()):
+            if signature is None or len(args) != len(names):
+                return function(*args, **results, empty=empty)
+            returned, plan = Recorder(module, empty).call(self.function, args, results)
+        if plan is not None:
+            self._plans.put(signature, Remembered(plan, device.index, _pairs(args, results, workspace)))
+        return returned
+
+    def _results(self, names: Sequence[str], given: Sequence[Any]) -> dict[str, Any]:
+        """The tensors that results are written to, by their keywords."""
+        if len(given) > len(names):
+            found = ", ".join(names) or "none"
+            raise ValueError(
+                f"out has {len(given)} tensors, but the results of {self.function} that can be given are: {found}"
+            )
+        return {name: tensor for name, tensor in zip(names, given) if tensor is not None}
 
 
-def cache_directory() -> Path:
-    """Where sources are written; created if need be."""
-    chosen = os.environ.get("FLASHLOWER_CACHE_DIR")
-    directory = Path(chosen) if chosen else Path.home() / ".cache" / "flashlower"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        writable = os.access(directory, os.W_OK)
-    except OSError:
-        writable = False
-    return directory if writable else _fallback_directory()
+def _parameters(function: Any) -> tuple[list[str], list[str]]:
+    """The names of a launch function's arguments, and the keywords of results that a caller may give, in order."""
+    parameters = inspect.signature(function).parameters.values()
+    keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    return [p.name for p in parameters if p.name not in keywords], [name for name in keywords if name != "empty"]
 
 
-def write_source(source: str) -> Path:
-    """The file `<sha256>.py` in the cache with this source, written in one step if it is not there."""
-    data = source.encode()
-    path = cache_directory() / f"{hashlib.sha256(data).hexdigest()}.py"
-    if not path.is_file() or path.read_bytes() != data:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-            file.write(data)
-        os.replace(file.name, path)
-    return path
+def _pairs(args: Sequence[Any], results: Mapping[str, Any], workspace: Any) -> tuple[tuple[int, int, int, int], ...]:
+    """All pairs of tensors of which one is written."""
+    every = [*args, *results.values(), *([] if workspace is None else [workspace])]
+    sizes = [extent(tensor) for tensor in every]
+    written = range(len(args), len(every))
+    return tuple((i, j, sizes[i], sizes[j]) for i in written for j in range(i) if sizes[i] and sizes[j])
 
 
-@functools.cache
-def load_source(source: str, *, interpret: bool) -> ModuleType:
-    """
-    The module of an emitted file, with its kernels and launch functions.
-
-    With `interpret` the kernels run in Triton's interpreter; without, on a GPU. Both may be loaded in one
-    process. Raises TritonNotFoundError without Triton, and RuntimeError when `TRITON_INTERPRET` is set and
-    kernels for a GPU are asked for.
-    """
-    require_triton()
-    from triton.runtime.jit import JITFunction  # noqa: PLC0415 (optional, checked above)
-
-    from flashlower.lowering.triton.interpreter import interpret_kernels  # noqa: PLC0415 (imports triton)
-
-    path = write_source(source)
-    module = ModuleType(f"flashlower_{path.stem[:16]}{'_interpreted' if interpret else ''}")
-    module.__file__ = str(path)
-    # `inspect` finds the lines here, whatever happens to the file.
-    linecache.cache[str(path)] = (len(source), None, source.splitlines(keepends=True), str(path))
-    exec(compile(source, path, "exec"), vars(module))
-    if interpret:
-        interpret_kernels(module)
-    elif not isinstance(_any_kernel(module), JITFunction | None):
-        raise RuntimeError("TRITON_INTERPRET is set: unset it before Triton is imported to compile for a GPU")
-    return module
-
-
-def _any_kernel(module: ModuleType) -> object | None:
-    from triton.runtime.jit import KernelInterface  # noqa: PLC0415 (optional, checked by the caller)
-
-    return next((value for value in vars(module).values() if isinstance(value, KernelInterface)), None)
+@functools.lru_cache(maxsize=1024)
+def launcher(source: str, function: str, workspace_size: int) -> Launcher:
+    """The launch function of a file, and all that it remembers."""
+    return Launcher(source, function, workspace_size)
 
 
 def call(
@@ -122,102 +182,53 @@ def call(
 
     Results are written to `out`: a tensor, or a tuple where there are several, with None for what is to be
     allocated. With a `workspace` of at least `workspace_size` bytes nothing else is allocated either; it needs `out`
-    for every result.
+    for every result. Results and workspace share memory with nothing else.
 
     Raises TypeError when arrays and tensors, or devices, are mixed, and ValueError for results that the function
-    does not have.
+    does not have, for memory that cannot be written or is shared, and for tensors that require gradients.
     """
-    given: tuple[Any, ...] = tuple(out) if isinstance(out, tuple | list) else () if out is None else (out,)
-    device = _device((*args, *given, workspace))
-    kind = "cpu" if device is None else device.type
-    if kind not in ("cpu", "cuda"):
-        raise TypeError(f"kernels run on CUDA and ROCm GPUs, and on the CPU; these tensors are on {device}")
-    launcher = _function(source, function, interpret=kind == "cpu")
-    options = _results(launcher, function, given)
-    if workspace is not None:
-        if not (isinstance(workspace, np.ndarray) or _is_torch(workspace)):
-            raise TypeError(f"workspace is a {type(workspace).__name__}, expected a NumPy array or a torch tensor")
-        if len(options) < len(_result_names(launcher)):
-            raise ValueError("a workspace needs out for every result, else those would be allocated")
-        options["empty"] = buffers_of(workspace, workspace_size)
-    if device is None:
-        return _call_numpy(launcher, args, options)
-    cuda = sys.modules["torch"].cuda
-    if kind == "cpu" or device.index == cuda.current_device():
-        return launcher(*args, **options)
-    # Triton launches on the current device.
-    with cuda.device(device):
-        return launcher(*args, **options)
+    return launcher(source, function, workspace_size)(args, out=out, workspace=workspace)
 
 
-def _device(values: Sequence[Any]) -> Any:
-    """The device of the torch tensors among values, None where there are none. Raises TypeError for a mixture."""
-    torch = sys.modules.get("torch")
-    device: Any = None
-    has_arrays = False
-    for value in values:
-        if torch is not None and isinstance(value, torch.Tensor):
-            if device is None:
-                device = value.device
-            elif value.device != device:
-                raise TypeError(f"all tensors are on one device; these are on {device} and {value.device}")
-        elif isinstance(value, np.ndarray):
-            has_arrays = True
-    if has_arrays and device is not None:
-        raise TypeError("all tensors are NumPy arrays, or all are torch tensors; these are mixed")
-    return device
+def _signature(torch: Any, tensors: list[Any], head: Signature) -> tuple[Signature, list[int]] | None:
+    """What a launch function and Triton look at, and the addresses; None where not all are plain torch tensors."""
+    signature: list[Any] = [head]
+    addresses: list[int] = []
+    tensor_type = torch.Tensor
+    gradients = torch.is_grad_enabled()
+    try:
+        for tensor in tensors:
+            if not isinstance(tensor, tensor_type) or not tensor.is_cuda or (gradients and tensor.requires_grad):
+                return None
+            address = tensor.data_ptr()
+            addresses.append(address)
+            signature += (tensor.shape, tensor.stride(), tensor.dtype, tensor.device, address % ALIGNMENT)
+    except RuntimeError:
+        # A tensor without strides or memory, such as a sparse one.
+        return None
+    return tuple(signature), addresses
 
 
-def _result_names(launcher: Any) -> list[str]:
-    """The keywords of results that a caller may give, in order."""
-    return [name for name in launcher.__kwdefaults__ if name != "empty"]
+def _on_device(torch: Any, device: int, current: int) -> AbstractContextManager[Any]:
+    """Triton launches on the current device."""
+    return nullcontext() if device == current else torch.cuda.device(device)
 
 
-def _results(launcher: Any, function: str, given: Sequence[Any]) -> dict[str, Any]:
-    """The tensors that results are written to, by their keywords."""
-    if not given:
-        return {}
-    names = _result_names(launcher)
-    if len(given) > len(names):
-        found = ", ".join(names) or "none"
-        raise ValueError(f"out has {len(given)} tensors, but the results of {function} that can be given are: {found}")
-    results = {name: tensor for name, tensor in zip(names, given) if tensor is not None}
-    for name, tensor in results.items():
-        _check_writable(name, tensor)
-    return results
+@functools.cache
+def _driver() -> Any:
+    from triton.runtime import driver  # noqa: PLC0415 (optional, checked by the caller)
+
+    return driver.active
 
 
-def _check_writable(name: str, tensor: Any) -> None:
-    strides: Sequence[int]
-    sizes: Sequence[int] = getattr(tensor, "shape", ())
-    if isinstance(tensor, np.ndarray):
-        strides = tensor.strides
-        if not tensor.flags.writeable:
-            raise ValueError(f"{name} cannot be written: the array is read-only")
-    elif _is_torch(tensor):
-        strides = tensor.stride()
-    else:
-        raise TypeError(f"{name} is a {type(tensor).__name__}, expected a NumPy array or a torch tensor")
-    if any(stride == 0 and size > 1 for stride, size in zip(strides, sizes)):
-        raise ValueError(f"{name} cannot be written: several of its elements are one in memory (stride 0)")
+def _allocator(torch: Any, device: Any) -> Any:
+    return lambda shape, dtype: torch.empty(shape, dtype=getattr(torch, dtype), device=device)
 
 
-def _is_torch(value: object) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
-
-
-def _function(source: str, name: str, *, interpret: bool) -> Any:
-    function = getattr(load_source(source, interpret=interpret), name, None)
-    if function is None:
-        raise TypeError(f"the source has no function {name}")
-    return function
-
-
-def _call_numpy(launcher: Any, args: Sequence[Any], options: Mapping[str, Any]) -> Any:
+def _call_numpy(launcher: Any, args: Sequence[Any], results: Mapping[str, Any], empty: Any) -> Any:
     wrapped = [_wrap(arg) for arg in args]
-    given = {name: _wrap(option) for name, option in options.items()}
-    result = launcher(*wrapped, **{"empty": numpy_empty, **given})
+    given = {name: _wrap(result) for name, result in results.items()}
+    result = launcher(*wrapped, **given, empty=empty)
     if isinstance(result, tuple):
         return tuple(_unwrap(value) for value in result)
     return _unwrap(result)

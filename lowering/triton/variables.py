@@ -23,6 +23,7 @@ from flashlower.dialects.tl.types import PtrType, element_type, is_bool, is_inte
 
 # Names for values that need one and have none.
 _DEFAULT_NAMES: dict[type[Operation], str] = {
+    tl.AtomicAddOp: "before",
     tl.CdivOp: "count",
     tl.ConstexprOp: "SIZE",
     tl.DotOp: "product",

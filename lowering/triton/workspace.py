@@ -44,11 +44,12 @@ def workspace_size(function: FuncOp) -> int | None:
             return None
         # Booleans take a byte.
         bits = max(cast(FixedBitwidthType, tensor_type.element_type).bitwidth, 8)
-        total += _aligned(prod(tensor_type.get_shape()) * bits // 8)
+        total += aligned(prod(tensor_type.get_shape()) * bits // 8)
     return total
 
 
-def _aligned(size: int) -> int:
+def aligned(size: int) -> int:
+    """A size in bytes, rounded up to `ALIGNMENT`."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
@@ -77,7 +78,7 @@ def buffers_of(workspace: Any, size: int) -> Callable[[tuple[int, ...], str], An
         element = numpy_dtype(dtype) if numpy else getattr(sys.modules["torch"], dtype)
         length = prod(shape) * element.itemsize
         part = data[start : start + length].view(element).reshape(shape)
-        start += _aligned(length)
+        start += aligned(length)
         return NumpyTensor(part) if numpy else part
 
     return empty

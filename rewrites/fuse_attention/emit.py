@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Protocol, cast
 
 import numpy as np
 from xdsl.builder import ImplicitBuilder
@@ -40,7 +40,6 @@ from flashlower.rewrites.fuse_attention.expression import (
     TensorRead,
 )
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
-from flashlower.rewrites.fuse_attention.operands import Dimensions
 
 FLOAT_BINARY = {
     "add": arith.AddfOp,
@@ -76,11 +75,29 @@ Linear = dict[str | Atom, int]
 """An affine expression over region arguments (by name; `h` and `g` for parts of hq) and other atoms."""
 
 
+class ScoreDimensions(Protocol):
+    """What a score region must know of the dimensions of attention."""
+
+    names: dict[Digit, str]
+    """The dimension (`b`..., `h`, `g`, `m`, `n`, `k`, `d`) that a digit is."""
+    group_size: int
+    head_size: int
+
+    @property
+    def batch_rank(self) -> int:
+        """The number of batch dimensions."""
+        ...
+
+    def pieces(self, digit: Digit) -> list[tuple[Digit, int]] | None:
+        """A digit as a sum of named digits times strides; None where it is none."""
+        ...
+
+
 @dataclass
 class Emitter:
     """Emits one score region."""
 
-    dims: Dimensions
+    dims: ScoreDimensions
     type: AnyFloat
     factor: float
     """The factor of the logit that is already in the scale."""

@@ -23,6 +23,7 @@ from flashlower.rewrites.fuse_attention.access import Read
 from flashlower.rewrites.fuse_attention.composites import CompositeInliner
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
 from flashlower.rewrites.fuse_attention.emit import Emitter
+from flashlower.rewrites.fuse_attention.existing import Existing
 from flashlower.rewrites.fuse_attention.explain import Explainer, Remark
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.lengths import logit_factor, split_kv_lens
@@ -37,6 +38,7 @@ class FuseAttentionPass(ModulePass):
     """
     Replaces every dot -> elementwise -> softmax -> dot group of StableHLO by one `attention.sdpa`.
 
+    Views around an `attention.sdpa` that is there already become its layouts, and its masks formulas.
     Calls are inlined first, as JAX hides masks in private functions, and composites that are named attention, where
     their decomposition holds attention. What is no attention stays as it is.
     """
@@ -84,12 +86,20 @@ def _fuse_all(module: ModuleOp, explain: bool) -> list[Remark]:
         for block in region.blocks
         for i, inner in enumerate(block.ops)
     }
+    for op in [o for o in positions if isinstance(o, SdpaOp)]:
+        _absorb_around(op, folder)
     explainer = Explainer(module, folder) if explain else None
     for dot in [o for o in positions if o.name == "stablehlo.dot_general"]:
         # What only an earlier group needed is gone.
         if dot.parent is not None:
             fuse(dot, folder, positions, explainer)
     return [] if explainer is None else explainer.remarks()
+
+
+def _absorb_around(op: SdpaOp, folder: ConstantFolder) -> None:
+    """Replaces an operation that was there before the pass by one that reads and writes more directly."""
+    if (replaced := Existing(op, folder).replace()) is not None:
+        _erase_dead(replaced)
 
 
 def fuse(
@@ -180,6 +190,8 @@ def _erase_dead(op: Operation) -> None:
         dead = worklist.pop()
         if dead.parent is None or any(r.uses for r in dead.results) or not is_side_effect_free(dead):
             continue
-        owners = [owner for operand in dead.operands if (owner := hlo.owner(operand)) is not None]
+        # What a score region captures is no operand of the operation.
+        operands = [o for op in dead.walk() for o in op.operands] if isinstance(dead, SdpaOp) else dead.operands
+        owners = [o for operand in operands if (o := hlo.owner(operand)) is not None and o.parent_op() is not dead]
         Rewriter.erase_op(dead)
         worklist += owners

@@ -103,12 +103,16 @@ class RowReader(Reductions):
         return self._without_shifts(read, base * factor)
 
     def _without_factor(self, exponent: Read) -> tuple[Read, float]:
-        """The exponent without a positive constant factor, which may come after the maximum was subtracted."""
-        op = hlo.owner(exponent.value)
-        if op is not None and (scaled := self.folder.constant_factor(op)) is not None and scaled[1] > 0:
+        """The exponent without positive constant factors, which may come after the maximum was subtracted."""
+        factor = 1.0
+        while (op := hlo.owner(exponent.value)) is not None:
+            scaled = self.folder.constant_factor(op)
+            if scaled is None or scaled[1] <= 0:
+                break
             self.tracer.visited.add(op)
-            return self.tracer.source(Read(scaled[0], exponent.indices)), scaled[1]
-        return exponent, 1.0
+            exponent = self.tracer.source(Read(scaled[0], exponent.indices))
+            factor *= scaled[1]
+        return exponent, factor
 
     def _without_shifts(self, scores: Read, factor: float) -> Exponent:
         """Scores before row maxima, which some graphs subtract twice, and logarithms of sums were subtracted."""

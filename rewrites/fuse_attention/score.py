@@ -183,7 +183,7 @@ class ScoreReader:
                 return select(condition, cast(Float, args[1]), cast(Float, args[2]))
             if hlo.is_bool(read.value):
                 return select_bool(condition, cast(Bool, args[1]), cast(Bool, args[2]))
-            return _select_int(condition, cast(Affine, args[1]), cast(Affine, args[2]))
+            return select_int(condition, cast(Affine, args[1]), cast(Affine, args[2]))
         if op.name == "stablehlo.not":
             return negate(cast(Bool, args[0]))
         if op.name == "stablehlo.and":
@@ -290,7 +290,7 @@ def _convert(result: SSAValue, arg: Expr, operand: SSAValue) -> Expr | None:
             return select(cast(Bool, arg), Const(1.0), Const(0.0))
         if hlo.is_bool(result):
             return arg
-        return _select_int(cast(Bool, arg), Affine(constant=1), Affine())
+        return select_int(cast(Bool, arg), Affine(constant=1), Affine())
     integer = cast(Affine, arg)
     if hlo.is_float(result):
         return _from_int(integer, result)
@@ -333,7 +333,7 @@ def _may_wrap(integer: Affine, value: SSAValue) -> bool:
     return not integer.fits(1 << (width - 1))
 
 
-def _select_int(condition: Bool, then: Affine, otherwise: Affine) -> Affine:
+def select_int(condition: Bool, then: Affine, otherwise: Affine) -> Affine:
     if isinstance(condition, BoolConst):
         return then if condition.value else otherwise
     return then if then == otherwise else Affine.atom(IntOp("select", (condition, then, otherwise)))

@@ -75,9 +75,13 @@ class SoftmaxFinder:
         sums: list[Read] = []
         probabilities: list[Read] = []
         weight_factor = 1.0
+        divisions_above_infinity: list[int] = []
         read = self.tracer.source(weights)
         while (op := hlo.owner(read.value)) is not None:
-            if (guarded := self.rows.guard(op, read)) is not None:
+            if (finite := self._without_infinity(op, read)) is not None:
+                divisions_above_infinity.append(len(probabilities))
+                read = finite
+            elif (guarded := self.rows.guard(op, read)) is not None:
                 guards.append(guarded[0])
                 read = guarded[1]
             elif (scaled := self.folder.constant_factor(op)) is not None:
@@ -99,6 +103,8 @@ class SoftmaxFinder:
             probabilities.append(read)
         if len(probabilities) > 1:
             raise NotAttention("the weights are divided more than once")
+        if not exponent.is_bounded and len(probabilities) in divisions_above_infinity:
+            raise NotAttention("infinite exponentials are replaced before they are divided by their sum")
         for total in sums:
             self.check_sum(softmax, total)
         if exponent.logarithms:
@@ -119,6 +125,20 @@ class SoftmaxFinder:
             if self.folder.splat(divide.operands[0]) == 1:
                 return 1 - side, self.rows.through(divide, 1, reciprocal)
         return None
+
+    def _without_infinity(self, op: Operation, read: Read) -> Read | None:
+        """`x` of `select(x == inf, c, x)`, of which jax.numpy.nan_to_num writes two; weights are never infinite."""
+        if op.name != "stablehlo.select":
+            return None
+        condition = self.tracer.source(self.rows.through(op, 0, read))
+        compare = hlo.owner(condition.value)
+        if compare is None or compare.name != "stablehlo.compare" or hlo.comparison_direction(compare) != "EQ":
+            return None
+        bound = self.folder.splat(compare.operands[1])
+        value = self.rows.through(op, 2, read)
+        if bound not in (math.inf, -math.inf) or not self.rows.through(compare, 0, condition).same_as(value):
+            return None
+        return value
 
     # The sum
 

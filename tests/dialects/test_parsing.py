@@ -60,6 +60,12 @@ RESOURCE_MODULE = """
             '"test.op"() {a = #stablehlo.result_accuracy<ulps = 1>} : () -> ()',
             "m.mlir:1:44: stablehlo.result_accuracy needs the fields mode",
         ),
+        # A text that was cut off in a string, where xDSL would not come to an end.
+        (
+            '"test.op"() {a = "' + "long " * 20,
+            "m.mlir:1:18: string literal does not end on its line, or has an escape that MLIR does not know",
+        ),
+        ('// a "comment\n"test.op"() {a = "\\z"} : () -> ()', "m.mlir:2:18: string literal does not end on its line"),
         (RESOURCE_MODULE % "0000", "dense_resource<weights> : tensor<2xf32> cannot be read: literal has 2 bytes"),
     ],
 )

@@ -88,6 +88,13 @@ class Nested(nn.Module):
         ),
         pytest.param(lambda x, y: (y, x, x), (X, -X), {}, id="arguments returned"),
         pytest.param(lambda x, flag: x + 1 if flag else x, (X, True), {}, id="flag"),
+        # torch-mlir reads every index below 0 as 0.
+        pytest.param(lambda x: x[..., [-2]], (X,), {}, id="constant index from the end"),
+        pytest.param(lambda x, i: x[i, :2], (X, torch.tensor([[-1, 0], [1, -2]])), {}, id="index from the end"),
+        pytest.param(lambda x: x[torch.arange(2)[:, None], torch.arange(-1, -4, -1)], (X,), {}, id="range downwards"),
+        pytest.param(
+            lambda x, i, y: x.index_put((i,), y), (X, torch.tensor([-1]), X[:1]), {}, id="elements put at the end"
+        ),
     ],
 )
 def test_results_of_modules(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

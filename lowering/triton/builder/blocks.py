@@ -111,6 +111,10 @@ class BlockBuilder(BuilderCore):
         """tl.sum(x, axis) of integers, f32 and f64."""
         return self._make(lambda: tl.SumOp(x, axis), name, comment)
 
+    def cumsum(self, x: SSAValue, *, name: str | None = None, comment: str | None = None) -> SSAValue:
+        """tl.cumsum(x) of a block of i32 or f32 with one dimension."""
+        return self._make(lambda: tl.CumsumOp(x), name, comment)
+
     def dot(
         self,
         a: SSAValue,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 
 from flashlower.dialects import tl
 from flashlower.dialects.tl.types import PtrType, element_type, is_bool, is_float
@@ -58,5 +58,19 @@ class MemoryBuilder(BuilderCore):
             raise TypeError(f"tl.store goes through a pointer or a block of pointers, got {ptr.type}")
         stored = self._fill(value, pointer.pointee)
         op = tl.StoreOp(ptr, stored, mask, eviction_policy=eviction_policy, cache_modifier=cache_modifier)
+        self._verify(op)
+        self._append(op, comment)
+
+    def atomic_add(
+        self, ptr: SSAValue, value: Operand, order: str, *, name: str | None = None, comment: str | None = None
+    ) -> SSAValue:
+        """tl.atomic_add(ptr, value, sem=order) of one number; gives the number before."""
+        if not isinstance(ptr.type, PtrType):
+            raise TypeError(f"tl.atomic_add goes through a pointer, got {ptr.type}")
+        added = self.value(value, ptr.type.pointee)
+        return self._make(lambda: tl.AtomicAddOp(ptr, added, order), name, comment)
+
+    def statement(self, op: Operation, comment: str | None = None) -> None:
+        """Appends an op without results, such as `tl.debug_barrier`."""
         self._verify(op)
         self._append(op, comment)

@@ -207,6 +207,63 @@ func.func @base_two(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: ten
 // CHECK-NEXT: -> out[b, h, m, d] : tensor<2x4x8x32xf32>
 // CHECK-NEXT: func.return %o : tensor<2x4x8x32xf32>
 
+// Base 2 as JAX writes it, exp(ln(2) x), of logits in units of log2(e): two factors, whose product is 1.
+func.func @base_two_by_factors(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
+  %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
+  %top = func.call @row_max(%s) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %x = "stablehlo.subtract"(%s, %top) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %log2e = "stablehlo.constant"() <{value = dense<1.44269502> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
+  %y = "stablehlo.multiply"(%x, %log2e) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %ln2 = "stablehlo.constant"() <{value = dense<0.693147182> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
+  %z = "stablehlo.multiply"(%ln2, %y) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %e = "stablehlo.exponential"(%z) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %sum = func.call @row_sum(%e) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %p = "stablehlo.divide"(%e, %sum) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %o = func.call @pv(%p, %v) : (tensor<2x4x8x16xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32>
+  func.return %o : tensor<2x4x8x32xf32>
+}
+// CHECK-LABEL: func.func @base_two_by_factors
+// CHECK-NEXT: %o = attention.sdpa
+// CHECK-NEXT: q(%q[b, h, m, k] : tensor<2x4x8x32xf32>)
+// CHECK-NEXT: k(%k[b, h, n, k] : tensor<2x4x16x32xf32>)
+// CHECK-NEXT: v(%v[b, h, n, d] : tensor<2x4x16x32xf32>)
+// CHECK-NEXT: scale(1.000000e+00)
+// CHECK-NEXT: -> out[b, h, m, d] : tensor<2x4x8x32xf32>
+// CHECK-NEXT: func.return %o : tensor<2x4x8x32xf32>
+
+// jax.numpy.nan_to_num: 0 for NaN, and finite numbers for infinities, which weights never are.
+func.func @safe_nan_to_num(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>, %keep: tensor<2x4x8x16xi1>) -> tensor<2x4x8x32xf32> {
+  %t = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
+  %low = "stablehlo.constant"() <{value = dense<0xFF800000> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
+  %s = "stablehlo.select"(%keep, %t, %low) : (tensor<2x4x8x16xi1>, tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %top = func.call @row_max(%s) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %x = "stablehlo.subtract"(%s, %top) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %e = "stablehlo.exponential"(%x) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %sum = func.call @row_sum(%e) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %p0 = "stablehlo.divide"(%e, %sum) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %nan = "stablehlo.compare"(%p0, %p0) <{comparison_direction = #stablehlo<comparison_direction NE>}> : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xi1>
+  %zero = "stablehlo.constant"() <{value = dense<0.0> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
+  %p1 = "stablehlo.select"(%nan, %zero, %p0) : (tensor<2x4x8x16xi1>, tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %inf = "stablehlo.constant"() <{value = dense<0x7F800000> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
+  %high = "stablehlo.compare"(%p1, %inf) <{comparison_direction = #stablehlo<comparison_direction EQ>}> : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xi1>
+  %largest = "stablehlo.constant"() <{value = dense<3.40282347e+38> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
+  %p2 = "stablehlo.select"(%high, %largest, %p1) : (tensor<2x4x8x16xi1>, tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %below = "stablehlo.compare"(%p2, %low) <{comparison_direction = #stablehlo<comparison_direction EQ>}> : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xi1>
+  %lowest = "stablehlo.constant"() <{value = dense<-3.40282347e+38> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
+  %p = "stablehlo.select"(%below, %lowest, %p2) : (tensor<2x4x8x16xi1>, tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %o = func.call @pv(%p, %v) : (tensor<2x4x8x16xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32>
+  func.return %o : tensor<2x4x8x32xf32>
+}
+// CHECK-LABEL: func.func @safe_nan_to_num
+// CHECK-NEXT: %o = attention.sdpa
+// CHECK-NEXT: q(%q[b, h, m, k] : tensor<2x4x8x32xf32>)
+// CHECK-NEXT: k(%k[b, h, n, k] : tensor<2x4x16x32xf32>)
+// CHECK-NEXT: v(%v[b, h, n, d] : tensor<2x4x16x32xf32>)
+// CHECK-NEXT: scale(1.000000e+00)
+// CHECK-NEXT: score(mask(%keep[b, hq, m, n] : tensor<2x4x8x16xi1>))
+// CHECK-NEXT: -> out[b, h, m, d] : tensor<2x4x8x32xf32>
+// CHECK-NEXT: func.return %o : tensor<2x4x8x32xf32>
+
 // Base 2 with the factor in the exponent.
 func.func @base_two_factor_in_exponent(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
   %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>

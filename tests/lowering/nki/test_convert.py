@@ -7,15 +7,18 @@ Amazon's simulator where Neuron's package is installed.
 import dataclasses
 
 import ml_dtypes
+import nki_model
 import numpy as np
 import pytest
 from attention_cases import CASES, AttentionCase, random_case
 from attention_reference import reference_attention
 from nki_kernels import relative_error, run
+from nki_model import cross
 from pipelines import transform
 from xdsl.utils.exceptions import DiagnosticException
 
 from flashlower.dialects import nki
+from flashlower.dialects.attention import ScheduleAttr
 from flashlower.lowering.nki.cost import account
 
 TOLERANCE = {"f32": 1e-5, "f16": 1e-3, "bf16": 5e-3}
@@ -23,7 +26,11 @@ TOLERANCE = {"f32": 1e-5, "f16": 1e-3, "bf16": 5e-3}
 TARGETS = ("trn1", "trn2", "trn3")
 BOUNDS = "infer-attention-bounds"
 
-SMALL = [case for case in CASES if case.dtype != "f64" and not case.page_size]
+SMALL = [case for case in CASES if case.dtype != "f64"]
+
+
+COVERING = list(cross.covering())
+"""Each target with each number of keys, and with each feature."""
 
 
 def check(case: AttentionCase, **options: object) -> None:
@@ -34,38 +41,143 @@ def check(case: AttentionCase, **options: object) -> None:
         assert relative_error(result, expected) <= tolerance
 
 
+@pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("number", range(len(SMALL)), ids=lambda number: str(SMALL[number]))
-def test_every_feature(number: int):
+def test_every_feature(number: int, target: str):
     case = SMALL[number]
-    # Gathers by computed indices need NeuronCore-v3.
-    check(case, target="trn2" if "strided" in case.steps or "relative" in case.steps else TARGETS[number % 3])
+    if target == "trn1" and {"strided", "relative"} & {*case.steps}:
+        with pytest.raises(DiagnosticException, match="an access by rows needs NeuronCore-v3, trn1 has v2"):
+            lowered(case.module_text(), "{target=trn1}")
+        return
+    # Both arrangements and both numbers of cores come up on every target.
+    turn = number + TARGETS.index(target)
+    check(
+        case, target=target, arrangement=("keys", "rows")[turn % 2], cores=1 if target == "trn1" else 1 + turn // 2 % 2
+    )
 
 
-@pytest.mark.parametrize("number", [0, 1, 2, 3, 5, 6, 9, 13])
-def test_rows_on_the_partitions(number: int):
-    check(SMALL[number], arrangement="rows", target=TARGETS[number % 3])
+@pytest.mark.parametrize("run", COVERING, ids=str)
+def test_the_cross_of_features_targets_and_sizes(run: cross.Run):
+    """A part of what `nki_model/cross.py` runs; a different one of its features on every target and size."""
+    run.check()
+
+
+@pytest.mark.parametrize("target", ["trn1", "trn2"])
+@pytest.mark.parametrize(
+    ("page_size", "keys", "splits", "queries"),
+    [(1, 241, 0, 1), (16, 4096, 4, 1), (64, 192, 0, 3), (100, 300, 2, 1), (128, 384, 0, 1), (100, 500, 0, 140)],
+)
+def test_pages(page_size: int, keys: int, splits: int, queries: int, target: str):
+    """In any order, shared, of any size; what is no page stands where no key is, and NaN in slots without keys."""
+    case = AttentionCase(
+        keys=keys, page_size=page_size, queries=queries, kv_lens=True, rows=page_size == 100, group=4, dtype="bf16"
+    )
+    assert (case.inputs()[-2 if case.rows else -1] == 0).any() or case.rows
+    check(case, splits=splits, target=target)
+
+
+def test_an_entry_that_is_needed_and_no_page_is_an_error():
+    if not nki_model.is_model():
+        pytest.skip("what the model raises is its own")
+    case = AttentionCase(keys=192, page_size=64, kv_lens=True, dtype="bf16")
+    inputs = case.inputs()
+    (table,) = (array for array in inputs if array.dtype == np.int32 and array.ndim == 2)
+    table[0, 0] = 7_777
+    with pytest.raises(Exception, match="dma-bounds"):
+        run(case.module_text(), inputs, target="trn2")
+
+
+def test_pages_of_heads():
+    """A block table for each KV head, and lengths for each: one KV head a block."""
+    rng = np.random.default_rng(5)
+    q, pool = rng.standard_normal((2, 4, 1, 16)), rng.standard_normal((13, 32, 16))
+    table = rng.permutation(12).astype(np.int32).reshape(2, 2, 3)
+    lens = np.array([[70, 0], [96, 33]], np.int32)
+    text = """
+func.func @main(%q: tensor<2x4x1x16xf32>, %pool: tensor<13x32x16xf32>, %table: tensor<2x2x3xi32>,
+                %lens: tensor<2x2xi32>) -> tensor<2x4x1x16xf32> {
+  %0 = attention.sdpa
+      q(%q[b, h * 2 + g, m, k] : tensor<2x4x1x16xf32>)
+      k(%pool[page, slot, k] : tensor<13x32x16xf32>)
+      v(%pool[page, slot, d] : tensor<13x32x16xf32>)
+      block_table(%table[b, h, p] : tensor<2x2x3xi32>)
+      kv_lens(%lens[b, h] : tensor<2x2xi32>)
+      scale(0.3)
+      -> out[b, h * 2 + g, m, d] : tensor<2x4x1x16xf32>
+  func.return %0 : tensor<2x4x1x16xf32>
+}"""
+    keys = pool[table].reshape(2, 2, 96, 16)
+    scores = [lambda s, b, hq, m, n: np.where(n < lens[b[0], hq // 2], s, -np.inf)]
+    want, _ = reference_attention(q.reshape(2, 2, 2, 1, 16), keys, keys, scale=0.3, scores=scores)
+    for target in TARGETS:
+        (got,) = run(text, [q.astype(np.float32), pool.astype(np.float32), table, lens], target=target)
+        assert relative_error(got, want.reshape(got.shape)) <= 1e-5
+
+
+def test_paged_traffic_is_what_the_pages_hold():
+    """At most 1.1 times the least, 1,024 tables entries for each of 8 sequences included."""
+    case = AttentionCase(
+        batch=(8,), kv_heads=2, group=4, keys=1024, head_size=64, value_size=64, page_size=16, dtype="bf16", lse=False
+    )
+    (kernel,) = kernels(case.module_text(), "{arrangement=keys}")
+    cost = account(kernel)
+    assert cost.engines["DMA"].bytes <= 1.1 * cost.least_bytes
+
+
+@pytest.mark.parametrize(("dtype", "queries"), [("f32", 1), ("bf16", 130)])
+def test_schedules_are_read(dtype: str, queries: int):
+    """Keys of a step, rows of a tile, arrangement and cores."""
+    case = AttentionCase(keys=700, queries=queries, group=4, kv_lens=True, dtype=dtype)
+    for arrangement, cores, block_m, block_n in (("keys", 2, 16, 256), ("rows", 1, 64, 128)):
+        on_partitions = int(arrangement == "keys")
+        options = f"block-m={block_m} block-n={block_n} cores={cores} keys-on-partitions={on_partitions}"
+        schedule = f"schedule-attention{{{options}}}"
+        (kernel,) = kernels(case.module_text(), "", f"{schedule},")
+        expected = ScheduleAttr(block_m, block_n, 1, 1, cores=cores, keys_on_partitions=on_partitions)
+        assert kernel.attributes["nki.schedule"] == expected
+        assert kernel.cores.value.data == cores
+        tiles = {op.result.name_hint: op.result.type for op in kernel.walk() if isinstance(op, nki.NdarrayOp)}
+        assert tiles["q_rows"].partitions <= block_m
+        if arrangement == "rows":
+            assert tiles["products"].free_size == block_n
+        check(case, passes=schedule, cores=cores)
+
+
+def test_a_schedule_may_name_what_a_target_has_not():
+    text = AttentionCase().module_text()
+    with pytest.raises(DiagnosticException, match="cores is 2, expected 1, or 2 from trn2 on"):
+        transform(text, "schedule-attention{cores=2},convert-attention-to-nki{target=trn1}")
+
+
+def test_the_vector_and_scalar_engines_have_a_quarter_of_the_work():
+    """Of what they have with the query group on the partitions; batch times KV heads is 8 and more, groups are of 4."""
+    for batch, heads, keys in ((1, 8, 4096), (4, 2, 1000), (8, 1, 513)):
+        case = AttentionCase(
+            batch=(batch,), kv_heads=heads, group=4, keys=keys, head_size=128, value_size=128, dtype="bf16"
+        )
+        work: dict[str, int] = {}
+        for arrangement in ("keys", "rows"):
+            (kernel,) = kernels(case.module_text(), f"{{arrangement={arrangement}}}")
+            cost = account(kernel)
+            work[arrangement] = cost.engines["Vector"].cycles + cost.engines["Scalar"].cycles
+            if arrangement == "keys":
+                assert cost.engines["DMA"].bytes <= 1.1 * cost.least_bytes
+        assert work["keys"] <= work["rows"] / 4
+
+
+def kernels(text: str, options: str = "", passes: str = "") -> list[nki.KernelOp]:
+    module = transform(text, f"{passes}convert-attention-to-nki{options}")
+    return [op for op in module.ops if isinstance(op, nki.KernelOp)]
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_random_mixtures(seed: int):
     rng = np.random.default_rng(100 + seed)
-    case = next(case for case in iter(lambda: random_case(rng), None) if not case.page_size)
+    case = random_case(rng)
     if case.dtype == "f64":
         case = dataclasses.replace(case, dtype="f32")
     cores = int(rng.integers(1, 3))
     check(case, splits=int(rng.choice([0, 0, 2, 7])), target="trn2", cores=cores)
-
-
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("keys", [1, 100, 128, 241])
-def test_lengths_of_sequences(keys: int, target: str):
-    check(AttentionCase(keys=keys, kv_lens=True, group=4, dtype="bf16", steps=("causal",)), target=target)
-
-
-@pytest.mark.parametrize(("keys", "target"), [(4096, "trn1"), (4096, "trn3"), (16384, "trn2")])
-def test_long_sequences(keys: int, target: str):
-    case = AttentionCase(keys=keys, batch=(1,), kv_heads=2, group=4, head_size=64, value_size=64, dtype="bf16")
-    check(case, target=target)
 
 
 @pytest.mark.parametrize(("head_size", "value_size"), [(80, 40), (128, 128), (256, 256), (192, 128), (576, 512)])
@@ -123,8 +235,7 @@ def test_bounds_halve_a_causal_prefill():
     text = AttentionCase(queries=1024, keys=1024, batch=(1,), kv_heads=1, group=1, steps=("causal",)).module_text()
 
     def cycles(passes: str) -> int:
-        module = transform(text, f"{passes}convert-attention-to-nki{{arrangement=rows}}")
-        (kernel,) = (op for op in module.ops if isinstance(op, nki.KernelOp))
+        (kernel,) = kernels(text, "{arrangement=rows}", passes)
         return account(kernel).engines["Tensor"].cycles
 
     assert cycles(f"{BOUNDS},") <= 0.8 * cycles("")
@@ -177,18 +288,6 @@ def test_a_partial_that_leaves_the_function_has_the_runs_of_its_definition():
         assert relative_error(got[1][0, :, split], lse) <= 1e-5
         out = np.einsum("hmn,xnd->hmd", np.exp(part - lse[..., None]), v[:, keys])
         assert relative_error(got[0][0, :, split], out) <= 1e-5
-
-
-def test_paged_caches_are_refused():
-    case = next(case for case in CASES if case.page_size)
-    with pytest.raises(DiagnosticException, match="lie in pages, which NKI kernels do not lower yet"):
-        lowered(case.module_text())
-
-
-def test_gathers_need_a_later_core():
-    case = AttentionCase(steps=("relative",))
-    with pytest.raises(DiagnosticException, match="an access by rows needs NeuronCore-v3, trn1 has v2"):
-        lowered(case.module_text(), "{target=trn1}")
 
 
 def lowered(text: str, options: str = "") -> None:

@@ -45,10 +45,10 @@ def test_kernels_on_the_model(case: str):
         assert error <= TOLERANCE[str(got.dtype)]
 
 
-@pytest.mark.parametrize("case", ["jax/kvcache_decode_len", "torch/sdpa_mask", "onnx/attention_4d_softcap"])
-def test_the_command_prints_kernels(case: str):
+def test_the_command_prints_kernels():
     """The tests above go through the same passes and printer for every module."""
-    command = [str(Path(sys.executable).parent / "xdsl-opt"), str(CORPUS / f"{case}.mlir"), "-p", PIPELINE, "-t", "nki"]
+    module = CORPUS / "jax" / "kvcache_decode_len.mlir"
+    command = [str(Path(sys.executable).parent / "xdsl-opt"), str(module), "-p", PIPELINE, "-t", "nki"]
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "@nki.jit" in run.stdout
     compile(run.stdout, "kernels", "exec")

@@ -221,6 +221,32 @@ FAULTS: list[tuple[str, str, str, int | None]] = [
             "nisa.dma_copy(tile((1, 512)), x.ap([[512, 1], [1, 512]], scalar_offset=i))",
             None,
         ),
+        (
+            "dma-bounds",
+            "i = tile((16, 1), nl.uint32, value=2000)\n"
+            "pool = nl.ndarray((1024, 64), nl.bfloat16, buffer=nl.private_hbm)\n"
+            "rows = pool.ap([[64, 16], [1, 64]], vector_offset=i)\n"
+            "nisa.dma_transpose(tile((64, 16), nl.bfloat16), rows)",
+            None,
+        ),
+        (
+            "uninitialised",
+            "i = tile((4, 1), nl.int32, value=128)\n"
+            "a = nl.ndarray((4, 512), nl.float32, buffer=nl.sbuf)\n"
+            "nisa.dma_copy(a, x.ap([[512, 4], [1, 512]], vector_offset=i), oob_mode=nisa.oob_mode.skip)\n"
+            "nisa.tensor_copy(tile((4, 512)), a)",
+            None,
+        ),
+        (
+            "indirect-stride",
+            "i = tile((4, 1), nl.int32)\nnisa.dma_copy(tile((4, 64)), x.ap([[64, 4], [1, 64]], vector_offset=i))",
+            None,
+        ),
+        (
+            "target",
+            "i = tile((4, 1), nl.int32)\nnisa.dma_copy(tile((4, 512)), x.ap([[512, 4], [1, 512]], vector_offset=i))",
+            ("trn1", None),
+        ),
         ("dma-oob-mode", "nisa.dma_copy(tile((128, 512)), x, oob_mode=nisa.oob_mode.skip)", None),
         ("dma-transpose", "nisa.dma_transpose(tile((128, 512)), x)", None),
         (

@@ -28,11 +28,13 @@ from xdsl.parser import Parser
 
 from flashlower.dialects import tl
 from flashlower.dialects.launch import Launch
+from flashlower.lowering.source_cache import cache_directory, write_source
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.compile import TARGETS, compile_module_kernels, gpu_target, signature_type
+from flashlower.lowering.triton.loading import load_source
 from flashlower.lowering.triton.numpy_tensor import NumpyTensor
 from flashlower.lowering.triton.printer import print_module
-from flashlower.lowering.triton.runtime import cache_directory, call, load_source, write_source
+from flashlower.lowering.triton.runtime import call
 
 pytest.importorskip("triton", reason="kernels run where Triton can be installed")
 
@@ -237,7 +239,7 @@ def test_without_triton_the_error_says_what_to_install():
         "import sys; sys.modules['triton'] = None\n"
         "from triton_kernels import row_softmax\n"
         "from flashlower.lowering.triton.printer import print_module\n"
-        "from flashlower.lowering.triton.runtime import load_source\n"
+        "from flashlower.lowering.triton.loading import load_source\n"
         "source = print_module(row_softmax())\n"
         "try: load_source(source, interpret=True)\n"
         "except ImportError as error: print(error)\n"

@@ -32,6 +32,7 @@ RULES: dict[str, str] = {
     "an explicit offset is given on tensors that start at 0 only.",
     "indirect": "doc: `vector_offset` needs a tensor in HBM, indirect_dim 0 and an integer SBUF tensor [P, 1]; "
     "`scalar_offset` an SBUF tensor [1, 1] or a register; not both; indirect views are for DMA.",
+    "indirect-stride": "doc: with vector_offset, the first step of a pattern is the size of a row of the tensor.",
     "buffer": "doc: buffers are sbuf, psum, private_hbm, shared_hbm; operands of compute engines are in SBUF or PSUM.",
     "sbuf-capacity": "doc: 192, 224, 256 KiB a partition on trn1, trn2, trn3 for all live tiles together. A tile lives "
     "from its first write to its last access, on all partitions (inference: the compiler allocates by liveness).",

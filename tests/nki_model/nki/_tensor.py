@@ -259,6 +259,8 @@ class NkiTensor(NKIObject):
             fail("indirect", f"the index is {index!r}")
         if vector and (dim != 0 or self.storage.on_chip):
             fail("indirect", "vector_offset needs indirect_dim 0 and a tensor in HBM")
+        if vector and strides[0] != self.strides[0]:
+            fail("indirect-stride", f"the pattern steps by {strides[0]}, an index by {self.strides[0]} elements")
         if not vector and self.storage.on_chip and dim == 0:
             fail("indirect", "a run-time index cannot select partitions")
         access = Indirect(index, vector, self.strides[dim], self.shape[dim])

@@ -139,7 +139,7 @@ nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
 
 // -----
 
-// CHECK: indirect access: rows is a [128, 1] tile in SBUF, and the tensor in HBM
+// CHECK: indirect access: rows is a tile of 128 indices, got !nki.tile<64x1xi32, sbuf>
 nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
   %r = nki.ndarray : !nki.tile<64x1xi32, sbuf>
   %c = nki.ap %q at 0 by [[64, 128], [1, 64]] : !nki.tile<4x128x64xf32, shared_hbm> rows %r : !nki.tile<64x1xi32, sbuf>
@@ -847,4 +847,123 @@ nki.kernel @k(%q: !nki.tile<128x64xf32, sbuf>) target trn2 cores 1 {
 func.func @main(%q: tensor<4xf32>) {
   nki.call @missing(%q) : (tensor<4xf32>) -> ()
   func.return
+}
+
+// -----
+
+// CHECK: indirect access: row is [1, 1], got !nki.tile<4x1xi32, sbuf>
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %r = nki.ndarray : !nki.tile<4x1xi32, sbuf>
+  %c = nki.ap %q at 0 by [[64, 128], [1, 64]] : !nki.tile<4x128x64xf32, shared_hbm> row %r : !nki.tile<4x1xi32, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: indirect access: rows and row exclude each other
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %r = nki.ndarray : !nki.tile<128x1xi32, sbuf>
+  %s = nki.ndarray : !nki.tile<1x1xi32, sbuf>
+  %c = nki.ap %q at 0 by [[8192, 128], [1, 64]] : !nki.tile<4x128x64xf32, shared_hbm> rows %r : !nki.tile<128x1xi32, sbuf> row %s : !nki.tile<1x1xi32, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: indirect access: rows is of 32-bit integers, got f32
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %r = nki.ndarray : !nki.tile<128x1xf32, sbuf>
+  %c = nki.ap %q at 0 by [[8192, 128], [1, 64]] : !nki.tile<4x128x64xf32, shared_hbm> rows %r : !nki.tile<128x1xf32, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: indirect access: rows is a tile in SBUF, and the tensor in HBM; got !nki.tile<128x1xi32, psum>
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %r = nki.ndarray : !nki.tile<128x1xi32, psum>
+  %c = nki.ap %q at 0 by [[8192, 128], [1, 64]] : !nki.tile<4x128x64xf32, shared_hbm> rows %r : !nki.tile<128x1xi32, psum>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: indirect access: the first step is the size of a row, 8192, got 64
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %r = nki.ndarray : !nki.tile<128x1xi32, sbuf>
+  %c = nki.ap %q at 0 by [[64, 128], [1, 64]] : !nki.tile<4x128x64xf32, shared_hbm> rows %r : !nki.tile<128x1xi32, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: indirect access: the rows of a copy are [P, 1], got !nki.tile<128x2xi32, sbuf>
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %r = nki.ndarray : !nki.tile<128x2xi32, sbuf>
+  %a = nki.ndarray : !nki.tile<128x64xf32, sbuf>
+  %c = nki.ap %q at 0 by [[8192, 128], [1, 64]] : !nki.tile<4x128x64xf32, shared_hbm> rows %r : !nki.tile<128x2xi32, sbuf>
+  nki.dma_copy %a, %c : !nki.tile<128x64xf32, sbuf>, !nki.tile<128x64xf32, shared_hbm>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: engine is one of vector, gpsimd
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x64xf32, sbuf>
+  nki.memset %a, 0.000000e+00 : f32 on "tensor" : !nki.tile<128x64xf32, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: memory: dst of memset on GpSimd is in sbuf, got psum
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x64xf32, psum>
+  nki.memset %a, 0.000000e+00 : f32 on "gpsimd" : !nki.tile<128x64xf32, psum>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: DMA transpose: rows are ui32, got i32
+nki.kernel @k(%q: !nki.tile<512x256xbf16, shared_hbm>) target trn2 cores 1 {
+  %r = nki.ndarray : !nki.tile<128x1xi32, sbuf>
+  %a = nki.ndarray : !nki.tile<64x128xbf16, sbuf>
+  %c = nki.ap %q at 0 by [[256, 128], [1, 64]] : !nki.tile<512x256xbf16, shared_hbm> rows %r : !nki.tile<128x1xi32, sbuf>
+  nki.dma_transpose %a, %c : !nki.tile<64x128xbf16, sbuf>, !nki.tile<128x64xbf16, shared_hbm>
+  nki.return %q : !nki.tile<512x256xbf16, shared_hbm>
+}
+
+// -----
+
+// CHECK: DMA transpose: by rows, a multiple of 16 rows of at most 128 elements, got (72, 64)
+nki.kernel @k(%q: !nki.tile<512x256xbf16, shared_hbm>) target trn2 cores 1 {
+  %r = nki.ndarray : !nki.tile<72x1xui32, sbuf>
+  %a = nki.ndarray : !nki.tile<64x72xbf16, sbuf>
+  %c = nki.ap %q at 0 by [[256, 72], [1, 64]] : !nki.tile<512x256xbf16, shared_hbm> rows %r : !nki.tile<72x1xui32, sbuf>
+  nki.dma_transpose %a, %c : !nki.tile<64x72xbf16, sbuf>, !nki.tile<72x64xbf16, shared_hbm>
+  nki.return %q : !nki.tile<512x256xbf16, shared_hbm>
+}
+
+// -----
+
+// CHECK: DMA transpose: rows are on a multiple of 16 partitions, 128 with several columns, got !nki.tile<64x4xui32, sbuf>
+nki.kernel @k(%q: !nki.tile<512x256xbf16, shared_hbm>) target trn2 cores 1 {
+  %r = nki.ndarray : !nki.tile<64x4xui32, sbuf>
+  %a = nki.ndarray : !nki.tile<64x256xbf16, sbuf>
+  %c = nki.ap %q at 0 by [[256, 256], [1, 64]] : !nki.tile<512x256xbf16, shared_hbm> rows %r : !nki.tile<64x4xui32, sbuf>
+  nki.dma_transpose %a, %c : !nki.tile<64x256xbf16, sbuf>, !nki.tile<256x64xbf16, shared_hbm>
+  nki.return %q : !nki.tile<512x256xbf16, shared_hbm>
+}
+
+// -----
+
+// CHECK: DMA transpose: an indirect one is by rows
+nki.kernel @k(%q: !nki.tile<512x256xbf16, shared_hbm>) target trn2 cores 1 {
+  %r = nki.ndarray : !nki.tile<1x1xui32, sbuf>
+  %a = nki.ndarray : !nki.tile<64x128xbf16, sbuf>
+  %c = nki.ap %q at 0 by [[256, 128], [1, 64]] : !nki.tile<512x256xbf16, shared_hbm> row %r : !nki.tile<1x1xui32, sbuf>
+  nki.dma_transpose %a, %c : !nki.tile<64x128xbf16, sbuf>, !nki.tile<128x64xbf16, shared_hbm>
+  nki.return %q : !nki.tile<512x256xbf16, shared_hbm>
 }

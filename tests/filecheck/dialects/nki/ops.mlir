@@ -62,6 +62,14 @@ nki.kernel @kernel(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 2 
   %picked = nki.ap %flat at 0 by [[64, 128], [1, 64]] : !nki.tile<512x64xf32, shared_hbm> rows %rows : !nki.tile<128x1xi32, sbuf>
   // CHECK-NEXT: nki.dma_copy %s, %picked oob "skip" : !nki.tile<128x64xf32, sbuf>, !nki.tile<128x64xf32, shared_hbm>
   nki.dma_copy %s, %picked oob "skip" : !nki.tile<128x64xf32, sbuf>, !nki.tile<128x64xf32, shared_hbm>
+  // CHECK-NEXT: %one_row = nki.ndarray : !nki.tile<1x1xi32, sbuf>
+  %one_row = nki.ndarray : !nki.tile<1x1xi32, sbuf>
+  // CHECK-NEXT: %from = nki.ap %flat at 0 by [[64, 128], [1, 64]] : !nki.tile<512x64xf32, shared_hbm> row %one_row : !nki.tile<1x1xi32, sbuf>
+  %from = nki.ap %flat at 0 by [[64, 128], [1, 64]] : !nki.tile<512x64xf32, shared_hbm> row %one_row : !nki.tile<1x1xi32, sbuf>
+  // CHECK-NEXT: nki.dma_copy %s, %from : !nki.tile<128x64xf32, sbuf>, !nki.tile<128x64xf32, shared_hbm>
+  nki.dma_copy %s, %from : !nki.tile<128x64xf32, sbuf>, !nki.tile<128x64xf32, shared_hbm>
+  // CHECK-NEXT: nki.memset %s, 0.000000e+00 : f32 on "gpsimd" : !nki.tile<128x64xf32, sbuf>
+  nki.memset %s, 0.000000e+00 : f32 on "gpsimd" : !nki.tile<128x64xf32, sbuf>
   // CHECK-NEXT: nki.dma_transpose %h_t, %h : !nki.tile<64x128xbf16, sbuf>, !nki.tile<128x64xbf16, sbuf>
   nki.dma_transpose %h_t, %h : !nki.tile<64x128xbf16, sbuf>, !nki.tile<128x64xbf16, sbuf>
   // CHECK-NEXT: nki.nc_matmul %p, %s, %w accumulate %no : !nki.tile<64x64xf32, psum>, !nki.tile<128x64xf32, sbuf>, !nki.tile<128x64xf32, sbuf>
