@@ -155,6 +155,9 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         warps, most_keys = _unpacking_tile(op, key_bytes, target)
         if rows is not None and rows <= DECODE_ROWS:
             block_m, unpacks = DECODE_ROWS, {"transposed": 1, **unpacks}
+    elif len(op.lanes()) == 2 and block_m == 16 and target.compute_capability is not None and not _packs_floats(op):
+        # Here too every warp unpacks all of V; the exponents of packed 8-bit floats are work that more warps share.
+        warps, most_keys = 1, 32
     block_n = min(max(STAGE_BYTES // key_bytes, 16), most_keys)
     block_n = 1 << (block_n.bit_length() - 1)
     if op.page_size and (aligned := op.page_size & -op.page_size) >= MIN_PAGED_TILE:
@@ -243,7 +246,7 @@ def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription
     small programs that unpack words use few of its threads.
     """
     schedule = op.schedule or choose_schedule(op, target)
-    if schedule.option("assembly") and (warps := schedule.warps.data) < 4:
+    if op.lanes() and (warps := schedule.warps.data) < 4:
         return WARPS_PER_CORE // warps
     return min(max(STAGE_BYTES // (block_n * _key_bytes(op)), 1), target.programs_per_core)
 
@@ -327,6 +330,12 @@ def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
         if element != i32 or capability is None or (quantization.attr.is_float and capability < 89):
             return False
     return True
+
+
+def _packs_floats(op: AttentionOp) -> bool:
+    """Whether 8-bit floats share the elements of integers."""
+    attrs = [(op.key_quantization, "k"), (op.value_quantization, "v")]
+    return any(attr is not None and attr.is_float and op.lanes()[name] > 1 for attr, name in attrs)
 
 
 def _unpacking_tile(op: AttentionOp, key_bytes: int, target: TargetDescription) -> tuple[int, int]:

@@ -40,7 +40,7 @@ from flashlower.lowering.triton.memory import (
 )
 from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandName, OperandTile, dot_element
 from flashlower.lowering.triton.parameters import Access, Parameters
-from flashlower.lowering.triton.quantized import QuantizedOperand
+from flashlower.lowering.triton.quantized import QuantizedOperand, about_codes
 from flashlower.lowering.triton.runs import RunCount, Runs
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
@@ -189,8 +189,10 @@ class AttentionKernel:
             lines = ["Attention over one of SPLITS runs of the keys (flash decoding, first step)."]
         else:
             lines = ["Attention: out = softmax(scale * Q K^T) V, with an online softmax over tiles of keys."]
+        about = {name: about_codes(op, name) for name in op.lanes()}
         lines += [
-            f"{name}{layout_to_str(layout.data)}: {element_type(value.type)}" for name, value, layout in op.layouts()
+            f"{name}{layout_to_str(layout.data)}: {element_type(value.type)}{about.get(name, '')}"
+            for name, value, layout in op.layouts()
         ]
         if op.block_table_layout is not None:
             lines.append(_about_pages(op, op.block_table_layout))
