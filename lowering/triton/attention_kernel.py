@@ -450,7 +450,7 @@ class AttentionKernel:
         if "sum" in row_ptrs:
             b.store(row_ptrs["sum"], last["l_i"], mask=programs.row_mask)
         if self._fused is not None:
-            self._fused.build(b, self._sizes, programs, self._d_parts, self._fused_accesses, self._partial_pointers)
+            self._fused.build(b, self._sizes, programs, self._v.parts, self._fused_accesses, self._partial_pointers)
 
     def _result_pointers(self) -> tuple[list[SSAValue], dict[str, SSAValue]]:
         """Pointers to the rows of the output, one block for every part of the head size, and to one number a row."""
