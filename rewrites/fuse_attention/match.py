@@ -78,7 +78,8 @@ class Matcher:
         dims = hlo.dot_dimensions(self.dot)
         side, other = self.side, 1 - self.side
         if len(dims.contracting[side]) != 1:
-            raise NotAttention("the second dot contracts more than one dimension")
+            count = len(dims.contracting[side])
+            raise NotAttention(f"the second dot contracts {count} dimensions, not the keys alone")
         weights, value = self.dot.operands[side], self.dot.operands[other]
         weights_shape, value_shape = hlo.shape(weights), hlo.shape(value)
         if 0 in (*weights_shape, *value_shape):
@@ -98,7 +99,9 @@ class Matcher:
             weights_indices[i] = Index.of(self.rows[-1])
         free = dims.free(other, len(value_shape))
         if len(free) > 1:
-            raise NotAttention("the value has more than one dimension that is neither batch nor key")
+            raise NotAttention(
+                "the value has more than one dimension that is neither batch nor key; reshape them into one"
+            )
         self.d = Var(value_shape[free[0]] if free else 1, "d")
         for i in free:
             value_indices[i] = Index.of(self.d)
@@ -127,7 +130,10 @@ class Matcher:
         score = multiply(reader.float_expr(softmax.scores), Const(self._factor(softmax)))
         exponent = softmax.exponent
         if exponent.logarithms and not (exponent.is_stepwise and exponent.is_bounded) and not is_small(score):
-            raise NotAttention("the LSE is subtracted from scores that may be large, where its rounding loses the sum")
+            raise NotAttention(
+                "the LSE is subtracted from scores that may be large, where its rounding loses the sum; subtract the "
+                "maximum first"
+            )
         checked = GuardChecker(softmax, self.finder.rows, reader, score).check()
         sink = self._sink(softmax, reader)
         outside = RowUseFinder(self.finder, softmax, checked, checked != score, self.dot, root.value, logit)
@@ -174,7 +180,7 @@ class Matcher:
                 break
             self.tracer.visited.add(user)
             result = Read(user.results[0], step)
-        raise NotAttention("the weights are not divided by their sum")
+        raise NotAttention("the weights are not divided by their sum, neither before nor after the second dot")
 
     # The first dot
 
@@ -211,7 +217,9 @@ class Matcher:
             return
         for dot in (first_dot, self.dot):
             if hlo.accumulates_in_f64(dot):
-                raise NotAttention("a dot asks for sums in f64, which attention has only for operands in f64")
+                raise NotAttention(
+                    "a dot asks for sums in f64, which attention has only for operands in f64: convert them before"
+                )
 
     def _key_side(self, dot: Operation, indices: Indices) -> int | None:
         dims = hlo.dot_dimensions(dot)
@@ -266,9 +274,9 @@ class Matcher:
             if q_type == key_type:
                 break
         else:
-            raise NotAttention(f"the query has element type {q_type} but the key {key_type}")
+            raise NotAttention(f"the query has element type {q_type} but the key {key_type}; convert one of them")
         if in_f64 and not isinstance(q_type, Float64Type):
-            raise NotAttention("the result is in f64 but the logits are not")
+            raise NotAttention("the result is in f64 but the logits are not; compute both dots in one type")
         value = absorb(self.value, whole, self.tracer, self.folder, scale=False, converts=True)
         if hlo.bit_width(value.read.value) < self._result_width(root):
             # Weights are rounded to the type of V, which must not show in a wider result.
