@@ -39,8 +39,14 @@ from flashlower.rewrites.fuse_attention.simplify import (
     select_bool,
 )
 
-_FLOAT_NAMES = {op: name for table in (FLOAT_BINARY, FLOAT_UNARY) for name, op in table.items()}
-_INT_NAMES = {arith.AddiOp: "add", arith.SubiOp: "subtract", **{op: name for name, op in INT_BINARY.items()}}
+_FLOAT_NAMES: dict[type[Operation], str] = {
+    op: name for table in (FLOAT_BINARY, FLOAT_UNARY) for name, op in table.items()
+}
+_INT_NAMES: dict[type[Operation], str] = {
+    arith.AddiOp: "add",
+    arith.SubiOp: "subtract",
+    **{op: name for name, op in INT_BINARY.items()},
+}
 _PREDICATES = {0: "EQ", 1: "NE", 2: "LT", 3: "LE", 4: "GT", 5: "GE"}
 _FLOAT_PREDICATES = {1: "eq", 2: "gt", 3: "ge", 4: "lt", 5: "le", 13: "ne"}
 
