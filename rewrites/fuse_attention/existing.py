@@ -26,6 +26,14 @@ from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.region import RegionReader
 from flashlower.rewrites.fuse_attention.score import ScoreReader
 
+_KEPT = frozenset(
+    (
+        *("query_layout", "key_layout", "value_layout", "output_layout", "kv_lens_layout", "sinks_layout"),
+        *("scale", "operandSegmentSizes"),
+    )
+)
+"""The properties of operations that are replaced: pages, quantised keys, bounds, schedules and the LSE stay as they are."""
+
 
 @dataclass
 class Existing:
@@ -118,13 +126,7 @@ class Existing:
     def replace(self) -> Operation | None:
         """Replaces the operation by one that reads and writes more directly. Returns the last one that is dead now."""
         op = self.op
-        if (
-            op.block_table is not None
-            or op.schedule is not None
-            or op.reach is not None
-            or op.unmasked is not None
-            or op.lse is not None
-        ):
+        if not op.properties.keys() <= _KEPT:
             return None
         q, k, v = (
             self._operand(value, layout)
