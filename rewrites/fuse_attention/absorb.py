@@ -85,7 +85,9 @@ def absorb(
         else:
             break
     if best is None:
-        raise NotAttention("an operand of the dots is a slice, or cuts keys or head sizes in pieces")
+        raise NotAttention(
+            "an operand of the dots is a slice, or cuts keys or head sizes in pieces; make it a dot of whole dimensions"
+        )
     return best
 
 

@@ -29,6 +29,14 @@ from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.region import RegionReader
 from flashlower.rewrites.fuse_attention.score import ScoreReader
 
+_KEPT = frozenset(
+    (
+        *("query_layout", "key_layout", "value_layout", "output_layout", "kv_lens_layout", "sinks_layout"),
+        *("scale", "operandSegmentSizes"),
+    )
+)
+"""The properties of operations that are replaced: pages, quantised keys, bounds, schedules and the LSE stay as they are."""
+
 
 @dataclass
 class Existing:
@@ -148,14 +156,7 @@ class Existing:
     def replace(self) -> Operation | None:
         """Replaces the operation by one that reads and writes more directly. Returns the last one that is dead now."""
         op = self.op
-        if (
-            op.block_table is not None
-            or op.schedule is not None
-            or op.reach is not None
-            or op.unmasked is not None
-            or op.lse is not None
-            or op.lanes()
-        ):
+        if not op.properties.keys() <= _KEPT:
             return None
         q = self._operand(op.query, op.query_layout)
         k = self._codes(op.key, op.key_layout, "k") or (*self._operand(op.key, op.key_layout), None)

@@ -92,7 +92,8 @@ class Matcher:
         dims = hlo.dot_dimensions(self.dot)
         side, other = self.side, 1 - self.side
         if len(dims.contracting[side]) != 1:
-            raise NotAttention("the second dot contracts more than one dimension")
+            count = len(dims.contracting[side])
+            raise NotAttention(f"the second dot contracts {count} dimensions, not the keys alone")
         weights, value = self.dot.operands[side], self.dot.operands[other]
         weights_shape, value_shape = hlo.shape(weights), hlo.shape(value)
         if 0 in (*weights_shape, *value_shape):
@@ -112,7 +113,9 @@ class Matcher:
             weights_indices[i] = Index.of(self.rows[-1])
         free = dims.free(other, len(value_shape))
         if len(free) > 1:
-            raise NotAttention("the value has more than one dimension that is neither batch nor key")
+            raise NotAttention(
+                "the value has more than one dimension that is neither batch nor key; reshape them into one"
+            )
         self.d = Var(value_shape[free[0]] if free else 1, "d")
         for i in free:
             value_indices[i] = Index.of(self.d)
@@ -141,7 +144,10 @@ class Matcher:
         score = multiply(reader.float_expr(softmax.scores), Const(self._factor(softmax)))
         exponent = softmax.exponent
         if exponent.logarithms and not (exponent.is_stepwise and exponent.is_bounded) and not is_small(score):
-            raise NotAttention("the LSE is subtracted from scores that may be large, where its rounding loses the sum")
+            raise NotAttention(
+                "the LSE is subtracted from scores that may be large, where its rounding loses the sum; subtract the "
+                "maximum first"
+            )
         checked = GuardChecker(softmax, self.finder.rows, reader, score).check()
         sink = self._sink(softmax, reader)
         outside = RowUseFinder(self.finder, softmax, checked, checked != score, self.dot, root.value, logit)
@@ -188,7 +194,7 @@ class Matcher:
                 break
             self.tracer.visited.add(user)
             result = Read(user.results[0], step)
-        raise NotAttention("the weights are not divided by their sum")
+        raise NotAttention("the weights are not divided by their sum, neither before nor after the second dot")
 
     # The first dot
 
@@ -225,7 +231,9 @@ class Matcher:
             return
         for dot in (first_dot, self.dot):
             if hlo.accumulates_in_f64(dot):
-                raise NotAttention("a dot asks for sums in f64, which attention has only for operands in f64")
+                raise NotAttention(
+                    "a dot asks for sums in f64, which attention has only for operands in f64: convert them before"
+                )
 
     def _key_side(self, dot: Operation, indices: Indices) -> int | None:
         dims = hlo.dot_dimensions(dot)
@@ -283,9 +291,9 @@ class Matcher:
             if q_type == key_type if key_operand.quantized is None else key_operand.quantized.fits(q_type):
                 break
         else:
-            raise NotAttention(f"the query has element type {q_type} but the key {key_type}")
+            raise NotAttention(f"the query has element type {q_type} but the key {key_type}; convert one of them")
         if in_f64 and not isinstance(q_type, Float64Type):
-            raise NotAttention("the result is in f64 but the logits are not")
+            raise NotAttention("the result is in f64 but the logits are not; compute both dots in one type")
         value = None if in_f64 else self._quantized(self.value, self.d)
         # Weights are rounded to the type of V, of codes to that of Q, which must not show in a wider result.
         width = self._result_width(root)

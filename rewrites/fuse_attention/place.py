@@ -54,7 +54,9 @@ def insertion_point(group: Group, result: Read, positions: Mapping[Operation, in
         for value in operands:
             op = hlo.owner(value)
             if op is not None and op.parent is place.parent and not op.is_before_in_block(place):
-                raise NotAttention("the LSE is used before the operands of the group are known")
+                raise NotAttention(
+                    "the LSE is used before the operands of the group are known; compute them before that"
+                )
     return place
 
 
