@@ -113,8 +113,9 @@ class Programs:
         """Indices that a program has one of (batch, head, group if not packed), i64; none for sizes of 1."""
         self.rows = self._find_rows()
         """
-        The queries ("m") and heads of the group ("g") of the rows, each [BLOCK_M]; none for sizes of 1. Where heads share
-        a tile, also these ("h"), counted from the first one of the program.
+        The queries ("m") and heads of the group ("g") of the rows, each [BLOCK_M]; none for sizes of 1.
+
+        Where heads share a tile, also these ("h"), counted from the first one of the program.
         """
 
     def row_count(self) -> SSAValue:
