@@ -176,8 +176,11 @@ def build_attention(
         return argument
 
     query = add("q", q)
+    paged = block_table is not None
     key, value = (
-        add(name, quantized[name].storage, quantized[name].storage_type()) if name in quantized else add(name, tensor)
+        add(name, tensor)
+        if not isinstance(tensor, Quantized)
+        else add(name, tensor.pool if paged else tensor.storage, tensor.storage_type(paged=paged))
         for name, tensor in (("k", k), ("v", v))
     )
     quantizations: dict[str, Quantization] = {}
@@ -197,7 +200,7 @@ def build_attention(
             for part, values in tensor.parts.items()
         }
         quantizations[name] = Quantization(tensor.attr, **parts)
-        layouts[name] = tensor.storage_layout(plain)
+        layouts[name] = tensor.storage_layout(plain, paged=paged)
     table = None if block_table is None else add("block_table", block_table)
     lens = None
     if kv_lens is not None:

@@ -120,7 +120,8 @@ def _prepare(
     return_lse: bool = False,
 ) -> tuple[Kernel, list[Tensor]]:
     """The kernel of a call and its arguments, built for the first call of its kind."""
-    (key_tensor, *key_parts), (value_tensor, *value_parts) = _tensors(k), _tensors(v)
+    paged = block_table is not None
+    (key_tensor, *key_parts), (value_tensor, *value_parts) = _tensors(k, paged=paged), _tensors(v, paged=paged)
     optional = [x for x in (block_table, kv_lens, sinks) if x is not None]
     tensors = [q, key_tensor, value_tensor, *key_parts, *value_parts, *optional]
     scored = score_key(score)
@@ -160,11 +161,11 @@ def _prepare(
     return kernel, built.arguments
 
 
-def _tensors(x: Tensor | Quantized) -> list[Tensor]:
+def _tensors(x: Tensor | Quantized, *, paged: bool) -> list[Tensor]:
     """The tensors of K or V, in the order in which `build_attention` takes them."""
-    return [x.storage, *x.parts.values()] if isinstance(x, Quantized) else [x]
+    return [x.pool if paged else x.storage, *x.parts.values()] if isinstance(x, Quantized) else [x]
 
 
 def _kind(x: Tensor | Quantized) -> Hashable:
     """What tells a quantised K or V from others of the same tensors."""
-    return (x.attr, x.lanes, x.planar, tuple(x.parts)) if isinstance(x, Quantized) else None
+    return (x.attr, x.lanes, x.planar, x.heads_first, tuple(x.parts)) if isinstance(x, Quantized) else None

@@ -18,6 +18,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, VerifyException
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr
+from flashlower.dialects.attention.layout import INNER_DIMS, index_names, layout_terms, used_indices
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,9 @@ TARGETS = {
 }
 
 DEFAULT_TARGET = "h100"
+
+MIN_DOT_SIZE = 16
+"""The least size of a block in `tl.dot`."""
 
 DECODE_ROWS = 8
 """Up to so many rows, tiles of words lie transposed: that is the short side of the matrix unit."""
@@ -139,6 +143,8 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         warps, most_keys = _unpacking_tile(op, key_bytes, target)
         if rows is not None and rows <= DECODE_ROWS:
             block_m, unpacks = DECODE_ROWS, {"transposed": 1, **unpacks}
+            if _pairs_heads(op, rows):
+                warps, most_keys, unpacks = 2, 32, {"heads": 2, **unpacks}
     elif len(op.lanes()) == 2 and block_m == 16 and target.compute_capability is not None and not _packs_floats(op):
         # Here too every warp unpacks all of V; the exponents of packed 8-bit floats are work that more warps share.
         warps, most_keys = 1, 32
@@ -157,6 +163,8 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     budget = target.shared_memory_bytes // target.programs_per_core - block_m * key_size * element_bytes
     # A prefill kernel with three stages leaves room for one program on a core, and two overlap better.
     stages = min(target.max_stages, 2 if block_m == 128 else target.max_stages)
+    if warps == 1 and key_bytes > 128:
+        stages = min(stages, 2)
     while block_n > 16 and stages * block_n * key_bytes > budget:
         block_n //= 2
     while stages > 1 and stages * block_n * key_bytes > budget:
@@ -281,6 +289,47 @@ def _unpacking_tile(op: AttentionOp, key_bytes: int, target: TargetDescription) 
             return 1, 32
         case _:
             return 1, 64
+
+
+def _pairs_heads(op: AttentionOp, rows: int) -> bool:
+    """
+    Whether pairs of heads should share a tile: tokens of a page lie outside of its heads, so that a head has few bytes
+    of a token together, and values have scales of their own, of which there are as many pieces.
+    """
+    if _channel_scales(op) != "value" or heads_obstacle(op, 2, DECODE_ROWS) is not None:
+        return False
+    layout = op.key_layout.data
+    names = index_names(layout.num_dims - len(INNER_DIMS))
+    order = [names[term.dim] for terms in layout_terms(layout) for term in terms]
+    return "h" in order and any(dim in order[: order.index("h")] for dim in ("slot", "n"))
+
+
+def heads_obstacle(op: AttentionOp, heads: int, block_m: int) -> str | None:
+    """Why so many KV heads cannot share a tile of rows; None if they can."""
+    sizes = op.dim_sizes()
+    if sizes["m"] != 1 or not 0 < sizes["g"] * heads <= block_m:
+        return f"a tile of {block_m} rows is for one query of each of their query heads"
+    if sizes["h"] == DYNAMIC_INDEX or sizes["h"] % heads:
+        return f"their number must be a multiple of {heads}"
+    for name in ("k", "v"):
+        quantization, packing = op.quantization(name), op.packing(name)
+        if quantization is None or packing is None or packing.lanes == 1:
+            return f"codes of {name} must share elements"
+        if packing.width < MIN_DOT_SIZE or packing.width & (packing.width - 1):
+            return f"{name} has {packing.width} elements, expected a power of two of at least {MIN_DOT_SIZE}"
+        for part, shared in quantization.shared():
+            group = shared.channel_group
+            outside = group is None or (packing.planar and group % packing.width == 0)
+            if outside and "h" in used_indices(shared.layout.data):
+                return f"{name}_{part} is one for many channels, but not for all heads"
+    own = ("q", "sinks", "out", "lse", "k", "v")
+    for name, _, layout in op.layouts():
+        used = used_indices(layout.data)
+        if (name not in own and not name.startswith(("k_", "v_")) and "h" in used) or (
+            "g" in used and name not in own[:4]
+        ):
+            return "they have other keys"
+    return None
 
 
 def _channel_scales(op: AttentionOp) -> Literal["value", "lane"] | None:

@@ -44,7 +44,8 @@ class ScheduleAttr(ParametrizedAttribute):
     - `peel`: 1 computes the last tile of a sequence, which its end cuts off, apart from the loop over all others.
     - `transposed`: 1 lays tiles out transposed, so that logits have keys in their rows; `block_m` may be 8 then.
     - `heads`: KV heads that share a tile, in blocks of zeros beside their own: rows that a few queries leave free have
-      the queries of another head, and more bytes of a key that lie together are read together.
+      the queries of another head, and more bytes of a key that lie together are read together. A NaN or infinity in K
+      of one head reaches the others of its tile.
     - `assembly`: 1 unpacks quantised K and V by assembly for NVIDIA's GPUs, 0 by what every target of Triton's has.
     - `pack`: 1 puts the query heads of a KV head into one tile, 0 gives each a program of its own.
     - `cores`: the logical cores of a NeuronCore that share a launch of an NKI kernel.

@@ -20,7 +20,7 @@ from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
-from flashlower.dialects.attention.layout import dim_names, layout_terms, layout_to_str, used_indices
+from flashlower.dialects.attention.layout import dim_names, layout_terms, layout_to_str
 from flashlower.dialects.tl import GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import Carried, KernelBuilder, TransposedKernelBuilder
@@ -29,7 +29,6 @@ from flashlower.lowering.triton.host import Host, TensorOf
 from flashlower.lowering.triton.key_range import Run, key_range
 from flashlower.lowering.triton.key_tiles import KeyTiles
 from flashlower.lowering.triton.memory import (
-    MIN_DOT_SIZE,
     dot_precision,
     load_floats,
     own_mask,
@@ -43,6 +42,7 @@ from flashlower.lowering.triton.quantized import QuantizedOperand, about_codes
 from flashlower.lowering.triton.runs import RunCount, Runs
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
+from flashlower.rewrites.schedule import heads_obstacle
 
 
 class AttentionKernel:
@@ -492,30 +492,6 @@ def _about_pages(op: AttentionOp, layout: AffineMapAttr) -> str:
     row = "" if op.rows_layout is None else f", row = rows{layout_to_str(op.rows_layout.data)}"
     slot = "is" if size == 1 else f"is slot n % {size} of"
     return f"Key n {slot} page block_table{entry}{row}."
-
-
-def heads_obstacle(op: AttentionOp, heads: int, block_m: int) -> str | None:
-    """Why so many KV heads cannot share a tile of rows; None if they can."""
-    sizes = op.dim_sizes()
-    if sizes["m"] != 1 or not can_pack_group(op) or not 0 < sizes["g"] * heads <= block_m:
-        return f"a tile of {block_m} rows is for one query of each of their query heads"
-    if sizes["h"] == DYNAMIC_INDEX or sizes["h"] % heads:
-        return f"their number must be a multiple of {heads}"
-    for name in ("k", "v"):
-        quantization, packing = op.quantization(name), op.packing(name)
-        if quantization is None or packing is None or packing.lanes == 1:
-            return f"codes of {name} must share elements"
-        if packing.width < MIN_DOT_SIZE or packing.width & (packing.width - 1):
-            return f"{name} has {packing.width} elements, expected a power of two of at least {MIN_DOT_SIZE}"
-        for part, shared in quantization.shared():
-            group = shared.channel_group
-            outside = group is None or (packing.planar and group % packing.width == 0)
-            if outside and "h" in used_indices(shared.layout.data):
-                return f"{name}_{part} is one for many channels, but not for all heads"
-    layouts = (op.kv_lens_layout, op.block_table_layout, op.rows_layout)
-    if any("h" in used_indices(layout.data) for layout in layouts if layout is not None):
-        return "they have other keys"
-    return None
 
 
 def reaches_further(op: AttentionOp) -> bool:

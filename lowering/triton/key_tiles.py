@@ -117,6 +117,7 @@ class TileTensor:
                 pointer.name_hint = self._name("_ptrs", part)
             return pointer
         if part is None or not shape_of(part.offsets.type):
+            # One for all channels of a block.
             return whole(tiles.builder, pointer, (tiles.block_n,), self._name("_ptrs", part))
         shape = (part.block, tiles.block_n) if self._transposed else (tiles.block_n, part.block)
         return whole(tiles.builder, pointer, shape, self._name("_ptrs", part))
