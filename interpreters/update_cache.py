@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from xdsl.interpreter import Interpreter, InterpreterFunctions, PythonValues, impl, register_impls
@@ -108,7 +108,7 @@ class _Update:
         return self.values[name].reshape(shape), tuple(places)
 
     def read(self, name: str) -> Array:
-        """A scale, zero point or offset for every token and channel, (b..., h, m, channel); any for one without a place."""
+        """A scale, zero point or offset of every token and channel, on axes (b..., h, m, channel); clamped to the cache."""
         array, places = self._at(name, np.arange(self.sizes[self.op.channel]), 1)
         inside = (np.clip(place, 0, size - 1) for place, size in zip(places, array.shape, strict=True))
         return array[tuple(inside)]
