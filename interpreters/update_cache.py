@@ -108,7 +108,7 @@ class _Update:
         return self.values[name].reshape(shape), tuple(places)
 
     def read(self, name: str) -> Array:
-        """A scale, zero point or offset of every token and channel, on axes (b..., h, m, channel); clamped to the cache."""
+        """A scale, zero point or offset of every token and channel, on axes (b..., h, m, channel)."""
         array, places = self._at(name, np.arange(self.sizes[self.op.channel]), 1)
         inside = (np.clip(place, 0, size - 1) for place, size in zip(places, array.shape, strict=True))
         return array[tuple(inside)]

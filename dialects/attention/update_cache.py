@@ -310,6 +310,8 @@ class UpdateCacheOp(IRDLOperation):
         if not isinstance(new, AnyFloat):
             raise VerifyException(f"new has element type {new}, expected a float")
         if self.quantization is None:
+            if isinstance(cache, AnyFloat) and cache.bitwidth == 8:
+                raise VerifyException(f"cache has element type {cache}, but is not quantized; expected quantized codes")
             if not isinstance(cache, AnyFloat):
                 raise VerifyException(f"cache has element type {cache}, but is not quantized; expected a float")
         elif not isinstance(new, Float16Type | BFloat16Type | Float32Type):
