@@ -102,7 +102,7 @@ def make_codes(
 
 def pack(codes: Array, packing: Packing, dtype: np.dtype[Any]) -> Array:
     """Codes [.., channels] as elements [.., width] of a storage type."""
-    if codes.dtype == dtype:
+    if is_float(dtype):
         return codes
     bits = codes.view(np.uint8) if is_float(codes.dtype) else codes
     lanes = bits.astype(np.uint64) & np.uint64((1 << packing.bits) - 1)

@@ -49,7 +49,7 @@ def quotient(b: KernelBuilder, x: SSAValue, scale: SSAValue, name: str | None = 
 
 
 class Quantizer:
-    """Emits the arithmetic of one update. Values are blocks of float32 [rows, groups, group], made of `source` floats."""
+    """Emits the arithmetic of one update. Values are blocks of f32 [rows, groups, group], which came as `source`."""
 
     def __init__(self, b: KernelBuilder, attr: QuantizationAttr, quantizer: QuantizerAttr, source: Attribute):
         self._b = b

@@ -191,7 +191,8 @@ class UpdateCacheKernel:
                     count = sizes.value(dim) if count is None else b.mul(count, sizes.value(dim))
             mask = b.lt(rows, 1 if count is None else count, name="mask_r")
         digits = split_index(b, sizes, rows, self._row_dims)
-        place = self._places.of_rows({dim: b.cast(i, i64, name=f"offs_{dim}") for dim, i in digits.items()}, mask)
+        indices = {dim: b.cast(index, i64, name=f"offs_{dim}") for dim, index in digits.items()}
+        place = self._places.find(indices, self._block_r, mask)
         return place, place
 
     def _token_group(self) -> tuple[Place, Place]:
@@ -201,18 +202,17 @@ class UpdateCacheKernel:
         tokens = sizes.constexpr("GROUP_M", self._tokens)
         program = b.program_id(0, name="pid")
         digits = split_index(b, sizes, b.floordiv(program, count), (*self._outer, "h"))
-        outer = {dim: b.cast(i, i64, name=f"off_{dim}") for dim, i in digits.items()}
+        outer = {dim: b.cast(index, i64, name=f"off_{dim}") for dim, index in digits.items()}
         start = b.mul(b.mod(program, count), tokens, name="start_m")
-        rows = b.arange(0, self._block_r)
-        mask = b.lt(rows, tokens, name="mask_r") if self._rows != self._tokens else None
-        first = {**outer, "m": b.cast(start, i64)}
-        each = {**outer, "m": b.cast(b.add(start, rows), i64, name="offs_m")}
-        n = self._places.first_positions(outer)
-        aligned = b.eq(b.mod(n, b.cast(tokens, i64)), 0, name="aligned")
-        return (
-            self._places.at(each, self._places.after(n, each), [aligned, mask]),
-            self._places.at(first, self._places.after(n, first), [aligned], "group_"),
-        )
+
+        def find(count: SSAValue, mask: SSAValue | None, prefix: str) -> Place:
+            offs_m = b.cast(b.add(start, b.arange(0, count)), i64, name=f"{prefix}offs_m")
+            return self._places.find({**outer, "m": offs_m}, count, mask, tokens, prefix)
+
+        mask = None
+        if self._rows != self._tokens:
+            mask = b.lt(b.arange(0, self._block_r), tokens, name="mask_r")
+        return find(self._block_r, mask, ""), find(b.constant(1), None, "group_")
 
     # Channels.
 
@@ -301,9 +301,8 @@ class UpdateCacheKernel:
         pointers = self._element_pointers(name, place, divisors.get(self._op.channel, 1))
         masks = [self._cube(mask) for mask in (place.exists, self._channel_mask) if mask is not None]
         shape = shape_of(pointers.type)
-        mask = b.all_of([m for m in masks if shape_of(m.type) == () or _broadcasts(shape_of(m.type), shape)])
-        if mask is not None and not shape and shape_of(mask.type):
-            mask = None
+        # What all rows or all channels share is there whichever of them are.
+        mask = b.all_of([mask for mask in masks if _broadcasts(shape_of(mask.type), shape)])
         return b.load(pointers, mask=mask, other=0, name=part)
 
     def _make_parts(self, arithmetic: Quantizer, values: SSAValue, place: Place, first: Place) -> dict[Part, SSAValue]:
@@ -315,19 +314,17 @@ class UpdateCacheKernel:
         types = {part: self._types[f"cache_{part}"] for part, _ in self._shared()}
         made = arithmetic.make(values, exists, types, over_rows=over_rows)
         parts: dict[Part, SSAValue] = {}
+        groups = b.columns(self._groups)
+        mask = b.all_of([b.rows(first.exists), None if self._group_mask is None else b.columns(self._group_mask)])
         for part, value in made.items():
+            value = b.columns(value) if over_rows else value
             pointer, rows = self._offset(f"cache_{part}", first)
-            groups = {self._op.channel: self._groups if over_rows else b.columns(self._groups)}
             if rows is not None:
                 pointer = b.add(pointer, b.rows(rows))
-            pointer = self._accesses[f"cache_{part}"].move(b, pointer, groups)
-            pointer = whole(b, pointer, shape_of(value.type), f"{part}_ptrs")
-            placed = b.rows(first.exists) if shape_of(first.exists.type) else first.exists
-            group_mask = self._group_mask
-            if group_mask is not None and not over_rows:
-                group_mask = b.columns(group_mask)
-            b.store(pointer, value, mask=b.all_of([placed, group_mask]))
-            parts[part] = b.expand_dims(b.columns(value) if over_rows else value, 2)
+            pointer = self._accesses[f"cache_{part}"].move(b, pointer, {self._op.channel: groups})
+            shape = (b.constant(1) if over_rows else self._block_r, self._block_g)
+            b.store(whole(b, pointer, shape, f"{part}_ptrs"), value, mask=mask)
+            parts[part] = b.expand_dims(value, 2)
         return parts
 
     def _converted(self, new: SSAValue, element: Attribute) -> SSAValue:
@@ -356,8 +353,7 @@ class UpdateCacheKernel:
         wide = b.columns(b.cast(offs_w, i64))
         pointer = self._accesses["cache"].move(b, pointer, {self._op.channel: wide})
         pointer = whole(b, pointer, (self._block_r, block), "cache_ptrs")
-        exists = b.rows(place.exists) if shape_of(place.exists.type) else place.exists
-        b.store(pointer, words, mask=b.all_of([exists, mask]))
+        b.store(pointer, words, mask=b.all_of([b.rows(place.exists), mask]))
 
 
 def _broadcasts(shape: Sequence[int], target: Sequence[int]) -> bool:
