@@ -10,16 +10,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import ml_dtypes
-from xdsl.dialects.builtin import Float8E4M3FNType, IntegerType, f32, i32, i64
+from xdsl.dialects.builtin import Float8E4M3FNType, f32, i8, i32, i64
 from xdsl.ir import Attribute, SSAValue
 
 from flashlower.dialects.attention.quantization import Packing, Part, QuantizationAttr
 from flashlower.dialects.attention.quantizer import QuantizerAttr, Rounding, Scaling, code_range, symmetric_limit
 from flashlower.dialects.numpy_values import numpy_dtype
-from flashlower.dialects.tl.types import element_type, is_float, is_float8
+from flashlower.dialects.tl.types import bit_width, element_type, is_float, is_float8
 from flashlower.interpreters.quantize import largest
 from flashlower.lowering.triton.builder import KernelBuilder
 
@@ -149,7 +149,7 @@ class Quantizer:
         number, which an addition counts: next to `magic` float32 has just these.
         """
         b = self._b
-        info: Any = ml_dtypes.finfo(numpy_dtype(self._attr.codes))
+        info = cast(Any, ml_dtypes).finfo(numpy_dtype(self._attr.codes))
         mantissa, least = int(info.nmant), float(info.smallest_normal)
         dropped, bias = 23 - mantissa, 1 - int(info.minexp)
         magic = float(info.smallest_subnormal) * 2.0**23
@@ -178,7 +178,7 @@ class Quantizer:
     ) -> SSAValue:
         """Codes of whole rows as elements of the storage, [rows, width]."""
         b = self._b
-        word = i64 if isinstance(element, IntegerType) and element.width.data == 64 else i32
+        word = i64 if bit_width(element) == 64 else i32
         if self._attr.is_signed or self._attr.is_float:
             codes = b.and_(codes, (1 << packing.bits) - 1)
         codes = b.cast(codes, word)
@@ -197,4 +197,4 @@ class Quantizer:
         b = self._b
         if not is_float8(element):
             return b.cast(codes, element)
-        return b.bitcast(b.cast(codes, IntegerType(8)), element)
+        return b.bitcast(b.cast(codes, i8), element)

@@ -161,7 +161,9 @@ class UpdateCacheKernel:
         if op.made():
             parts = self._make_parts(arithmetic, values, place, first)
         else:
-            parts = {part: self._load_part(part, layout, place) for part, layout in self._shared()}
+            parts = dict[Part, SSAValue]()
+            for part, layout in self._shared():
+                parts[part] = self._load_part(part, layout, place)
         codes = arithmetic.codes(values, parts)
         if packing.lanes == 1:
             self._store_elements(place, arithmetic.stored(codes, cache))
@@ -311,7 +313,7 @@ class UpdateCacheKernel:
         exists = None if self._channel_mask is None else self._cube(self._channel_mask)
         if over_rows and self._rows != self._tokens:
             exists = self._element_mask(place.exists)
-        types = {part: self._types[f"cache_{part}"] for part, _ in self._shared()}
+        types: dict[Part, Attribute] = {part: self._types[f"cache_{part}"] for part, _ in self._shared()}
         made = arithmetic.make(values, exists, types, over_rows=over_rows)
         parts: dict[Part, SSAValue] = {}
         groups = b.columns(self._groups)
