@@ -7,22 +7,17 @@ rounding is the one that the definition of the operation names, so a kernel must
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-import ml_dtypes
 import numpy as np
+from xdsl.ir import Attribute
 
 from flashlower.dialects.attention.quantization import Packing, Part, QuantizationAttr
 from flashlower.dialects.attention.quantizer import Rounding, Scaling, code_range, symmetric_limit
-from flashlower.dialects.numpy_values import numpy_dtype
+from flashlower.dialects.numpy_values import largest_finite, numpy_dtype
 from flashlower.interpreters.numerics import Array, is_float
 
 F32 = np.float32
-
-
-def largest(dtype: np.dtype[Any]) -> np.float32:
-    """The largest finite number of a float type, as a float32."""
-    return F32(min(float(cast(Any, ml_dtypes.finfo(dtype)).max), float(np.finfo(F32).max)))
 
 
 def round_quotient(x: Array, rounding: Rounding) -> Array:
@@ -30,10 +25,10 @@ def round_quotient(x: Array, rounding: Rounding) -> Array:
     return np.rint(x) if rounding is Rounding.TO_NEAREST_EVEN else np.trunc(x)
 
 
-def _narrowed(x: Array, dtype: np.dtype[Any]) -> Array:
+def _narrowed(x: Array, type: Attribute) -> Array:
     """Float32 in a narrower type, to nearest even; what is too large is the largest finite number, NaN stays."""
-    limit = largest(dtype)
-    return np.clip(x, -limit, limit).astype(dtype)
+    limit = F32(largest_finite(type))
+    return np.clip(x, -limit, limit).astype(numpy_dtype(type))
 
 
 def quotient(x: Array, scale: Array) -> Array:
@@ -44,38 +39,38 @@ def quotient(x: Array, scale: Array) -> Array:
 
 def make_parts(
     x: Array,
-    source: np.dtype[Any],
+    source: Attribute,
     axes: tuple[int, ...],
     attr: QuantizationAttr,
     scaling: Scaling,
     rounding: Rounding,
-    dtypes: Mapping[Part, np.dtype[Any]],
+    types: Mapping[Part, Attribute],
 ) -> dict[Part, Array]:
     """
-    The scale of every group, and the zero point or offset that `dtypes` has a type for.
+    The scale of every group, and the zero point or offset that `types` has a type for.
 
     `source` is the type that the float32 values `x` came in, whose largest number stands for infinity.
     """
-    limit = largest(source)
+    limit = F32(largest_finite(source))
     not_a_number = np.isnan(x).any(axes, keepdims=True)
     x = np.clip(np.where(np.isnan(x), F32(0), x), -limit, limit)
     low, high = code_range(attr)
     parts: dict[Part, Array] = {}
     if scaling is Scaling.SYMMETRIC:
         scale = np.max(np.abs(x), axes, keepdims=True, initial=0) / F32(symmetric_limit(attr))
-        parts["scale"] = _narrowed(np.where(not_a_number, F32(np.nan), scale), dtypes["scale"])
+        parts["scale"] = _narrowed(np.where(not_a_number, F32(np.nan), scale), types["scale"])
         return parts
     most, least = np.max(x, axes, keepdims=True), np.min(x, axes, keepdims=True)
-    if "zero" in dtypes:
+    if "zero" in types:
         most, least = np.maximum(most, F32(0)), np.minimum(least, F32(0))
     scale = (most - least) / F32(high - low)
-    parts["scale"] = _narrowed(np.where(not_a_number, F32(np.nan), scale), dtypes["scale"])
-    if "offset" in dtypes:
-        parts["offset"] = _narrowed(np.where(not_a_number, F32(np.nan), least), dtypes["offset"])
-    if "zero" in dtypes:
+    parts["scale"] = _narrowed(np.where(not_a_number, F32(np.nan), scale), types["scale"])
+    if "offset" in types:
+        parts["offset"] = _narrowed(np.where(not_a_number, F32(np.nan), least), types["offset"])
+    if "zero" in types:
         first = quotient(least, parts["scale"].astype(F32))
         zero = round_quotient(F32(low) - np.where(np.isnan(first), F32(0), first), rounding)
-        parts["zero"] = np.clip(zero, low, high).astype(dtypes["zero"])
+        parts["zero"] = np.clip(zero, low, high).astype(numpy_dtype(types["zero"]))
     return parts
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 from xdsl.interpreter import Interpreter, InterpreterFunctions, PythonValues, impl, register_impls
+from xdsl.ir import Attribute
 from xdsl.utils.exceptions import InterpretationError, VerifyException
 
 from flashlower.dialects.attention import UpdateCacheOp
+from flashlower.dialects.attention.base import TensorOf
 from flashlower.dialects.attention.layout import DimSizes, Term, layout_terms, used_indices
 from flashlower.dialects.attention.quantization import Part
 from flashlower.dialects.attention.update_cache import Groups
@@ -137,8 +139,9 @@ class _Update:
         if op.made():
             groups = self.groups
             grouped = x.reshape(*shape[:-2], -1, groups.tokens, shape[-1] // groups.channels, groups.channels)
-            dtypes: dict[Part, np.dtype[Any]] = {part: self.values[f"cache_{part}"].dtype for part in op.made()}
-            made = make_parts(grouped, new.dtype, (-3, -1), attr, quantizer.scaling, quantizer.rounding, dtypes)
+            types: dict[Part, Attribute] = {part: element_type(result.type) for part, result in op.made().items()}
+            source = element_type(op.new.type)
+            made = make_parts(grouped, source, (-3, -1), attr, quantizer.scaling, quantizer.rounding, types)
             parts = {part: np.broadcast_to(value, grouped.shape).reshape(shape) for part, value in made.items()}
         else:
             for name in self.values:
@@ -151,6 +154,10 @@ class _Update:
             first = np.arange(0, shape[-1], self.groups.channels)
             results.append(self.write(f"cache_{part}", value[..., 0, :, 0], first, self.groups.tokens))
         return tuple(results)
+
+
+def element_type(type: Attribute) -> Attribute:
+    return cast(TensorOf, type).element_type
 
 
 @register_impls

@@ -18,9 +18,8 @@ from xdsl.ir import Attribute, SSAValue
 
 from flashlower.dialects.attention.quantization import Packing, Part, QuantizationAttr
 from flashlower.dialects.attention.quantizer import QuantizerAttr, Rounding, Scaling, code_range, symmetric_limit
-from flashlower.dialects.numpy_values import numpy_dtype
+from flashlower.dialects.numpy_values import largest_finite, numpy_dtype
 from flashlower.dialects.tl.types import bit_width, element_type, is_float, is_float8
-from flashlower.interpreters.quantize import largest
 from flashlower.lowering.triton.builder import KernelBuilder
 
 TO_INTEGER = 1.5 * 2.0**23
@@ -36,11 +35,6 @@ def _round(b: KernelBuilder, x: SSAValue, rounding: Rounding) -> SSAValue:
 
 def _clamp(b: KernelBuilder, x: SSAValue, low: SSAValue | float, high: SSAValue | float) -> SSAValue:
     return b.minimum(b.maximum(x, low), high)
-
-
-def largest_of(element: Attribute) -> float:
-    """The largest finite number of a float type that a float32 has."""
-    return float(largest(numpy_dtype(element)))
 
 
 def quotient(b: KernelBuilder, x: SSAValue, scale: SSAValue, name: str | None = None) -> SSAValue:
@@ -73,7 +67,7 @@ class Quantizer:
         over the rows too. Values that do not exist are 0.
         """
         b = self._b
-        limit = largest_of(self._source)
+        limit = largest_finite(self._source)
         if self._scaling is Scaling.SYMMETRIC:
             size = b.minimum(b.abs(values), limit)
             top = self._most(b.where(b.eq(values, values), size, math.inf), over_rows, "amax")
@@ -91,7 +85,7 @@ class Quantizer:
         scale = self._scale(b.sub(top, bottom), high - low, is_number, types["scale"])
         made: dict[Part, SSAValue] = {"scale": scale}
         if "offset" in types:
-            most = largest_of(types["offset"])
+            most = largest_finite(types["offset"])
             made["offset"] = self._narrow(_clamp(b, bottom, -most, most), is_number, types["offset"], "offset")
         if "zero" in types:
             first = quotient(b, bottom, b.cast(scale, f32))
@@ -108,7 +102,7 @@ class Quantizer:
     def _scale(self, extent: SSAValue, codes: int, is_number: SSAValue, element: Attribute) -> SSAValue:
         """The scale that spreads an extent over so many codes."""
         b = self._b
-        scale = b.minimum(b.div_rn(extent, float(codes)), largest_of(element))
+        scale = b.minimum(b.div_rn(extent, float(codes)), largest_finite(element))
         return self._narrow(scale, is_number, element, "scale")
 
     def _narrow(self, x: SSAValue, is_number: SSAValue, element: Attribute, name: str) -> SSAValue:
