@@ -483,8 +483,6 @@ class UpdateCacheOp(IRDLOperation):
             raise VerifyException(
                 f"groups of {groups.tokens} tokens need the positions of first tokens: positions without m"
             )
-        if self.block_table is not None and sizes["slot"] % groups.tokens:
-            raise VerifyException(f"pages of {sizes['slot']} slots have no whole groups of {groups.tokens} tokens")
 
     # Assembly format.
 
