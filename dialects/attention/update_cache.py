@@ -113,9 +113,9 @@ class UpdateCacheOp(IRDLOperation):
     Where token m goes is said by one of two operands:
 
     - `positions`, of the keys of a sequence, which attention counts as n. A layout without m (`%first[b]`) holds that
-      of the first token: n = first + m, so `first` is the length before the call. With m (`%positions[b, m]`) every
-      token has its own. The cache is indexed by n, or by page and slot through `block_table` and `rows`, as in
-      `attention.sdpa`.
+      of the first token: n = first + m, so `first` is the length before the call (-3: the first three tokens are
+      padding). With m (`%positions[b, m]`) every token has its own. The cache is indexed by n, or by page and slot
+      through `block_table` and `rows`, as in `attention.sdpa`.
     - `slots`, numbers in a pool: page = slots floordiv S, slot = slots mod S, with S the size of `slot`.
 
     A token without a place is not stored: where its position or slot is negative (-1 says so) or beyond the cache, or

@@ -33,7 +33,7 @@ func.func @int4(%x: tensor<4x8x128xbf16>, %pool: tensor<99x8x64xi8>, %s: tensor<
 // CHECK:         tl.div_rn %x, {{.*}} : (tensor<1x16x8xf32>, tensor<1x16x1xf32>) -> tensor<1x16x8xf32>
 // CHECK:         %codes = tl.add
 //   byte i = code 2i | code 2i + 1 << 4
-// CHECK:         [[PAIRS:%.+]] = tl.reshape %codes [%BLOCK_R, %BLOCK_W, %LANES] : tensor<1x16x8xi32> [i32, i32, i32] -> tensor<1x64x2xi32>
+// CHECK:         [[PAIRS:%.+]] = tl.reshape %codes[%BLOCK_R, %BLOCK_W, %LANES] : tensor<1x16x8xi32>[i32, i32, i32] -> tensor<1x64x2xi32>
 // CHECK:         [[SHIFTED:%.+]] = tl.shl [[PAIRS]],
 // CHECK:         %words = tl.sum [[SHIFTED]] 2 : tensor<1x64x2xi32> -> tensor<1x64xi32>
 // CHECK:         [[BYTES:%.+]] = tl.cast %words : tensor<1x64xi32> -> tensor<1x64xi8>
