@@ -35,7 +35,7 @@ _KEPT = frozenset(
         *("scale", "operandSegmentSizes"),
     )
 )
-"""The properties of operations that are replaced: with pages, codes, bounds, schedules or an LSE they stay as they are."""
+"""The properties of operations that are replaced; with pages, codes, bounds, schedules or an LSE they stay."""
 
 
 @dataclass
