@@ -35,7 +35,7 @@ _KEPT = frozenset(
         *("scale", "operandSegmentSizes"),
     )
 )
-"""The properties of operations that are replaced: pages, quantised keys, bounds, schedules and the LSE stay as they are."""
+"""The properties of operations that are replaced; those with pages, quantised keys, bounds, schedules or LSE stay."""
 
 
 @dataclass
