@@ -89,7 +89,7 @@ class ConstantFolder:
 
     def constant_factor(self, op: Operation) -> tuple[SSAValue, float] | None:
         """`(x, c)` where an operation computes `x * c` of floats for a finite constant c other than 0."""
-        if len(op.operands) != 2 or not hlo.is_float(op.results[0]):
+        if op.name not in ("stablehlo.multiply", "stablehlo.divide") or not hlo.is_float(op.results[0]):
             return None
         for constant, other in ((1, 0), (0, 1)):
             if op.name == "stablehlo.multiply" or (op.name == "stablehlo.divide" and constant == 1):
