@@ -77,8 +77,9 @@ class Quantized:
 
     def storage_layout(self, layout: AffineMapAttr, *, paged: bool = False) -> AffineMapAttr:
         """
-        The layout of the codes in `storage`, or in `pool`, for that of a tensor of floats in their place: the last index
-        is the channel.
+        The layout of the codes in `storage`, or in `pool`, for that of a tensor of floats in their place.
+
+        The last index is the channel.
         """
         num_dims = layout.data.num_dims
         indices = [list(terms) for terms in layout_terms(layout.data)]

@@ -14,6 +14,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from flashlower.dialects.attention import Quantization, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, Term, index_names, make_layout
 from flashlower.dialects.attention.quantization import Shared
+from flashlower.dialects.building import building
 from flashlower.frontends.quantized import Quantized, part_type
 from flashlower.frontends.score import ScoreFunction, Trace
 from flashlower.frontends.tensors import Tensor, tensor_type
@@ -139,6 +140,7 @@ def _layouts(shape: Shape, layout: Layout) -> dict[str, AffineMapAttr]:
     }
 
 
+@building
 def build_attention(
     q: Tensor,
     k: Tensor | Quantized,

@@ -16,12 +16,11 @@ from xdsl.context import Context
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, AnyFloat, FloatAttr, ModuleOp, TensorType
 from xdsl.ir import Attribute, SSAValue
-from xdsl.ir.affine import AffineExpr
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 from xdsl.utils.exceptions import PassFailedException
 
-from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes
 from flashlower.rewrites.schedule import (
     DEFAULT_MAX_SPLITS,
@@ -32,6 +31,7 @@ from flashlower.rewrites.schedule import (
     choose_splits,
     concurrent_programs,
     get_target,
+    reached_keys,
 )
 
 LARGE_LOGIT = 128.0
@@ -165,15 +165,13 @@ class SplitKeys(RewritePattern):
         rows = sizes["m"] * sizes["g"]
         if rows * batch_heads == 0:
             return 1
+        if op.schedule is not None and (runs := op.schedule.option("runs")) is not None:
+            # What a sequence of average length gets; kernels go by the lengths.
+            return max(runs * sizes["h"] // batch_heads, 2)
         keys = sizes["n"]
         if keys == DYNAMIC_INDEX:
             keys = self.max_splits * max(self.min_chunk, tile, 8 * rows)
-        if op.reach is not None:
-            ends = [AffineExpr.constant(keys)]
-            lengths = (op.kv_lens, op.kv_lens_layout)
-            ends += [AffineExpr.symbol(i) for i, scalar in enumerate(op.bounds.scalars) if scalar == lengths]
-            reached = op.reach.most_keys(sizes["m"], ends)
-            keys = keys if reached is None else min(keys, reached)
+        keys = reached_keys(op, sizes["m"], keys)
         if keys <= 0:
             return 1
         heads = schedule.option("heads") or 1
@@ -183,7 +181,7 @@ class SplitKeys(RewritePattern):
             keys,
             self.cores * concurrent_programs(op, tile, self.target),
             block_n=tile,
-            ragged=op.kv_lens is not None,
+            ragged=op.kv_lens is not None and batch_heads > sizes["h"],
             min_chunk=self.min_chunk,
             max_splits=self.max_splits,
         )

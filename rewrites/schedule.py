@@ -14,10 +14,11 @@ from typing import Literal, cast
 from xdsl.context import Context
 from xdsl.dialects.builtin import DYNAMIC_INDEX, FixedBitwidthType, ModuleOp, TensorType, i32
 from xdsl.ir import Attribute
+from xdsl.ir.affine import AffineExpr
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, VerifyException
 
-from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, index_names, layout_terms, used_indices
 
 
@@ -39,6 +40,11 @@ class TargetDescription:
     """Stages of a software pipeline over tiles of keys that the hardware has use for."""
     compute_capability: int | None = None
     """Of NVIDIA's GPUs, times ten; None for others, which do not run their assembly."""
+
+    @property
+    def overlaps_launches(self) -> bool:
+        """Whether a kernel may start while the one before it ends (programmatic dependent launch)."""
+        return self.compute_capability is not None and self.compute_capability >= 90
 
 
 TARGETS = {
@@ -78,6 +84,12 @@ MAX_RAGGED_SPLITS = 32
 MIN_PAGED_TILE = 32
 """Tiles of at least so many keys lie inside of one page where the page size allows it: one page number serves all."""
 
+OVERLAP_BYTES = 48 << 20
+"""Up to so much of K and V, a call is over so soon that launches should overlap; beyond, they disturb each other."""
+
+MAX_DECODE_ROWS = 64
+"""Queries times head group of a decoding step."""
+
 DEFAULT_MIN_CHUNK = 64
 DEFAULT_MAX_SPLITS = 128
 
@@ -113,6 +125,9 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     For `attention.combine`, `block_m` is the number of rows (at least 16), `block_n` the number of splits, rounded
     up to a power of two of at least 16; a kernel that reduces one row a program needs no more of it than the warps.
 
+    An `attention.sdpa` of a decoding step gets `runs` where `choose_runs` says so, and `pdl` where K and V have up to
+    `OVERLAP_BYTES`.
+
     Raises `DiagnosticException` for a partial whose tile no `block_n` divides.
     """
     sizes = op.dim_sizes()
@@ -145,6 +160,9 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
             block_m, unpacks = DECODE_ROWS, {"transposed": 1, **unpacks}
             if _pairs_heads(op, rows):
                 warps, most_keys, unpacks = 2, 32, {"heads": 2, **unpacks}
+    elif len(op.lanes()) == 2 and block_m == 16 and target.compute_capability is not None and not _packs_floats(op):
+        # Here too every warp unpacks all of V; the exponents of packed 8-bit floats are work that more warps share.
+        warps, most_keys = 1, 32
     block_n = min(max(STAGE_BYTES // key_bytes, 16), most_keys)
     block_n = 1 << (block_n.bit_length() - 1)
     if op.page_size and (aligned := op.page_size & -op.page_size) >= MIN_PAGED_TILE:
@@ -166,7 +184,67 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         block_n //= 2
     while stages > 1 and stages * block_n * key_bytes > budget:
         stages -= 1
-    return ScheduleAttr(block_m, block_n, warps, stages, **unpacks)
+    runs = pdl = None
+    if isinstance(op, SdpaOp):
+        resident = target.shared_memory_bytes // (max(stages - 1, 1) * block_n * key_bytes + block_m * key_size * 4)
+        runs = _runs_of(op, target.cores, max(resident, 1))
+        if runs is not None and not unpacks and key_size + value_size <= 128:
+            warps = 2
+        pdl = 1 if target.overlaps_launches and _is_short(op, key_bytes) else None
+    return ScheduleAttr(block_m, block_n, warps, stages, runs=runs, pdl=pdl, **unpacks)
+
+
+def _runs_of(op: SdpaOp, cores: int, resident: int) -> int | None:
+    """The runs that the keys of all sequences should be cut into; None where each sequence has splits of its own."""
+    sizes = op.dim_sizes()
+    batch = [name for name in sizes if name not in INNER_DIMS]
+    if op.kv_lens_layout is None or DYNAMIC_INDEX in [sizes[name] for name in (*batch, *"hgmn")]:
+        return None
+    # Lengths that differ between heads, and windows, of which the length says nothing.
+    if not used_indices(op.kv_lens_layout.data) <= {*batch} or (op.reach is not None and op.reach.lower):
+        return None
+    sequences, rows = math.prod(sizes[name] for name in batch), sizes["m"] * sizes["g"]
+    if sequences < 2 or sizes["h"] == 0 or not 0 < rows <= MAX_DECODE_ROWS or sizes["n"] <= RAGGED_CHUNK:
+        return None
+    return sequences * choose_runs(sequences * sizes["h"], cores, cores * resident)
+
+
+def choose_runs(work: int, cores: int, slots: int) -> int:
+    """
+    How many runs a sequence should have on average, where lengths differ: `work` is sequences times KV heads, `slots`
+    are the programs that all cores hold at once.
+
+    The fewest that give a core nearly two programs, and that leave no small rest of them for the end: all programs are
+    there at once, those that are left over by short sequences included, or the last wave fills 40% of the slots, or
+    there are four waves.
+    """
+    runs = max(math.ceil(1.9 * cores / work), 1)
+    while not (
+        (runs + 1) * work <= slots
+        or (runs * work > slots and (runs * work % slots >= 0.4 * slots or runs * work >= 4 * slots))
+    ):
+        runs += 1
+    return runs
+
+
+def _is_short(op: SdpaOp, key_bytes: int) -> bool:
+    """Whether an operation is a decoding step over little K and V; `key_bytes` are those of one key."""
+    sizes = op.dim_sizes()
+    work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
+    if DYNAMIC_INDEX in (*work, sizes["m"], sizes["g"], sizes["n"]) or sizes["m"] * sizes["g"] > MAX_DECODE_ROWS:
+        return False
+    return math.prod(work) * reached_keys(op, sizes["m"], sizes["n"]) * key_bytes <= OVERLAP_BYTES
+
+
+def reached_keys(op: AttentionOp, queries: int, keys: int) -> int:
+    """The most keys of `keys` that `queries` queries reach, as far as the bounds of the operation say."""
+    if op.reach is None:
+        return keys
+    ends = [AffineExpr.constant(keys)]
+    lengths = (op.kv_lens, op.kv_lens_layout)
+    ends += [AffineExpr.symbol(i) for i, scalar in enumerate(op.bounds.scalars) if scalar == lengths]
+    reached = op.reach.most_keys(queries, ends)
+    return keys if reached is None else min(keys, reached)
 
 
 def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription) -> int:
@@ -175,7 +253,7 @@ def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription
     small programs that unpack words use few of its threads.
     """
     schedule = op.schedule or choose_schedule(op, target)
-    if schedule.option("assembly") and (warps := schedule.warps.data) < 4:
+    if op.lanes() and (warps := schedule.warps.data) < 4:
         return WARPS_PER_CORE // warps
     return min(max(STAGE_BYTES // (block_n * _key_bytes(op)), 1), target.programs_per_core)
 
@@ -259,6 +337,12 @@ def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
         if element != i32 or capability is None or (quantization.attr.is_float and capability < 89):
             return False
     return True
+
+
+def _packs_floats(op: AttentionOp) -> bool:
+    """Whether 8-bit floats share the elements of integers."""
+    attrs = [(op.key_quantization, "k"), (op.value_quantization, "v")]
+    return any(attr is not None and attr.is_float and op.lanes()[name] > 1 for attr, name in attrs)
 
 
 def _unpacking_tile(op: AttentionOp, key_bytes: int, target: TargetDescription) -> tuple[int, int]:
@@ -379,9 +463,6 @@ class ScheduleAttentionPass(ModulePass):
 
     pdl: int | None = None
     """1 to let the second kernel start while the first one ends."""
-
-    peel: int | None = None
-    """1 to compute the last tile of a sequence apart from the others."""
 
     pack: int | None = None
     """1 to put the query heads of a KV head into one tile, 0 for a program each."""

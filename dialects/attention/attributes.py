@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 from xdsl.dialects.builtin import DictionaryAttr, IntAttr
 from xdsl.ir import Attribute, ParametrizedAttribute
@@ -67,7 +67,6 @@ class ScheduleAttr(ParametrizedAttribute):
         "runs": OptionalField("1 to 32768", 1, 32768),
         "kernels": OptionalField("1 or 2", 1, 2),
         "pdl": OptionalField("0 or 1", 0, 1),
-        "peel": OptionalField("0 or 1", 0, 1),
         "pack": OptionalField("0 or 1", 0, 1),
         "cores": OptionalField("1 or 2", 1, 2),
         "keys_on_partitions": OptionalField("0 or 1", 0, 1),
@@ -89,7 +88,7 @@ class ScheduleAttr(ParametrizedAttribute):
     def option(self, name: str) -> int | None:
         """The value of an optional field, None where it is absent."""
         value = self.options.data.get(name)
-        return value.data if isinstance(value, IntAttr) else None
+        return cast("IntAttr[int]", value).data if isinstance(value, IntAttr) else None
 
     def fields(self) -> dict[str, int]:
         """All fields that are there, in order."""
@@ -111,9 +110,9 @@ class ScheduleAttr(ParametrizedAttribute):
         if not 1 <= self.stages.data <= 8:
             raise VerifyException(f"stages is {self.stages.data}, expected 1 to 8")
         for name, allowed in self.OPTIONAL.items():
-            value = self.option(name)
-            if value is not None and not allowed.least <= value <= allowed.most:
-                raise VerifyException(f"{name} is {value}, expected {allowed.expected}")
+            option = self.option(name)
+            if option is not None and not allowed.least <= option <= allowed.most:
+                raise VerifyException(f"{name} is {option}, expected {allowed.expected}")
 
     def print_parameters(self, printer: Printer) -> None:
         with printer.in_angle_brackets():

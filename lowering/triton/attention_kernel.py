@@ -25,6 +25,7 @@ from flashlower.dialects.tl import GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrT
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import Carried, KernelBuilder, TransposedKernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes, can_pack_group, outer_dims, row_dims
+from flashlower.lowering.triton.fused_combine import FusedCombine
 from flashlower.lowering.triton.host import Host, TensorOf
 from flashlower.lowering.triton.key_range import Run, key_range
 from flashlower.lowering.triton.key_tiles import KeyTiles
@@ -38,7 +39,7 @@ from flashlower.lowering.triton.memory import (
 )
 from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandName, OperandTile, dot_element
 from flashlower.lowering.triton.parameters import Access, Parameters
-from flashlower.lowering.triton.quantized import QuantizedOperand
+from flashlower.lowering.triton.quantized import QuantizedOperand, about_codes
 from flashlower.lowering.triton.runs import RunCount, Runs
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
@@ -62,7 +63,9 @@ class AttentionKernel:
         output: SSAValue,
         lse: SSAValue | None = None,
         sums: SSAValue | None = None,
+        *,
         runs: RunCount | None = None,
+        fused: FusedCombine | None = None,
     ):
         self._op = op
         self._run_count = runs
@@ -72,6 +75,8 @@ class AttentionKernel:
         for operand, value, layout in AttentionOp.layouts(op):
             self._accesses[operand] = self.parameters.tensor(operand, value, layout, host.sizes)
         self._register_results(output, lse, sums, host)
+        self._fused = fused
+        self._fused_accesses = {} if fused is None else fused.register(self.parameters, host)
         Sizes.register(self.parameters, host)
         self._register_captures()
         self.pack_group = can_pack_group(op)
@@ -184,8 +189,10 @@ class AttentionKernel:
             lines = ["Attention over one of SPLITS runs of the keys (flash decoding, first step)."]
         else:
             lines = ["Attention: out = softmax(scale * Q K^T) V, with an online softmax over tiles of keys."]
+        about = {name: about_codes(op, name) for name in op.lanes()}
         lines += [
-            f"{name}{layout_to_str(layout.data)}: {element_type(value.type)}" for name, value, layout in op.layouts()
+            f"{name}{layout_to_str(layout.data)}: {element_type(value.type)}{about.get(name, '')}"
+            for name, value, layout in op.layouts()
         ]
         if op.block_table_layout is not None:
             lines.append(_about_pages(op, op.block_table_layout))
@@ -238,12 +245,12 @@ class AttentionKernel:
     ) -> Carried:
         """The loop over one run of tiles."""
         b, keys = self._b, self._keys
-        stages = 1 if run.one_tile else self._schedule.stages.data
+        stages = self._schedule.stages.data
         with b.range(
             run.lo, run.hi, self._block_n, inits=inits, num_stages=stages, name="start_n", comment=run.comment
         ) as loop:
             offs_n = b.add(loop.index, b.arange(0, self._block_n), name="offs_n")
-            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.padded else None
+            mask_n = b.lt(offs_n, keys.hi, name="mask_n") if keys.padded and run.masked else None
             tile = tiles.enter(loop.index, offs_n, loop.args)
 
             scores = self._scores(q, self._k.at(tile, mask_n))
@@ -442,6 +449,8 @@ class AttentionKernel:
             b.store(row_ptrs["lse"], lse, mask=programs.row_mask)
         if "sum" in row_ptrs:
             b.store(row_ptrs["sum"], last["l_i"], mask=programs.row_mask)
+        if self._fused is not None:
+            self._fused.build(b, self._sizes, programs, self._v.parts, self._fused_accesses, self._partial_pointers)
 
     def _result_pointers(self) -> tuple[list[SSAValue], dict[str, SSAValue]]:
         """Pointers to the rows of the output, one block for every part of the head size, and to one number a row."""
@@ -449,17 +458,23 @@ class AttentionKernel:
         if isinstance(self._op, SdpaOp):
             out = row_tile_pointers(b, accesses["out"], self._programs, "d", self._v.parts)
             return out, {"lse": row_pointers(b, accesses["lse"], self._programs)} if "lse" in accesses else {}
-        row = self._partial_row()
+        assert self._keys.split is not None
+        return self._partial_pointers(self._keys.split)
+
+    def _partial_pointers(self, split: SSAValue) -> tuple[list[SSAValue], dict[str, SSAValue]]:
+        """The same for a split of a partial."""
+        b, accesses = self._b, self._accesses
+        row = self._partial_row(split)
         out_rows = b.add(b.arg("out_ptr"), b.mul(b.rows(row), b.cast(self._sizes.value("d"), i64)))
         if len(self._v.parts) > 1:
             out_rows.name_hint = "out_row_ptrs"
         out = [b.add(out_rows, b.columns(part.offsets), name=f"out_ptrs{part.suffix}") for part in self._v.parts]
         return out, {name: b.add(b.arg(f"{name}_ptr"), row) for name in ("lse", "sum") if name in accesses}
 
-    def _partial_row(self) -> SSAValue:
+    def _partial_row(self, split: SSAValue) -> SSAValue:
         """The number of a row in the results [b..., h, g, split, m] or [h, g, run, m] of a partial: i64 [BLOCK_M]."""
         b, programs, sizes = self._b, self._programs, self._sizes
-        assert isinstance(self._op, PartialOp) and self._keys.split is not None
+        assert isinstance(self._op, PartialOp)
 
         def step(row: SSAValue, size: SSAValue, index: SSAValue) -> SSAValue:
             return b.add(b.mul(row, b.cast(size, i64)), b.cast(index, i64))
@@ -474,7 +489,7 @@ class AttentionKernel:
             splits = sizes.constexpr("SPLITS", self._op.num_splits)
         else:
             splits = b.add(sizes.constexpr("RUNS", self._run_count.runs), self._run_count.sequences)
-        row = step(row, splits, self._keys.split)
+        row = step(row, splits, split)
         if "m" in rows:
             row = step(row, sizes.value("m"), rows["m"])
         if not shape_of(row.type):

@@ -113,8 +113,9 @@ class Programs:
         """Indices that a program has one of (batch, head, group if not packed), i64; none for sizes of 1."""
         self.rows = self._find_rows()
         """
-        The queries ("m") and heads of the group ("g") of the rows, each [BLOCK_M]; none for sizes of 1. Where heads share
-        a tile, also these ("h"), counted from the first one of the program.
+        The queries ("m") and heads of the group ("g") of the rows, each [BLOCK_M]; none for sizes of 1.
+
+        Where heads share a tile, also these ("h"), counted from the first one of the program.
         """
 
     def row_count(self) -> SSAValue:
@@ -252,9 +253,12 @@ def can_pack_group(op: AttentionOp) -> bool:
     """
     Whether the heads of a group can share a tile.
 
-    Rows of one tile walk over the same keys, so not where K, V, lengths or pages differ between the heads of a group.
+    Rows of one tile walk over the same keys, so not where K, V, lengths or pages differ between the heads of a group,
+    nor where the schedule says otherwise.
     """
     if op.dim_sizes()["g"] == 1:
         return True
+    if op.schedule is not None and op.schedule.option("pack") == 0:
+        return False
     own = ("q", "sinks", "out", "lse")
     return not any("g" in used_indices(layout.data) for name, _, layout in op.layouts() if name not in own)

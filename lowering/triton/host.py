@@ -69,7 +69,7 @@ class Host:
 
     def multiply(self, lhs: SSAValue, rhs: SSAValue | int) -> SSAValue:
         """lhs * rhs; a factor 1 disappears, and two constants fold."""
-        left, right = _constant(lhs), rhs if isinstance(rhs, int) else _constant(rhs)
+        left, right = constant_index(lhs), rhs if isinstance(rhs, int) else constant_index(rhs)
         if left is not None and right is not None:
             return self.constant(left * right)
         if right == 1:
@@ -86,7 +86,7 @@ class Host:
 
     def ceil_divide(self, lhs: SSAValue, divisor: int) -> SSAValue:
         """lhs / divisor, rounded up."""
-        if (value := _constant(lhs)) is not None:
+        if (value := constant_index(lhs)) is not None:
             return self.constant(-(-value // divisor))
         return self.add(arith.CeilDivSIOp(lhs, self.constant(divisor)))
 
@@ -196,6 +196,7 @@ class Host:
         return buffer
 
 
-def _constant(value: SSAValue) -> int | None:
+def constant_index(value: SSAValue) -> int | None:
+    """The number that a value is known to be."""
     op = value.owner
     return op.value.value.data if isinstance(op, arith.ConstantOp) and isinstance(op.value, IntegerAttr) else None

@@ -36,16 +36,11 @@ nothing, and every further loop would fill the software pipeline again.
 
 @dataclass(frozen=True)
 class Run:
-    """
-    Tiles of keys from `lo` to `hi`, in i32; `masked` where the score region may mask some, `padded` where some may not
-    exist. A run of one tile needs no software pipeline.
-    """
+    """Tiles of keys from `lo` to `hi`, in i32; `masked` where the score region may mask some, or some do not exist."""
 
     lo: SSAValue
     hi: SSAValue
     masked: bool = True
-    padded: bool = True
-    one_tile: bool = False
     comment: str | None = None
 
 
@@ -221,8 +216,6 @@ def key_range(
             if not isinstance(hi.owner, ConstantOp | ConstexprOp):
                 hi.name_hint = "hi"
     if op.unmasked is None or schedule.block_m.data < PEEL_ROWS:
-        if padded and schedule.option("peel") == 1:
-            return KeyRange(_peel_tail(b, lo, hi, block_n), hi, padded, split)
         return KeyRange((Run(lo, hi),), hi, padded, split)
     return KeyRange(_peel(b, bounds, op.unmasked, queries, lo, hi, block_n), hi, padded, split)
 
@@ -264,13 +257,6 @@ def _share_of_split(
     return lo, hi
 
 
-def _peel_tail(b: KernelBuilder, lo: SSAValue, hi: SSAValue, block_n: SSAValue) -> tuple[Run, ...]:
-    """Whole tiles, whose keys all exist, and the one that is cut off."""
-    whole = b.maximum(b.mul(b.floordiv(hi, block_n), block_n), lo, name="hi_whole")
-    tail = Run(whole, hi, one_tile=True, comment="The tile that the end of the keys cuts off")
-    return Run(lo, whole, padded=False), tail
-
-
 def _peel(
     b: KernelBuilder,
     bounds: KeyBounds,
@@ -293,6 +279,6 @@ def _peel(
     if not (isinstance(start.owner, ConstantOp) and start.owner.python_value == 0):
         stop = b.maximum(stop, start)
     stop.name_hint = "hi_unmasked"
-    runs.append(Run(start, stop, masked=False, padded=False, comment="Tiles that need no mask"))
+    runs.append(Run(start, stop, masked=False, comment="Tiles that need no mask"))
     runs.append(Run(stop, hi, comment="Tiles after the last that needs no mask"))
     return tuple(runs)

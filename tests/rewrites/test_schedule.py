@@ -16,7 +16,7 @@ from pipelines import transform
 from xdsl.utils.exceptions import DiagnosticException, VerifyException
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr
-from flashlower.rewrites.schedule import TARGETS, choose_schedule, choose_splits, get_target
+from flashlower.rewrites.schedule import TARGETS, choose_runs, choose_schedule, choose_splits, get_target
 
 CORES = 132
 """Of an H100."""
@@ -71,6 +71,55 @@ def test_long_sequences_of_a_ragged_batch_are_split():
     assert splits(8, 4, 131072, ragged=True) >= splits(8, 4, 131072)
 
 
+@pytest.mark.parametrize(
+    ("work", "slots", "expected"),
+    [
+        # Two programs a core, and all of them, with a left-over one for each sequence, fit in three.
+        (32, 396, 8),
+        (64, 396, 4),
+        (128, 396, 2),
+        # 512 programs would leave 116 for the end, which a third of the GPU would compute alone.
+        (256, 396, 3),
+        (512, 396, 2),
+        (1024, 396, 1),
+        # Six small programs a core.
+        (256, 792, 1),
+        (100_000, 396, 1),
+        (1, 396, 251),
+    ],
+)
+def test_runs_fill_cores_to_the_end(work: int, slots: int, expected: int):
+    assert choose_runs(work, CORES, slots) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "runs = 32"),
+        ({"keys": 4096}, None),
+        ({"batch": 1, "keys": 65536}, None),
+        ({"lens": ""}, None),
+        ({"queries": 20}, None),
+        ({"size": 64}, "runs = 32"),
+    ],
+)
+def test_runs_are_for_long_sequences_of_unlike_lengths(changes: dict[str, object], expected: str | None):
+    """Of decoding steps; 16 sequences of 8 KV heads are 128 programs a run."""
+    lens = "kv_lens(%lens[b] : tensor<{batch}xi32>)"
+    sizes = {"batch": 16, "queries": 1, "keys": 32768, "size": 128, "lens": lens, **changes}
+    q, kv = (f"tensor<{{batch}}x8x{s}x{{size}}xbf16>".format(**sizes) for s in ("4x{queries}", "{keys}"))
+    q, kv = q.format(**sizes), kv.format(**sizes)
+    text = f"""
+    func.func @main(%q: {q}, %k: {kv}, %lens: tensor<{sizes["batch"]}xi32>) -> {q} {{
+      %o = attention.sdpa q(%q[b, h, g, m, k] : {q}) k(%k[b, h, n, k] : {kv}) v(%k[b, h, n, d] : {kv})
+          {str(sizes["lens"]).format(**sizes)} scale(1.0) -> out[b, h, g, m, d] : {q}
+      func.return %o : {q}
+    }}
+    """
+    found = re.search(r"runs = \d+", str(transform(text, "schedule-attention")))
+    assert (found and found[0]) == expected
+
+
 def test_work_that_fills_the_gpu_is_not_split():
     assert splits(256, 4, 131072) == 1
 
@@ -100,8 +149,9 @@ def big(**sizes: object) -> AttentionCase:
 
 
 def test_known_schedules():
-    assert schedule_of(big(group=8)) == ScheduleAttr(16, 64, 4, 3)
-    assert schedule_of(big(group=8, head_size=64, value_size=64)) == ScheduleAttr(16, 64, 4, 3)
+    assert schedule_of(big(group=8)) == ScheduleAttr(16, 64, 4, 3, pdl=1)
+    assert schedule_of(big(group=8, head_size=64, value_size=64)) == ScheduleAttr(16, 64, 4, 3, pdl=1)
+    assert schedule_of(big(group=8), "a100").option("pdl") is None
     assert schedule_of(big(group=1, queries=200)) == ScheduleAttr(128, 64, 4, 2)
     assert schedule_of(big(group=8), "mi300x").stages.data == 2
 
@@ -125,6 +175,16 @@ def test_tiles_fit_in_shared_memory(target: str, dtype: str, head_size: int):
     assert fits <= limit or (schedule.stages.data, schedule.block_n.data) == (1, 16)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["bf16", "f32"])
+@pytest.mark.parametrize("value_size", [64, 256, 512])
+def test_accumulators_fit_in_shared_memory(target: str, dtype: str, value_size: int):
+    """They pass through it, in f32, on their way out; MLA has 512 columns."""
+    schedule = schedule_of(big(head_size=576, value_size=value_size, dtype=dtype, queries=300), target)
+    assert schedule.block_m.data * value_size * 4 <= TARGETS[target].shared_memory_bytes
+    assert schedule.block_m.data >= 16
+
+
 def test_block_n_divides_the_tile_of_a_partial():
     text = transform(big(group=1).module_text(), "flash-decoding{splits=2}")
     assert "tile(64)" in str(text)
@@ -139,6 +199,9 @@ def test_pass_keeps_a_schedule_by_hand_and_schedules_the_rest():
     text = big(group=1).module_text()
     by_hand = text.replace("-> out", "schedule<block_m = 32, block_n = 16, warps = 1, stages = 4> -> out")
     assert str(transform(by_hand, "schedule-attention")) == str(transform(by_hand))
+    split_by_hand = by_hand.replace("stages = 4", "stages = 4, splits = 5")
+    for pipeline, count in (("flash-decoding", 5), ("flash-decoding{splits=3}", 3)):
+        assert f"splits({count}) tile(16)" in str(transform(split_by_hand, pipeline))
     module = transform(text, "flash-decoding{splits=20},schedule-attention{target=h200}")
     (combine,) = [op for op in module.walk() if isinstance(op, CombineOp)]
     assert combine.schedule is not None and combine.schedule.block_n.data == 32
@@ -202,3 +265,15 @@ def test_unknown_target_is_named():
 def test_schedules_are_verified():
     with pytest.raises(VerifyException, match="block_n is 24, expected a power of two"):
         ScheduleAttr(16, 24, 4, 2)
+    with pytest.raises(VerifyException, match="kernels is 3, expected 1 or 2"):
+        ScheduleAttr(16, 32, 4, 2, kernels=3)
+    with pytest.raises(VerifyException, match="a schedule has no colour, expected any of: block_m"):
+        ScheduleAttr(16, 32, 4, 2, colour=1)
+
+
+def test_fields_of_schedules():
+    schedule = ScheduleAttr(16, 32, 4, 2, pdl=1, splits=8)
+    assert str(schedule).endswith("<block_m = 16, block_n = 32, warps = 4, stages = 2, splits = 8, pdl = 1>")
+    assert schedule == ScheduleAttr(16, 32, 4, 2, splits=8, pdl=1, runs=None)
+    assert schedule.replace(warps=8, splits=None) == ScheduleAttr(16, 32, 8, 2, pdl=1)
+    assert (schedule.option("splits"), schedule.option("kernels")) == (8, None)

@@ -41,6 +41,10 @@ class ElementwiseBuilder(BuilderCore):
         """lhs / rhs on f32 and f64."""
         return self._binary(tl.TrueDivOp, lhs, rhs, name, comment)
 
+    def div_rn(self, lhs: Operand, rhs: Operand, *, name: str | None = None, comment: str | None = None) -> SSAValue:
+        """tl.div_rn(lhs, rhs) on f32, rounded as IEEE 754 has it."""
+        return self._binary(tl.DivRnOp, lhs, rhs, name, comment)
+
     def floordiv(self, lhs: Operand, rhs: Operand, *, name: str | None = None, comment: str | None = None) -> SSAValue:
         """lhs // rhs on integers, towards zero as in C."""
         return self._binary(tl.FloorDivOp, lhs, rhs, name, comment)

@@ -201,6 +201,33 @@ func.func @schedule(%q: tensor<4x8xf32>) {
 
 // -----
 
+func.func @schedule_field(%q: tensor<4x8xf32>) {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0) schedule<block_m = 16, block_n = 16, warps = 4, stages = 2, kernels = 3> -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: kernels is 3, expected 1 or 2
+
+// -----
+
+func.func @unknown_field(%q: tensor<4x8xf32>) {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0) schedule<block_m = 16, block_n = 16, warps = 4, stages = 2, colour = 3> -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: a schedule has no colour, expected any of: block_m, block_n, warps, stages, splits, runs, kernels, pdl, pack
+
+// -----
+
+func.func @field_twice(%q: tensor<4x8xf32>) {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0) schedule<block_m = 16, block_n = 16, warps = 4, stages = 2, pdl = 1, pdl = 0> -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: pdl is given twice
+
+// -----
+
 // Partials: sizes of results, splits, tiles, no sinks.
 func.func @partial_shape(%q: tensor<4x8xf32>) {
   %o, %l = attention.partial q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)

@@ -174,6 +174,27 @@ func.func @f(%n: i32) {
 
 // -----
 
+// CHECK: the order is one of acquire, release, acq_rel, relaxed, got 'strong'
+tl.jit @k(%p: !tl.ptr<i32>, %n: i32) {
+  %0 = tl.atomic_add %p, %n "strong" : !tl.ptr<i32>, i32 -> i32
+}
+
+// -----
+
+// CHECK: tl.atomic_add to !tl.ptr<f32> adds and gives f32, got i32
+tl.jit @k(%p: !tl.ptr<f32>, %n: i32) {
+  %0 = tl.atomic_add %p, %n "relaxed" : !tl.ptr<f32>, i32 -> i32
+}
+
+// -----
+
+// CHECK: tl.cumsum is of a block of i32 or f32 with one dimension, got i32
+tl.jit @k(%n: i32) {
+  %0 = tl.cumsum %n : i32 -> i32
+}
+
+// -----
+
 // CHECK: tl.bitcast keeps the bits, got i32 to bf16
 "builtin.module"() ({
   tl.jit @k(%n: i32) {

@@ -25,6 +25,8 @@ func.func @main(%x: tensor<?x8xf32>) -> tensor<?x8xf32> {
   %scale = arith.constant 0.5 : f32
   // CHECK-NEXT: launch.kernel @kernel[%n, %s] (%a, %b, %n, %s, %scale) {num_warps = 4 : i64, num_stages = 2 : i64} : (tensor<?x8xf32>, tensor<?x8xf32>, index, index, f32)
   launch.kernel @kernel[%n, %s](%a, %b, %n, %s, %scale) {num_warps = 4, num_stages = 2} : (tensor<?x8xf32>, tensor<?x8xf32>, index, index, f32)
+  // CHECK-NEXT: launch.kernel @kernel[%n] (%a, %b, %n, %s, %scale) {pdl} : (tensor<?x8xf32>, tensor<?x8xf32>, index, index, f32)
+  launch.kernel @kernel[%n](%a, %b, %n, %s, %scale) {pdl} : (tensor<?x8xf32>, tensor<?x8xf32>, index, index, f32)
   // CLEAN: launch.require
   // CLEAN-NEXT: launch.empty(%n) : tensor<?x8xf32>
   // CLEAN-NEXT: launch.empty(%n) : tensor<?x8xf32>

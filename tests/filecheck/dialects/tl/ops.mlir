@@ -4,8 +4,8 @@
 
 // Every op of the dialect in its own syntax, and through the generic one.
 
-// CHECK-LABEL: tl.jit @kernel(%p: !tl.ptr<bf16>, %flags: !tl.ptr<i1>, %n: i32, %scale: f32) doc "A kernel." {
-tl.jit @kernel(%p: !tl.ptr<bf16>, %flags: !tl.ptr<i1>, %n: i32, %scale: f32) doc "A kernel." {
+// CHECK-LABEL: tl.jit @kernel(%p: !tl.ptr<bf16>, %flags: !tl.ptr<i1>, %n: i32, %scale: f32, %counter: !tl.ptr<i32>) doc "A kernel." {
+tl.jit @kernel(%p: !tl.ptr<bf16>, %flags: !tl.ptr<i1>, %n: i32, %scale: f32, %counter: !tl.ptr<i32>) doc "A kernel." {
   // CHECK-NEXT: %BLOCK = tl.constexpr 16 : i32
   %BLOCK = tl.constexpr 16 : i32
   // CHECK-NEXT: %zero = tl.constant 0 : i32
@@ -125,6 +125,16 @@ tl.jit @kernel(%p: !tl.ptr<bf16>, %flags: !tl.ptr<i1>, %n: i32, %scale: f32) doc
   // CHECK-NEXT: %d2 = tl.ceil %sum : tensor<16xf32> -> tensor<16xf32>
   %d2 = tl.ceil %sum : tensor<16xf32> -> tensor<16xf32>
 
+  // CHECK-NEXT: %sums = tl.cumsum %r : tensor<16xi32> -> tensor<16xi32>
+  %sums = tl.cumsum %r : tensor<16xi32> -> tensor<16xi32>
+  // CHECK-NEXT: %ticket = tl.atomic_add %counter, %pid "acq_rel" : !tl.ptr<i32>, i32 -> i32
+  %ticket = tl.atomic_add %counter, %pid "acq_rel" : !tl.ptr<i32>, i32 -> i32
+  // CHECK-NEXT: tl.debug_barrier
+  tl.debug_barrier
+  // CHECK-NEXT: tl.gdc_wait
+  tl.gdc_wait
+  // CHECK-NEXT: tl.gdc_launch_dependents
+  tl.gdc_launch_dependents
   // CHECK-NEXT: %words = tl.cast %wide : tensor<16x16xi32> -> tensor<16x16xi32>
   %words = tl.cast %wide : tensor<16x16xi32> -> tensor<16x16xi32>
   // CHECK-NEXT: %u0, %u1, %u2, %u3, %u4, %u5, %u6, %u7 = tl.inline_asm_elementwise unpack <ui4, zero = 7> %words, %cast : (tensor<16x16xi32>, tensor<16x16xbf16>) -> (tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>, tensor<16x16xbf16>)

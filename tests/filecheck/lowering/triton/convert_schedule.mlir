@@ -1,0 +1,99 @@
+// RUN: xdsl-opt %s -p 'flash-decoding{splits=4},convert-attention-to-triton' --split-input-file -t triton | filecheck %s
+
+// What optional fields of a schedule make of a partial and its combine.
+
+// One kernel: programs store their split and draw a ticket; the last of a tile of rows puts all together. Another kernel
+// has cleared the tickets.
+// CHECK-LABEL: def one_partial_kernel_clear(tickets_ptr):
+// CHECK:           mask = offs < 6
+// CHECK-NEXT:      tl.store(tickets_ptr + offs, tl.full((BLOCK,), 0, tl.int32), mask=mask)
+// CHECK-LABEL: def one_partial_kernel(
+// CHECK:           tl.store(out_ptrs, out, mask=mask_r[:, None])
+// CHECK:           tl.store(lse_ptr + row, lse, mask=mask_r)
+// CHECK-NEXT:      # All of this split is stored before its ticket is drawn
+// CHECK-NEXT:      tl.debug_barrier()
+// CHECK-NEXT:      arrived = tl.atomic_add(tickets_ptr + tl.program_id(0), 1, sem="acq_rel")
+// CHECK-NEXT:      # The last split to arrive puts all together
+// CHECK-NEXT:      if arrived == SPLITS - 1:
+// CHECK:               for s in tl.range(0, SPLITS):
+// CHECK:                   cache_modifier=".cg"
+// CHECK:               tl.store(result_ptrs, (result / safe_total[:, None]).to(tl.bfloat16), mask=mask_r[:, None])
+// CHECK-LABEL: def one(
+// CHECK:           tickets = empty((6,), "int32")
+// CHECK-NEXT:      one_partial_kernel_clear[(1,)](tickets)
+// CHECK-NEXT:      one_partial_kernel[(6, 4)](
+// CHECK-NOT:       _combine_kernel
+func.func @one(%q: tensor<3x2x4x64xbf16>, %k: tensor<3x2x1024x64xbf16>) -> tensor<3x2x4x64xbf16> {
+  %o = attention.sdpa q(%q[b, h, g, k] : tensor<3x2x4x64xbf16>) k(%k[b, h, n, k] : tensor<3x2x1024x64xbf16>)
+      v(%k[b, h, n, d] : tensor<3x2x1024x64xbf16>) scale(0.125)
+      schedule<block_m = 16, block_n = 64, warps = 4, stages = 3, kernels = 1> -> out[b, h, g, d] : tensor<3x2x4x64xbf16>
+  func.return %o : tensor<3x2x4x64xbf16>
+}
+
+// -----
+
+// Runs: 9 for the tiles of all sequences, and up to one more for each of the 3; programs find theirs from the lengths.
+// The partial results of all lie in one row of runs.
+// CHECK-LABEL: def runs_partial_kernel(
+// CHECK:           lens = tl.load(lens_ptrs, mask=offs_b < BATCH, other=0)
+// CHECK:           tiles = tl.cdiv(lens, TILE)
+// CHECK-NEXT:      # The most tiles that a run has
+// CHECK-NEXT:      run_tiles = tl.maximum(tl.cdiv(tl.sum(tiles, axis=0), RUNS), 1)
+// CHECK-NEXT:      num_runs = tl.cdiv(tiles, run_tiles)
+// CHECK-NEXT:      run = tl.program_id(1)
+// CHECK-NEXT:      # Sequences whose runs come before this one
+// CHECK-NEXT:      earlier = tl.cumsum(num_runs) <= run
+// CHECK:           hi = tl.where(passed < BATCH, {{.*}}, lo)
+// CHECK:           for start_n in tl.range(lo, hi, BLOCK_N, num_stages=3):
+// CHECK-LABEL: def runs_combine_kernel(
+// CHECK:           mask_s = offs_s < splits.to(tl.int64)
+// CHECK-NEXT:      offs_run = first_run.to(tl.int64) + offs_s
+// CHECK-LABEL: def runs(
+// CHECK:           partial = empty((2, 4, 12, 1, 64), "float32")
+// CHECK-NEXT:      partial_lse = empty((2, 4, 12, 1), "float32")
+// CHECK-NEXT:      runs_partial_kernel[(2, 12)](
+// CHECK:           runs_combine_kernel[(24,)](
+func.func @runs(%q: tensor<3x2x4x64xbf16>, %k: tensor<3x2x1024x64xbf16>, %lens: tensor<3xi32>) -> tensor<3x2x4x64xbf16> {
+  %o = attention.sdpa q(%q[b, h, g, k] : tensor<3x2x4x64xbf16>) k(%k[b, h, n, k] : tensor<3x2x1024x64xbf16>)
+      v(%k[b, h, n, d] : tensor<3x2x1024x64xbf16>) kv_lens(%lens[b] : tensor<3xi32>) scale(0.125)
+      schedule<block_m = 16, block_n = 64, warps = 4, stages = 3, runs = 9> -> out[b, h, g, d] : tensor<3x2x4x64xbf16>
+  func.return %o : tensor<3x2x4x64xbf16>
+}
+
+// -----
+
+// Launches that overlap: each kernel waits for the one before it, and lets the next one come when it has read all.
+// CHECK-LABEL: def _pdl():
+// CHECK-LABEL: def overlap_partial_kernel(
+// CHECK:           if tl.target_info.cuda_capability_geq(9, 0):
+// CHECK-NEXT:          tl.extra.cuda.gdc_wait()
+// CHECK:           q = tl.load(
+// CHECK:           for start_n in
+// CHECK:           if tl.target_info.cuda_capability_geq(9, 0):
+// CHECK-NEXT:          tl.extra.cuda.gdc_launch_dependents()
+// CHECK:           tl.store(
+// CHECK-LABEL: def overlap_combine_kernel(
+// CHECK:               tl.extra.cuda.gdc_wait()
+// CHECK:               tl.extra.cuda.gdc_launch_dependents()
+// CHECK:           tl.load(
+// CHECK-LABEL: def overlap(
+// CHECK:           num_warps=4, **_pdl(),
+// CHECK:           num_warps=4, **_pdl(),
+func.func @overlap(%q: tensor<2x4x64xbf16>, %k: tensor<2x1024x64xbf16>) -> tensor<2x4x64xbf16> {
+  %o = attention.sdpa q(%q[h, g, k] : tensor<2x4x64xbf16>) k(%k[h, n, k] : tensor<2x1024x64xbf16>)
+      v(%k[h, n, d] : tensor<2x1024x64xbf16>) scale(0.125)
+      schedule<block_m = 16, block_n = 64, warps = 4, stages = 3, pdl = 1> -> out[h, g, d] : tensor<2x4x64xbf16>
+  func.return %o : tensor<2x4x64xbf16>
+}
+
+// -----
+
+// Unpacked: a program for each query head, so 8 rather than 2 tiles of rows.
+// CHECK-LABEL: def unpacked(
+// CHECK:           unpacked_partial_kernel[(8, 4)](
+func.func @unpacked(%q: tensor<2x4x64xbf16>, %k: tensor<2x1024x64xbf16>) -> tensor<2x4x64xbf16> {
+  %o = attention.sdpa q(%q[h, g, k] : tensor<2x4x64xbf16>) k(%k[h, n, k] : tensor<2x1024x64xbf16>)
+      v(%k[h, n, d] : tensor<2x1024x64xbf16>) scale(0.125)
+      schedule<block_m = 16, block_n = 64, warps = 4, stages = 3, pack = 0> -> out[h, g, d] : tensor<2x4x64xbf16>
+  func.return %o : tensor<2x4x64xbf16>
+}
