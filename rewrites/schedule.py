@@ -492,6 +492,9 @@ class ScheduleAttentionPass(ModulePass):
 
     def _overridden(self, chosen: ScheduleAttr) -> ScheduleAttr:
         given = {name: value for name in ScheduleAttr.FIELDS if (value := getattr(self, name)) is not None}
+        if self.transposed == 0:
+            # Rows are the long side of the matrix unit then.
+            given.setdefault("block_m", max(chosen.block_m.data, MIN_DOT_SIZE))
         try:
             return chosen.replace(**given)
         except VerifyException as e:
