@@ -1,7 +1,8 @@
 """Dequantisation as JAX writes it: `fuse-attention` finds the codes, and the module computes the same as before.
 
 Every way to take codes out of wider integers, groups and zero points of every kind, and what must stay floats. Inputs
-are real quantised caches of odd contents; results are compared before and after the pass, on NumPy.
+are real quantised caches of odd contents; results are compared before and after the pass, on NumPy, and for some also
+with those of a kernel.
 """
 
 from __future__ import annotations
@@ -230,21 +231,37 @@ def described(op: SdpaOp) -> str:
     return " ".join([attr, *layouts])
 
 
-@pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)
-def test_codes_are_found_and_mean_the_same(graph: Graph):
+def exported(graph: Graph) -> tuple[str, tuple[np.ndarray, ...]]:
     def model(q: Any, *arguments: Any) -> Any:
         x = graph.make(*arguments)
         return attend(q, x, x)
 
     arguments = (QB if graph.narrow else Q, *graph.arguments)
-    module = parse_module(str(fl.from_jax(model, *arguments)), make_context())
+    return str(fl.from_jax(model, *arguments)), arguments
+
+
+def check(graph: Graph, after: np.ndarray, before: np.ndarray) -> None:
+    before, after = before.astype(np.float64), after.astype(np.float64)
+    # The graph rounds weights to bf16 where it is in bf16.
+    tolerance = 6e-3 if graph.narrow else 2e-6
+    assert np.linalg.norm(after - before) <= tolerance * np.linalg.norm(before)
+
+
+@pytest.mark.parametrize("graph", GRAPHS, ids=lambda graph: graph.name)
+def test_codes_are_found_and_mean_the_same(graph: Graph):
+    text, arguments = exported(graph)
+    module = parse_module(text, make_context())
     (before,) = run_module(module.clone(), arguments)
     FuseAttentionPass().apply(make_context(), module)
     module.verify()
     (op,) = (op for op in module.walk() if isinstance(op, SdpaOp))
     assert described(op) == graph.expected
-    (after,) = run_module(module, arguments)
-    before, after = before.astype(np.float64), after.astype(np.float64)
-    # The graph rounds weights to bf16 where it is in bf16.
-    tolerance = 6e-3 if graph.narrow else 2e-6
-    assert np.linalg.norm(after - before) <= tolerance * np.linalg.norm(before)
+    check(graph, run_module(module, arguments)[0], before)
+
+
+@pytest.mark.parametrize("name", ["lightllm", "kivi", "planar"])
+def test_kernels_read_the_codes(name: str):
+    (graph,) = (graph for graph in GRAPHS if graph.name == name)
+    text, arguments = exported(graph)
+    (before,) = run_module(parse_module(text, make_context()), arguments)
+    check(graph, np.asarray(fl.compile(text, target="triton")(*arguments)), before)
