@@ -153,10 +153,17 @@ def block_loops(
     called inside of the loops over batch dimensions and KV heads, before those over blocks of one head.
     """
     counts = block_counts(sizes, block)
+    overlaps = sizes["m"] % block.queries > 0
+
+    def largest_share(name: str) -> float:
+        count = counts[name]
+        first = _first_share(count) if name == "m" and overlaps else -(-count // cores)
+        return max(first, count - first) * cores / count
+
     shared = None
     if cores > 1:
         # The dimension whose halves differ least.
-        shared = min(counts, key=lambda name: (-(-counts[name] // cores) * cores / counts[name], -counts[name]))
+        shared = min(counts, key=lambda name: (largest_share(name), -counts[name]))
     indices: dict[str, Sum] = {}
     with ExitStack() as stack:
         for name, count in counts.items():
@@ -164,7 +171,12 @@ def block_loops(
                 stage({**indices, "g": Sum(), "m": Sum()})
             width = _width(block, name)
             label = name if name not in "hgm" else f"{name}_block" if width > 1 else name
-            if name == shared:
+            if name == shared == "m" and overlaps:
+                # The last two blocks write the same rows, so one core has them both.
+                core, first = b.program_id(), _first_share(count)
+                end = core * (count - first) + first
+                counter = stack.enter_context(b.loop(label, end, start=core * first))
+            elif name == shared:
                 core = b.program_id()
                 counter = stack.enter_context(b.loop(label, count, start=core, step=cores))
             else:
@@ -174,6 +186,11 @@ def block_loops(
                 start = b.minimum(start, sizes["m"] - width, "first_query")
             indices[name] = start
         yield indices
+
+
+def _first_share(count: int) -> int:
+    """Of so many blocks, those of the first of two cores, if the last two stay together."""
+    return -(-count // 2) if count >= 4 else {3: 1}.get(count, count)
 
 
 def block_counts(sizes: Mapping[str, int], block: Block) -> dict[str, int]:
