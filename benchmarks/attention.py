@@ -6,14 +6,16 @@ import argparse
 import json
 import platform
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import triton
 
-from benchmarks.cases import SUITES, Case, Inputs, make_inputs
-from benchmarks.peers import Call, Peer, installed_peers
+from benchmarks.cases import QUANTIZED_SUITES, SUITES, Case, Inputs, make_inputs
+from benchmarks.peers import Call, Peer, installed_peers, installed_quantized_peers
+from benchmarks.quantized import FORMATS, QuantizedInputs, make_quantized_inputs
 from benchmarks.report import tables
 from benchmarks.timing import copy_bandwidth, graph_time
 
@@ -37,7 +39,10 @@ def main() -> None:
     results: dict[str, Any] = {"machine": machine(device), "rows": []}
     for suite in args.suite.split(","):
         for case in SUITES[suite]:
-            for row in measure(case, peers, device):
+            rows = measure(case, peers, device)
+            if suite in QUANTIZED_SUITES:
+                rows += measure_quantized(case, device, wanted)
+            for row in rows:
                 results["rows"].append({"suite": suite, **row})
                 print(json.dumps(row), file=sys.stderr, flush=True)
             if args.out:
@@ -68,20 +73,42 @@ def measure(case: Case, peers: list[Peer], device: str) -> list[dict[str, Any]]:
         if not peer.supports(case):
             continue
         row: dict[str, Any] = {"case": str(case), "peer": peer.name, "paged": peer.paged}
-        try:
-            calls = [peer.prepare(each) for each in inputs]
-            row["relative_error"] = error(calls[0], inputs[0], peer.paged)
-            if device == "cuda":
-                seconds = graph_time(calls)
-                row.update(seconds=seconds, kv_bytes=case.kv_bytes(), flops=case.flops())
-        except Exception as e:
-            # One that fails must not cost the measurements of the others.
-            row["error"] = f"{type(e).__name__}: {str(e)[:300]}"
-        rows.append(row)
+        rows.append({**row, **outcome(peer.prepare, inputs, device, paged=peer.paged, kv_bytes=case.kv_bytes())})
     return rows
 
 
-def error(call: Call, inputs: Inputs, paged: bool) -> float:
+def measure_quantized(case: Case, device: str, wanted: list[str]) -> list[dict[str, Any]]:
+    """A row for every format and every peer that can read it."""
+    peers = [p for p in installed_quantized_peers(device) if any(w in p.name.lower() for w in wanted)]
+    rows: list[dict[str, Any]] = []
+    for form in FORMATS:
+        inputs = make_quantized_inputs(case, form, device, torch.bfloat16 if device == "cuda" else torch.float32)
+        for peer in peers:
+            if peer.supports(form):
+                row: dict[str, Any] = {"case": str(case), "format": form.name, "peer": peer.name, "paged": True}
+                found = outcome(peer.prepare, inputs, device, paged=True, kv_bytes=form.kv_bytes(case))
+                rows.append({**row, **found})
+        del inputs
+    return rows
+
+
+def outcome(
+    prepare: Callable[[Any], Call], inputs: Sequence[Any], device: str, *, paged: bool, kv_bytes: int
+) -> dict[str, Any]:
+    """The error of one implementation, and on a GPU its time."""
+    found: dict[str, Any] = {}
+    try:
+        calls = [prepare(each) for each in inputs]
+        found["relative_error"] = error(calls[0], inputs[0], paged)
+        if device == "cuda":
+            found.update(seconds=graph_time(calls), kv_bytes=kv_bytes, flops=inputs[0].case.flops())
+    except Exception as e:
+        # One that fails must not cost the measurements of the others.
+        found["error"] = f"{type(e).__name__}: {str(e)[:300]}"
+    return found
+
+
+def error(call: Call, inputs: Inputs | QuantizedInputs, paged: bool) -> float:
     """The relative error of up to three sequences; infinite where something is not finite."""
     out = call()
     sequences = sorted({0, inputs.case.batch // 2, inputs.case.batch - 1})

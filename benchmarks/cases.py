@@ -163,6 +163,8 @@ SUITES = {
     "queries": [Case(b, 32, 8, 128, length * K, queries=4, causal=True) for b, length in ((1, 16), (8, 4), (32, 16))],
     "window": [Case(b, 32, 8, 128, 64 * K, window=K) for b in (1, 8)] + [Case(b, 32, 8, 128, K) for b in (1, 8)],
     "prefill": [Case(4, 32, 8, 128, s * K, queries=s * K, causal=c) for s in (4, 8) for c in (True, False)],
+    # bf16, and every format of benchmarks/quantized.py.
+    "quant": [Case(b, 32, 8, 128, length * K) for b, length in ((32, 16), (128, 4), (8, 16), (1, 128))],
     # What a CPU can do in Triton's interpreter: whether everything runs, not how fast.
     "tiny": [
         Case(2, 4, 2, 32, 128),
@@ -170,5 +172,9 @@ SUITES = {
         Case(2, 4, 2, 32, 128, window=40),
         Case(3, 4, 2, 32, 192, ragged=True),
     ],
+    "quant-tiny": [Case(2, 4, 2, 128, 128)],
 }
 """Lists of cases by name. `decode` has the 24 shapes of the tables in docs/benchmarks.md."""
+
+QUANTIZED_SUITES = ("quant", "quant-tiny")
+"""Suites whose cases are measured on quantised caches as well."""

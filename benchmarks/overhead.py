@@ -23,24 +23,25 @@ from triton.runtime.jit import JITFunction
 import flashlower as fl
 from benchmarks.cases import Case, make_inputs
 from benchmarks.peers import module_of
-from flashlower.lowering.triton.runtime import launcher
 
-CALLS = 2000
+CALLS = 100
+ROUNDS = 101
 CASE = Case(1, 32, 8, 128, 1024)
 """So small that the GPU is done before the CPU has launched more."""
 
 
-def microseconds(call: Callable[[], Any]) -> float:
-    """The median of five rounds."""
-    rounds: list[float] = []
-    for _ in range(5):
-        torch.cuda.synchronize()
-        begin = time.perf_counter()
-        for _ in range(CALLS):
-            call()
-        rounds.append((time.perf_counter() - begin) / CALLS * 1e6)
+def microseconds(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+    """The median round of each call; rounds take turns, so that what else the machine does meets all of them."""
+    rounds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(ROUNDS):
+        for name, call in calls.items():
+            torch.cuda.synchronize()
+            begin = time.perf_counter()
+            for _ in range(CALLS):
+                call()
+            rounds[name].append((time.perf_counter() - begin) / CALLS * 1e6)
     torch.cuda.synchronize()
-    return statistics.median(rounds)
+    return {name: statistics.median(times) for name, times in rounds.items()}
 
 
 def recorded_launches(call: Callable[[], Any]) -> list[tuple[Any, tuple[Any, ...], dict[str, Any]]]:
@@ -73,8 +74,7 @@ def measure() -> dict[str, Any]:
         for function, arguments, options in launches:
             function.run(*arguments, **options)
 
-    run = launcher(kernel.source, kernel.entry, kernel.workspace_size())
-    (remembered,) = run.plans()
+    (remembered,) = kernel.launcher(kernel.entry).plans()
     compiled = [(launch.start, launch.arguments) for launch in remembered.plan.launches]
     out, workspace = torch.empty_like(inputs.q), torch.empty(kernel.workspace_size(), dtype=torch.uint8, device="cuda")
     block = workspace.data_ptr()
@@ -93,7 +93,7 @@ def measure() -> dict[str, Any]:
         return fl.attention(inputs.q, inputs.k, inputs.v, **options, **more)
 
     calls: dict[str, Callable[[], Any]] = {
-        f"Triton's kernel[grid](...), {len(launches)} launches by hand": through_triton,
+        f"Triton's kernel[grid], {len(launches)} launches by hand": through_triton,
         "Triton's compiled kernels, the same launches by hand": bare,
         "kernel(q, k, v, ...)": lambda: kernel(*args),
         "kernel(..., out=, workspace=)": lambda: kernel(*args, out=out, workspace=workspace),
@@ -108,7 +108,7 @@ def measure() -> dict[str, Any]:
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}, triton {triton.__version__}",
         "case": str(CASE),
         "first_seconds": first,
-        "microseconds": {name: microseconds(call) for name, call in calls.items()},
+        "microseconds": microseconds(calls),
     }
 
 
@@ -120,7 +120,7 @@ def table(results: dict[str, Any]) -> str:
         f"{results['device']}, {results['versions']}; {results['case']} bfloat16, in pages",
         f"The first call of this shape, Triton's compiler included: {results['first_seconds']:.1f} s",
         "",
-        "| warm call | us | beyond kernel[grid](...) | beyond compiled kernels |",
+        "| warm call | us | beyond kernel[grid] | beyond compiled kernels |",
         "|---|---|---|---|",
     ]
     for name, us in times.items():

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 import flashlower as fl
 from benchmarks.cases import PAGE_SIZE, Case, Inputs
+from benchmarks.quantized import Format, QuantizedInputs
 from flashlower.frontends.sdpa import build_attention
 
 Call = Callable[[], torch.Tensor]
@@ -136,32 +137,93 @@ def _flash_attention_3(module: str) -> Callable[[Inputs], Call]:
 
 def _flashinfer(backend: str) -> Callable[[Inputs], Call]:
     def prepare(inputs: Inputs) -> Call:
-        flashinfer: Any = import_module("flashinfer")
-        case = inputs.case
-        workspace = torch.zeros(256 << 20, dtype=torch.uint8, device=inputs.q.device)
-        wrapper = flashinfer.BatchDecodeWithPagedKVCacheWrapper(
-            workspace, "NHD", use_tensor_cores=case.q_heads > case.kv_heads, backend=backend
-        )
-        pages = [-(-length // PAGE_SIZE) for length in case.lengths()]
-        starts = torch.tensor([0, *pages]).cumsum(0).to(torch.int32)
-        table = torch.cat([row[:count] for row, count in zip(inputs.block_table, pages)])
-        last = torch.tensor([(length - 1) % PAGE_SIZE + 1 for length in case.lengths()], dtype=torch.int32)
-        wrapper.plan(
-            starts,
-            table,
-            last,
-            case.q_heads,
-            case.kv_heads,
-            case.head_size,
-            PAGE_SIZE,
-            window_left=-1 if case.window is None else case.window - 1,
-            q_data_type=inputs.q.dtype,
-            kv_data_type=inputs.k.dtype,
-        )
+        wrapper = _flashinfer_wrapper(inputs.case, inputs.block_table, inputs.q.dtype, inputs.k.dtype, backend)
         q = inputs.q.squeeze(1)
         return lambda: wrapper.run(q, (inputs.k, inputs.v)).unsqueeze(1)
 
     return prepare
+
+
+def _flashinfer_wrapper(
+    case: Case, block_table: torch.Tensor, q_type: torch.dtype, kv_type: torch.dtype, backend: str
+) -> Any:
+    flashinfer: Any = import_module("flashinfer")
+    workspace = torch.zeros(256 << 20, dtype=torch.uint8, device=block_table.device)
+    wrapper = flashinfer.BatchDecodeWithPagedKVCacheWrapper(
+        workspace, "NHD", use_tensor_cores=case.q_heads > case.kv_heads, backend=backend
+    )
+    pages = [-(-length // PAGE_SIZE) for length in case.lengths()]
+    starts = torch.tensor([0, *pages]).cumsum(0).to(torch.int32)
+    table = torch.cat([row[:count] for row, count in zip(block_table, pages)])
+    last = torch.tensor([(length - 1) % PAGE_SIZE + 1 for length in case.lengths()], dtype=torch.int32)
+    wrapper.plan(
+        starts,
+        table,
+        last,
+        case.q_heads,
+        case.kv_heads,
+        case.head_size,
+        PAGE_SIZE,
+        window_left=-1 if case.window is None else case.window - 1,
+        q_data_type=q_type,
+        kv_data_type=kv_type,
+    )
+    return wrapper
+
+
+def _flashlower_quantized(inputs: QuantizedInputs) -> Call:
+    form = inputs.format
+    k, v = (
+        fl.quantized(
+            words,
+            scale,
+            codes=form.codes,
+            zero=7 if form.codes == "u4" else 0,
+            round="bf16" if form.rounded else None,
+            pack="planar" if form.planar else "interleaved",
+        )
+        for words, scale in zip(inputs.words, inputs.scales)
+    )
+    out = torch.empty_like(inputs.q)
+    return lambda: fl.attention(
+        inputs.q, k, v, layout="bshd", kv_lens=inputs.kv_lens, block_table=inputs.block_table, out=out
+    )
+
+
+def _flashinfer_quantized(backend: str) -> Callable[[QuantizedInputs], Call]:
+    def prepare(inputs: QuantizedInputs) -> Call:
+        # Its caches have K and V apart.
+        k, v = (words.contiguous().view(torch.float8_e4m3fn) for words in inputs.words)
+        wrapper = _flashinfer_wrapper(inputs.case, inputs.block_table, inputs.q.dtype, k.dtype, backend)
+        k_scale, v_scale = (float(scale) for scale in inputs.scales)
+        q = inputs.q.squeeze(1)
+        return lambda: wrapper.run(q, (k, v), k_scale=k_scale, v_scale=v_scale).unsqueeze(1)
+
+    return prepare
+
+
+@dataclass(frozen=True)
+class QuantizedPeer:
+    """One implementation on quantised caches."""
+
+    name: str
+    prepare: Callable[[QuantizedInputs], Call]
+    supports: Callable[[Format], bool] = lambda form: True
+
+
+def installed_quantized_peers(device: str) -> list[QuantizedPeer]:
+    """flashlower, and what there is to compare it with on this machine."""
+    peers = [QuantizedPeer("flashlower", _flashlower_quantized)]
+    if device == "cuda" and find_spec("flashinfer"):
+        peers += [
+            QuantizedPeer(
+                f"FlashInfer {backend}",
+                _flashinfer_quantized(backend),
+                supports=lambda form: form.codes == "f8E4M3FN" and not form.head_major,
+            )
+            for backend in ("fa2", "trtllm-gen")
+        ]
+    return peers
 
 
 def installed_peers(device: str) -> list[Peer]:

@@ -20,6 +20,9 @@ def tables(results: dict[str, Any]) -> str:
         lines[0] += f", copy {machine['copy_bytes_per_second'] / 1e12:.2f} TB/s"
     for suite in dict.fromkeys(row["suite"] for row in results["rows"]):
         rows = [row for row in results["rows"] if row["suite"] == suite]
+        if any("format" in row for row in rows):
+            lines += ["", *_formats(suite, rows)]
+            continue
         peers = list(dict.fromkeys(row["peer"] for row in rows))
         lines += ["", f"{suite}: microseconds" if "seconds" in rows[0] else f"{suite}: relative error", ""]
         lines += ["| case | " + " | ".join(peers) + " | best other / best ours |", "|---" * (len(peers) + 2) + "|"]
@@ -34,6 +37,36 @@ def tables(results: dict[str, Any]) -> str:
             mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
             lines += ["", f"Geometric mean {mean:.3f}, least {min(ratios):.2f}."]
     return "\n".join(lines)
+
+
+def _formats(suite: str, rows: list[dict[str, Any]]) -> list[str]:
+    """A table of formats by cases: speed relative to bf16, the faster of paged and contiguous, and the error."""
+    cases = list(dict.fromkeys(row["case"] for row in rows))
+    bf16 = {
+        case: min(
+            row.get("seconds", math.inf)
+            for row in rows
+            if row["case"] == case and "format" not in row and row["peer"].startswith(OURS)
+        )
+        for case in cases
+    }
+    timed = any("seconds" in row for row in rows)
+    what = "speed relative to flashlower on bf16 (microseconds, relative error)" if timed else "relative error"
+    lines = [f"{suite}: {what}", "", "| format | " + " | ".join(cases) + " |", "|---" * (len(cases) + 1) + "|"]
+    if timed:
+        lines.append("| bf16 | " + " | ".join(f"1.00 ({bf16[case] * 1e6:.1f})" for case in cases) + " |")
+    names = dict.fromkeys((row["format"], row["peer"]) for row in rows if "format" in row)
+    for form, peer in names:
+        found = {row["case"]: row for row in rows if (row.get("format"), row["peer"]) == (form, peer)}
+        cells = [_relative_cell(found.get(case), bf16[case]) for case in cases]
+        lines.append(f"| {form}{'' if peer == OURS else f', {peer}'} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _relative_cell(row: dict[str, Any] | None, bf16: float) -> str:
+    if row is None or "seconds" not in row:
+        return _cell(row)
+    return f"{bf16 / row['seconds']:.2f} ({row['seconds'] * 1e6:.1f}, {row['relative_error']:.1e})"
 
 
 def _cell(row: dict[str, Any] | None) -> str:

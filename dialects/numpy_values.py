@@ -6,6 +6,7 @@ Types that NumPy lacks (bf16, the 8-bit floats, int4) are those of `ml_dtypes`.
 from __future__ import annotations
 
 import math
+from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
@@ -72,6 +73,12 @@ _UNSIGNED: dict[int, np.dtype] = {
     32: np.dtype(np.uint32),
     64: np.dtype(np.uint64),
 }
+
+
+def largest_finite(element_type: Attribute) -> float:
+    """The largest finite number of a float type, or of f32 where that is less."""
+    info = cast(Any, ml_dtypes).finfo(numpy_dtype(element_type))
+    return min(float(info.max), float(np.finfo(np.float32).max))
 
 
 def numpy_dtype(element_type: Attribute) -> np.dtype:

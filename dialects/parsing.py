@@ -17,7 +17,7 @@ from xdsl.dialects.builtin import (
     ModuleOp,
     TensorType,
 )
-from xdsl.ir import Attribute, Dialect, Operation
+from xdsl.ir import Attribute, Block, Dialect, Operation
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyException
 from xdsl.utils.hints import isa
@@ -32,8 +32,8 @@ from flashlower.universe import UNIVERSE
 # MLIR's binary form starts with these bytes.
 _BYTECODE_MAGIC = b"ML\xefR"
 
-# A comment, or a string literal as far as it goes, and its end if it has one. Nothing is tried twice: xDSL's own pattern
-# takes time exponential in the length of a string that does not end.
+# A comment, or a string literal as far as it goes, and its end if it has one. Nothing is tried twice: the pattern of
+# xDSL 0.74 takes time exponential in the length of a string that does not end.
 _STRING = re.compile(r'//[^\n]*+|"(?:[^"\\\n\v\f]++|\\(?:["nt\\]|[0-9A-Fa-f]{2}))*+(?P<end>"?)')
 
 
@@ -94,6 +94,9 @@ def parse_module(text: str | bytes, ctx: Context | None = None, name: str = "<mo
         op = _first_invalid(module)
         message = f"{op.name} does not verify: {error}"
         raise ModuleTextError(_located(text, name, parser.positions.get(op, 0), message)) from None
+    if (op := _reads_undefined(module)) is not None:
+        message = f"{op.name} reads a value that is not defined before it, or not in a region around it"
+        raise ModuleTextError(_located(text, name, parser.positions.get(op, 0), message))
     inline_resources(module, ctx)
     return module
 
@@ -142,6 +145,24 @@ def _first_invalid(module: ModuleOp) -> Operation:
         except (VerifyException, ValueError):
             return op
     return module
+
+
+def _reads_undefined(module: ModuleOp) -> Operation | None:
+    """The first op with an operand that is not in scope, which xDSL does not verify; regions of many blocks pass."""
+    positions = {op: i for i, op in enumerate(module.walk())}
+    for op in positions:
+        for operand in op.operands:
+            block = operand.owner if isinstance(operand.owner, Block) else operand.owner.parent
+            around: Operation | None = op
+            while around is not None and around.parent is not block:
+                around = around.parent_op()
+            if around is None:
+                region = None if block is None else block.parent
+                if region is None or len(region.blocks) == 1:
+                    return op
+            elif isinstance(operand.owner, Operation) and positions[operand.owner] >= positions[around]:
+                return op
+    return None
 
 
 def inline_resources(module: ModuleOp, ctx: Context) -> None:

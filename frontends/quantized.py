@@ -51,6 +51,13 @@ class Quantized:
     """The codes in an element of the storage."""
     planar: bool
     parts: Mapping[Part, Tensor]
+    pool: Tensor
+    """The storage as a pool of pages: [pages, heads, page size, elements] if that is the order in memory."""
+
+    @property
+    def heads_first(self) -> bool:
+        """Whether a page has the tokens of a head together: `pool` is the storage with two dimensions swapped."""
+        return self.pool is not self.storage
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -63,16 +70,23 @@ class Quantized:
         """The dtype of the data."""
         return self.data.dtype
 
-    def storage_type(self) -> TensorType[Attribute]:
-        """The MLIR type of `storage`."""
-        return TensorType(STORAGE[dtype_name(self.storage)], [int(size) for size in self.storage.shape])
+    def storage_type(self, *, paged: bool = False) -> TensorType[Attribute]:
+        """The MLIR type of `storage`, or of `pool`."""
+        storage = self.pool if paged else self.storage
+        return TensorType(STORAGE[dtype_name(storage)], [int(size) for size in storage.shape])
 
-    def storage_layout(self, layout: AffineMapAttr) -> AffineMapAttr:
-        """The layout of the codes, for that of a tensor of floats in their place: the last index is the channel."""
-        if self.lanes == 1:
-            return layout
+    def storage_layout(self, layout: AffineMapAttr, *, paged: bool = False) -> AffineMapAttr:
+        """
+        The layout of the codes in `storage`, or in `pool`, for that of a tensor of floats in their place.
+
+        The last index is the channel.
+        """
         num_dims = layout.data.num_dims
         indices = [list(terms) for terms in layout_terms(layout.data)]
+        if paged and self.heads_first:
+            indices[1], indices[2] = indices[2], indices[1]
+        if self.lanes == 1:
+            return make_layout(num_dims, indices)
         (channel,) = indices[-1]
         width = int(self.storage.shape[-1])
         digit = Term(channel.dim, 1, modulus=width) if self.planar else Term(channel.dim, 1, self.lanes)
@@ -181,7 +195,15 @@ def quantized(
     # Planar codes of two neighbouring elements are no neighbours, as those of one word are.
     storage = as_words(data, widen=not planar)
     lanes *= storage.dtype.itemsize // data.dtype.itemsize
-    return Quantized(data, storage, attr, lanes, planar, parts)
+    return Quantized(data, storage, attr, lanes, planar, parts, _in_memory_order(storage))
+
+
+def _in_memory_order(storage: Any) -> Tensor:
+    """Four dimensions with the second and third swapped, where these do not lie in memory as they are counted."""
+    if len(storage.shape) != 4 or 1 in storage.shape[1:3]:
+        return storage
+    strides = storage.stride() if hasattr(storage, "stride") else storage.strides
+    return storage if strides[1] >= strides[2] else storage.swapaxes(1, 2)
 
 
 def part_type(tensor: Tensor, what: str) -> TensorType[Attribute]:

@@ -7,6 +7,8 @@ indexed by shape and dtype: they are arguments of the kernel. Where the code rea
 property, a tensor whose contents it could look at), there is no key, and the function is traced anew for each call.
 """
 
+# Any value may be asked for its key; NumPy's and Python's generic classes have no parameters here.
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
 import dis
@@ -15,7 +17,7 @@ import math
 import operator
 import types
 from collections.abc import Hashable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -49,6 +51,8 @@ def score_key(score: ScoreFunction | None) -> tuple[Hashable, list[Tensor]] | No
 
     The key holds no tensor, and no function of the caller's but its code.
     """
+    if score is None:
+        return None, []
     keys = _Keys()
     try:
         return keys.of_score(score), keys.tensors
@@ -75,7 +79,7 @@ class _Keys:
 
     def _of(self, value: Any) -> Hashable:
         """The key of a value. Raises `_NoKeyError` where it has none."""
-        kind = cast(type, type(value))
+        kind: Any = type(value)
         if value is None or kind in (bool, int, str):
             return kind, value
         if kind is float or isinstance(value, np.generic):
@@ -154,7 +158,7 @@ def _resolve(path: Path, cells: dict[str, types.CellType], function: types.Funct
 
 def _is_plain(value: Any, attribute: str) -> bool:
     """Whether an attribute is an entry of the object's own dictionary and nothing computes it."""
-    kind = cast(type, type(value))
+    kind: Any = type(value)
     return (
         kind.__getattribute__ in (object.__getattribute__, types.SimpleNamespace.__getattribute__)
         and not isinstance(value, type | types.FunctionType | Captured | ReadyMade)

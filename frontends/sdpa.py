@@ -14,6 +14,7 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from flashlower.dialects.attention import Quantization, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, Term, index_names, make_layout
 from flashlower.dialects.attention.quantization import Shared
+from flashlower.dialects.building import building
 from flashlower.frontends.quantized import Quantized, part_type
 from flashlower.frontends.score import ScoreFunction, Trace
 from flashlower.frontends.tensors import Tensor, tensor_type
@@ -139,6 +140,7 @@ def _layouts(shape: Shape, layout: Layout) -> dict[str, AffineMapAttr]:
     }
 
 
+@building
 def build_attention(
     q: Tensor,
     k: Tensor | Quantized,
@@ -176,8 +178,11 @@ def build_attention(
         return argument
 
     query = add("q", q)
+    paged = block_table is not None
     key, value = (
-        add(name, quantized[name].storage, quantized[name].storage_type()) if name in quantized else add(name, tensor)
+        add(name, tensor)
+        if not isinstance(tensor, Quantized)
+        else add(name, tensor.pool if paged else tensor.storage, tensor.storage_type(paged=paged))
         for name, tensor in (("k", k), ("v", v))
     )
     quantizations: dict[str, Quantization] = {}
@@ -197,7 +202,7 @@ def build_attention(
             for part, values in tensor.parts.items()
         }
         quantizations[name] = Quantization(tensor.attr, **parts)
-        layouts[name] = tensor.storage_layout(plain)
+        layouts[name] = tensor.storage_layout(plain, paged=paged)
     table = None if block_table is None else add("block_table", block_table)
     lens = None
     if kv_lens is not None:

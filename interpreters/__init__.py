@@ -25,6 +25,7 @@ from flashlower.interpreters.stablehlo_indexing import StableHLOIndexingFunction
 from flashlower.interpreters.stablehlo_regions import StableHLORegionFunctions
 from flashlower.interpreters.stablehlo_windows import StableHLOWindowFunctions
 from flashlower.interpreters.tensor import TensorFunctions
+from flashlower.interpreters.update_cache import UpdateCacheFunctions
 from flashlower.interpreters.values import dtype_of, set_context
 
 FUNCTIONS: tuple[type[InterpreterFunctions], ...] = (
@@ -40,6 +41,7 @@ FUNCTIONS: tuple[type[InterpreterFunctions], ...] = (
     StableHLOShapeFunctions,
     StableHLOWindowFunctions,
     TensorFunctions,
+    UpdateCacheFunctions,
 )
 """What an interpreter knows to run."""
 

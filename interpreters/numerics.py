@@ -147,6 +147,20 @@ def _float_to_integer(value: Array, dtype: np.dtype) -> Array:
     return np.where(high, limits.max, np.where(low, limits.min, exact)).astype(dtype)
 
 
+def cast_narrow(value: Array, bits: int, dtype: np.dtype, new_bits: int) -> Array:
+    """
+    The same bits in elements of another width, one of them 2 or 4 bits, for which NumPy has a byte; the lowest first.
+    """
+    count, new_count = (1, bits // new_bits) if bits >= new_bits else (new_bits // bits, 1)
+    # Values of a narrow element, read as unsigned.
+    unsigned = as_unsigned(value if value.dtype.kind in "iu" else value.astype(np.int8)).astype(np.uint64)
+    parts = (unsigned & ((1 << bits) - 1)).reshape(*value.shape[: value.ndim - (count > 1)], count)
+    word = np.bitwise_or.reduce(parts << (np.arange(count, dtype=np.uint64) * np.uint64(bits)), axis=-1)
+    shifts = np.arange(new_count, dtype=np.uint64) * np.uint64(new_bits)
+    found = (word[..., None] >> shifts) & np.uint64((1 << new_bits) - 1)
+    return found.astype(f"u{dtype.itemsize}").view(dtype) if new_bits >= 8 else found.astype(np.int8).astype(dtype)
+
+
 def reduce_precision(value: Array, exponent_bits: int, mantissa_bits: int) -> Array:
     """
     Floats rounded as a type with so many bits would, ties to even, in their own dtype.

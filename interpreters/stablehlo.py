@@ -84,6 +84,9 @@ class StableHLOElementwiseFunctions(InterpreterFunctions):
         self, interpreter: Interpreter, op: stablehlo.BitcastConvertOp, args: PythonValues
     ) -> PythonValues:
         source, dtype = np.ascontiguousarray(args[0]), dtype_of(op.result.type)
+        bits = [bits_of(type_of(value).element_type) or 8 for value in (op.operand, op.result)]
+        if min(bits) in (2, 4):
+            return (numerics.cast_narrow(source, bits[0], dtype, bits[1]).reshape(static_shape(op.result.type)),)
         if dtype.itemsize < source.dtype.itemsize:
             source = source.reshape(*args[0].shape, 1)
         return (source.view(dtype).reshape(static_shape(op.result.type)),)

@@ -14,6 +14,7 @@ from flashlower.frontends.sdpa import Layout, build_attention
 from flashlower.frontends.tensors import Tensor
 from flashlower.lowering.bounded_cache import BoundedCache
 from flashlower.lowering.kernel import Kernel, compile
+from flashlower.lowering.triton.runtime import Launcher
 
 MAX_CALLS = 1024
 """Calls that are told apart by shapes, dtypes and options; the oldest goes first."""
@@ -24,6 +25,7 @@ class _Call:
     """What `attention` found for some shapes, dtypes and options."""
 
     kernel: Kernel
+    launcher: Launcher
     order: tuple[int, ...]
     """The kernel's arguments, by their positions among all tensors of the call."""
 
@@ -78,20 +80,8 @@ def attention(
     What it computes is that of `attention.sdpa` (`flashlower.dialects.attention.SdpaOp`). Raises `ValueError` for
     shapes and `TypeError` for dtypes, devices and score functions that do not fit.
     """
-    kernel, arguments = _prepare(
-        q,
-        k,
-        v,
-        splits=splits,
-        layout=layout,
-        scale=scale,
-        score=score,
-        kv_lens=kv_lens,
-        block_table=block_table,
-        sinks=sinks,
-        return_lse=return_lse,
-    )
-    return kernel(*arguments, out=out, workspace=workspace)
+    call, arguments = _prepare(q, k, v, layout, scale, score, kv_lens, block_table, sinks, splits, return_lse)
+    return call.launcher(arguments, out=out, workspace=workspace)
 
 
 def workspace_size(q: Tensor, k: Tensor | Quantized, v: Tensor | Quantized, **options: Any) -> int:
@@ -102,14 +92,13 @@ def workspace_size(q: Tensor, k: Tensor | Quantized, v: Tensor | Quantized, **op
     """
     for name in ("out", "workspace"):
         options.pop(name, None)
-    return _prepare(q, k, v, **options)[0].workspace_size()
+    return _prepare(q, k, v, **options)[0].kernel.workspace_size()
 
 
 def _prepare(
     q: Tensor,
     k: Tensor | Quantized,
     v: Tensor | Quantized,
-    *,
     layout: Layout = "bhsd",
     scale: float | None = None,
     score: ScoreFunction | None = None,
@@ -118,9 +107,10 @@ def _prepare(
     sinks: Tensor | None = None,
     splits: int | None = None,
     return_lse: bool = False,
-) -> tuple[Kernel, list[Tensor]]:
-    """The kernel of a call and its arguments, built for the first call of its kind."""
-    (key_tensor, *key_parts), (value_tensor, *value_parts) = _tensors(k), _tensors(v)
+) -> tuple[_Call, list[Tensor]]:
+    """What to call, and the arguments; built for the first call of its kind."""
+    paged = block_table is not None
+    (key_tensor, *key_parts), (value_tensor, *value_parts) = _tensors(k, paged=paged), _tensors(v, paged=paged)
     optional = [x for x in (block_table, kv_lens, sinks) if x is not None]
     tensors = [q, key_tensor, value_tensor, *key_parts, *value_parts, *optional]
     scored = score_key(score)
@@ -129,10 +119,13 @@ def _prepare(
         if scored is not None:
             given = (_kind(k), _kind(v), block_table is None, kv_lens is None, sinks is None)
             types = [x for tensor in tensors for x in (tensor.shape, tensor.dtype)]
-            key = (scored[0], given, layout, scale, splits, return_lse, *types)
+            factor = None if scale is None else float(scale)
+            key = (scored[0], given, layout, factor, splits, return_lse, *types)
             if (call := _calls.get(key)) is not None:
+                if not scored[1]:
+                    return call, tensors
                 tensors += scored[1]
-                return call.kernel, [tensors[index] for index in call.order]
+                return call, [tensors[index] for index in call.order]
     except (AttributeError, TypeError):
         # No tensor, or no option: what follows says so.
         key = None
@@ -151,20 +144,20 @@ def _prepare(
         return_lse=return_lse,
     )
     kernel = _compiled(str(built.module), "auto" if splits is None else splits)
-    if scored is not None and key is not None:
-        # The tensors of the call come first; those of the score function follow in the order of its trace.
-        positions = {id(tensor): len(tensors) + index for index, tensor in enumerate(scored[1])}
-        read = [positions.get(id(tensor)) for tensor in built.arguments[len(tensors) :]]
-        if None not in read:
-            _calls.put(key, _Call(kernel, (*range(len(tensors)), *[i for i in read if i is not None])))
-    return kernel, built.arguments
+    # The tensors of the call come first; those of the score function follow in the order of its trace.
+    positions = {id(tensor): len(tensors) + index for index, tensor in enumerate(scored[1] if scored else ())}
+    read = [positions.get(id(tensor), -1) for tensor in built.arguments[len(tensors) :]]
+    call = _Call(kernel, kernel.launcher(kernel.entry), (*range(len(tensors)), *read))
+    if key is not None and -1 not in read:
+        _calls.put(key, call)
+    return call, built.arguments
 
 
-def _tensors(x: Tensor | Quantized) -> list[Tensor]:
+def _tensors(x: Tensor | Quantized, *, paged: bool) -> list[Tensor]:
     """The tensors of K or V, in the order in which `build_attention` takes them."""
-    return [x.storage, *x.parts.values()] if isinstance(x, Quantized) else [x]
+    return [x.pool if paged else x.storage, *x.parts.values()] if isinstance(x, Quantized) else [x]
 
 
 def _kind(x: Tensor | Quantized) -> Hashable:
     """What tells a quantised K or V from others of the same tensors."""
-    return (x.attr, x.lanes, x.planar, tuple(x.parts)) if isinstance(x, Quantized) else None
+    return (x.attr, x.lanes, x.planar, x.heads_first, tuple(x.parts)) if isinstance(x, Quantized) else None

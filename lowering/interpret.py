@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, cast
 
+import numpy as np
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.interpreter import Interpreter, InterpreterFunctions, PythonValues, impl, register_impls
 
+from flashlower.dialects.building import building
 from flashlower.dialects.parsing import make_context
 from flashlower.interpreters import find_function, run_module
 from flashlower.lowering.kernel import Kernel, as_module, compile
+from flashlower.lowering.triton.in_place import written_arguments
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
 from flashlower.rewrites.outline_attention import OutlineAttentionPass
 
@@ -20,18 +24,24 @@ def as_tuple(results: Any) -> tuple[Any, ...]:
     return cast(tuple[Any, ...], results) if isinstance(results, tuple) else (results,)
 
 
+def own_copies(args: Sequence[Any], written: Collection[int]) -> list[Any]:
+    """Arguments, with copies of those that a kernel writes to: values of the IR stay what they are."""
+    return [np.array(arg) if position in written else arg for position, arg in enumerate(args)]
+
+
 @register_impls
 class _KernelCalls(InterpreterFunctions):
     """Calls of outlined attention functions run the emitted kernels."""
 
-    def __init__(self, kernel: Kernel):
+    def __init__(self, kernel: Kernel, written: Mapping[str, Collection[int]]):
         self.kernel = kernel
+        self.written = written
 
     @impl(CallOp)
     def call(self, interpreter: Interpreter, op: CallOp, args: PythonValues) -> PythonValues:
         name = op.callee.string_value()
         if name in self.kernel.functions:
-            return as_tuple(self.kernel(*args, function=name))
+            return as_tuple(self.kernel(*own_copies(args, self.written[name]), function=name))
         return interpreter.call_op(name, args)
 
 
@@ -57,16 +67,18 @@ def interpret(
         raise ValueError(f"kernels is {kernels!r}, expected 'numpy', 'triton' or 'nki'")
     fused = as_module(module)
     context = make_context()
-    FuseAttentionPass().apply(context, fused)
+    with building:
+        FuseAttentionPass().apply(context, fused)
     if kernels == "numpy":
         results: tuple[Any, ...] = run_module(fused, args, function=function)
     else:
         OutlineAttentionPass().apply(context, fused)
         kernel = compile(fused, target=kernels, splits=splits)
+        written = written_arguments(fused)
         entry: FuncOp = find_function(fused, function)
         name = entry.sym_name.data
         if name in kernel.functions:
-            results = as_tuple(kernel(*args, function=name))
+            results = as_tuple(kernel(*own_copies(args, written[name]), function=name))
         else:
-            results = run_module(fused, args, function=name, overrides=(_KernelCalls(kernel),))
+            results = run_module(fused, args, function=name, overrides=(_KernelCalls(kernel, written),))
     return results[0] if len(results) == 1 else results

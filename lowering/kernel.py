@@ -16,6 +16,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.attention import ScheduleAttr
+from flashlower.dialects.building import building
 from flashlower.dialects.nki.types import PARTITIONS
 from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.lowering.nki.convert import DEFAULT_NKI_TARGET, ConvertAttentionToNkiPass
@@ -25,7 +26,7 @@ from flashlower.lowering.nki.schedule import STEP_KEYS
 from flashlower.lowering.triton.convert import ConvertAttentionToTritonPass
 from flashlower.lowering.triton.launcher_printer import printable_functions
 from flashlower.lowering.triton.printer import print_module
-from flashlower.lowering.triton.runtime import launcher
+from flashlower.lowering.triton.runtime import Launcher, launcher_of
 from flashlower.lowering.triton.workspace import workspace_size
 from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
@@ -80,8 +81,11 @@ class Kernel:
             return self.launch(self.source, name, args)
         if workspace is not None and name not in self.workspace_sizes:
             self.workspace_size(name)
-        run = launcher(self.source, name, self.workspace_sizes.get(name, 0))
-        return run(args, out=out, workspace=workspace)
+        return self.launcher(name)(args, out=out, workspace=workspace)
+
+    def launcher(self, function: str) -> Launcher:
+        """What runs a function of the source through Triton."""
+        return launcher_of(self.source, function, self.workspace_sizes.get(function, 0))
 
     def workspace_size(self, function: str | None = None) -> int:
         """
@@ -145,6 +149,7 @@ def run_passes(module: ModuleOp, passes: list[ModulePass], ctx: Context) -> dict
     return stages
 
 
+@building
 def compile(
     module: ModuleOp | str,
     target: Literal["triton", "nki"] = "triton",

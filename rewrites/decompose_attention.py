@@ -35,6 +35,7 @@ from flashlower.rewrites.decompose.axes import Named, TensorBuilder
 from flashlower.rewrites.decompose.bounds import BlockBounds
 from flashlower.rewrites.decompose.quantization import dequantise
 from flashlower.rewrites.decompose.score import ScoreTensors
+from flashlower.rewrites.decompose.update_cache import DecomposeUpdateCache
 
 
 def _static_sizes(op: AttentionOp | CombineOp) -> dict[str, int]:
@@ -326,7 +327,7 @@ class DecomposeCombine(RewritePattern):
 @dataclass(frozen=True)
 class DecomposeAttentionPass(ModulePass):
     """
-    Rewrites `attention.sdpa`, `attention.partial` and `attention.combine` as plain StableHLO.
+    Rewrites `attention.sdpa`, `attention.partial`, `attention.combine` and `attention.update_cache` as plain StableHLO.
 
     Raises `DiagnosticException` for an operation with dynamic sizes, and for a score region with an operation that
     StableHLO has no form for.
@@ -335,5 +336,7 @@ class DecomposeAttentionPass(ModulePass):
     name = "decompose-attention"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        patterns = GreedyRewritePatternApplier([DecomposeSdpa(), DecomposePartial(), DecomposeCombine()])
+        patterns = GreedyRewritePatternApplier(
+            [DecomposeSdpa(), DecomposePartial(), DecomposeCombine(), DecomposeUpdateCache()]
+        )
         PatternRewriteWalker(patterns, apply_recursively=False).rewrite_module(op)

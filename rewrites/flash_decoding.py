@@ -20,7 +20,7 @@ from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
 from xdsl.utils.exceptions import PassFailedException
 
-from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes
 from flashlower.rewrites.schedule import (
     DEFAULT_MAX_SPLITS,
@@ -110,7 +110,7 @@ class SplitKeys(RewritePattern):
             return
         schedule = op.schedule or choose_schedule(op, self.target)
         tile = schedule.block_n.data
-        splits = self.splits or schedule.option("splits") or self._auto_splits(op, sizes, tile)
+        splits = self.splits or schedule.option("splits") or self._auto_splits(op, sizes, schedule)
         if splits == 1:
             return
         layouts = {name: layout for name, _, layout in op.layouts()}
@@ -154,7 +154,8 @@ class SplitKeys(RewritePattern):
             combine.schedule = choose_schedule(combine, self.target).replace(**both)
         rewriter.replace(op, [partial, combine])
 
-    def _auto_splits(self, op: SdpaOp, sizes: dict[str, int], tile: int) -> int:
+    def _auto_splits(self, op: SdpaOp, sizes: dict[str, int], schedule: ScheduleAttr) -> int:
+        tile = schedule.block_n.data
         work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
         if DYNAMIC_INDEX in (*work, sizes["g"], sizes["m"]):
             return 1
@@ -173,9 +174,10 @@ class SplitKeys(RewritePattern):
         keys = reached_keys(op, sizes["m"], keys)
         if keys <= 0:
             return 1
+        heads = schedule.option("heads") or 1
         return choose_splits(
-            batch_heads,
-            rows,
+            batch_heads // heads,
+            rows * heads,
             keys,
             self.cores * concurrent_programs(op, tile, self.target),
             block_n=tile,

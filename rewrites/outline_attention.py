@@ -18,11 +18,11 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from xdsl.traits import ConstantLike, SymbolOpInterface
 from xdsl.utils.exceptions import PassFailedException
 
-from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp, UpdateCacheOp
 from flashlower.rewrites.canonicalize_attention import combines_alone
 from flashlower.rewrites.inline import KERNEL_ATTRIBUTE
 
-Group = tuple[AttentionOp | CombineOp, ...]
+Group = tuple[AttentionOp | CombineOp | UpdateCacheOp, ...]
 """Attention operations that become one function: one of them, or a partial and the combine that alone reads it."""
 
 
@@ -30,7 +30,7 @@ def attention_groups(within: Operation) -> list[Group]:
     """The groups of attention operations inside an operation, in order, each operation in one group."""
     groups: list[Group] = []
     for op in within.walk():
-        if isinstance(op, SdpaOp) or (isinstance(op, PartialOp) and _combine_of(op) is None):
+        if isinstance(op, SdpaOp | UpdateCacheOp) or (isinstance(op, PartialOp) and _combine_of(op) is None):
             groups.append((op,))
         elif isinstance(op, CombineOp):
             partial = op.partial.owner
@@ -52,20 +52,22 @@ def _combine_of(partial: PartialOp) -> CombineOp | None:
 def is_kernel_function(function: func.FuncOp) -> bool:
     """
     Whether a function is a kernel as it stands: it says so (`flashlower.kernel`), or it is one group of attention
-    operations on its arguments and scalar constants, and returns results of that group only.
+    operations on its arguments and scalar constants, and returns results of that group only; or of updates of caches.
     """
     if KERNEL_ATTRIBUTE in function.attributes:
         return True
     if len(function.body.blocks) != 1:
         return False
     groups = attention_groups(function)
-    if len(groups) != 1:
+    updates = all(isinstance(op, UpdateCacheOp) for group in groups for op in group)
+    if not groups or (len(groups) > 1 and not updates):
         return False
-    (group,) = groups
+    group = [op for group in groups for op in group]
     *others, terminator = function.body.block.ops
     if not isinstance(terminator, func.ReturnOp) or not all(op in group or _is_scalar_constant(op) for op in others):
         return False
-    return all(value.owner is group[-1] for value in terminator.arguments)
+    last = group if updates else group[-1:]
+    return all(value.owner in last for value in terminator.arguments)
 
 
 def _is_scalar_constant(op: Operation) -> bool:
@@ -104,7 +106,7 @@ class OutlineAttentionPass(ModulePass):
             Rewriter.insert_op(kernels, InsertPoint.after(function))
             inside_functions.update(inner for kernel in kernels for inner in kernel.walk())
         for inner in op.walk():
-            if isinstance(inner, AttentionOp | CombineOp) and inner not in inside_functions:
+            if isinstance(inner, AttentionOp | CombineOp | UpdateCacheOp) and inner not in inside_functions:
                 raise PassFailedException(f"{self.name}: {inner.name} outside of a func.func")
 
 
@@ -124,7 +126,10 @@ def _inputs(group: Group) -> dict[SSAValue, str]:
     captures: dict[SSAValue, None] = {}
     made = {result for op in group for result in op.results}
     for op in group:
-        if isinstance(op, AttentionOp):
+        if isinstance(op, UpdateCacheOp):
+            for name, value, _ in op.layouts():
+                inputs.setdefault(value, name)
+        elif isinstance(op, AttentionOp):
             for name, value, _ in AttentionOp.layouts(op):
                 inputs.setdefault(value, name)
             captures.update(dict.fromkeys((*op.captures(), *op.bound_scalars)))

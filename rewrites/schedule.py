@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import cast
+from math import prod
+from typing import Literal, cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DYNAMIC_INDEX, FixedBitwidthType, ModuleOp, TensorType
+from xdsl.dialects.builtin import DYNAMIC_INDEX, FixedBitwidthType, ModuleOp, TensorType, i32
 from xdsl.ir import Attribute
 from xdsl.ir.affine import AffineExpr
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, VerifyException
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr, SdpaOp
-from flashlower.dialects.attention.layout import INNER_DIMS, used_indices
+from flashlower.dialects.attention.layout import INNER_DIMS, index_names, layout_terms, used_indices
 
 
 @dataclass(frozen=True)
@@ -37,22 +38,36 @@ class TargetDescription:
     """Programs that should run on one core at once, so that one loads while another computes."""
     max_stages: int = 3
     """Stages of a software pipeline over tiles of keys that the hardware has use for."""
-    overlaps_launches: bool = False
-    """Whether a kernel may start while the one before it ends (programmatic dependent launch)."""
+    compute_capability: int | None = None
+    """Of NVIDIA's GPUs, times ten; None for others, which do not run their assembly."""
+
+    @property
+    def overlaps_launches(self) -> bool:
+        """Whether a kernel may start while the one before it ends (programmatic dependent launch)."""
+        return self.compute_capability is not None and self.compute_capability >= 90
 
 
 TARGETS = {
     target.name: target
     for target in (
-        TargetDescription("h100", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=3350, overlaps_launches=True),
-        TargetDescription("h200", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=4800, overlaps_launches=True),
-        TargetDescription("a100", cores=108, shared_memory_bytes=166912, bandwidth_gb_s=2039),
+        TargetDescription("h100", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=3350, compute_capability=90),
+        TargetDescription("h200", cores=132, shared_memory_bytes=232448, bandwidth_gb_s=4800, compute_capability=90),
+        TargetDescription("a100", cores=108, shared_memory_bytes=166912, bandwidth_gb_s=2039, compute_capability=80),
         # Two stages: loads go through registers, and the local data share is small.
         TargetDescription("mi300x", cores=304, shared_memory_bytes=65536, bandwidth_gb_s=5300, max_stages=2),
     )
 }
 
 DEFAULT_TARGET = "h100"
+
+MIN_DOT_SIZE = 16
+"""The least size of a block in `tl.dot`."""
+
+DECODE_ROWS = 8
+"""Up to so many rows, tiles of words lie transposed: that is the short side of the matrix unit."""
+
+WARPS_PER_CORE = 8
+"""Warps that a core should have of programs that unpack words."""
 
 STAGE_BYTES = 32768
 """What one stage of K and V should load: two programs of three stages keep over 64 KB a core in flight."""
@@ -104,6 +119,8 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     `block_n` is what one stage should load, and with its stages and the tile of Q it fits in the share of a core's
     shared memory that one program gets. `block_n` divides the tile of a partial, and the page size where that leaves
     tiles of `MIN_PAGED_TILE` keys. A dynamic number of rows gets tiles of 64, a dynamic head size is taken for 128.
+    Quantised K and V in words of 32 bits are unpacked by assembly where the target has it; up to 16 rows few warps do
+    that, up to `DECODE_ROWS` in tiles that lie transposed.
 
     For `attention.combine`, `block_m` is the number of rows (at least 16), `block_n` the number of splits, rounded
     up to a power of two of at least 16; a kernel that reduces one row a program needs no more of it than the warps.
@@ -134,7 +151,19 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
         # The accumulator, in f32, goes through shared memory on its way out.
         block_m //= 2
     key_bytes = _key_bytes(op)
-    block_n = min(max(STAGE_BYTES // key_bytes, 16), 64)
+    most_keys = 64
+    unpacks = {"assembly": 1} if op.lanes() and _has_assembly(op, target) else {}
+    warps = 8 if block_m * value_size > 128 * 128 else 4
+    if unpacks and len(op.lanes()) == 2 and block_m == 16:
+        warps, most_keys = _unpacking_tile(op, key_bytes, target)
+        if rows is not None and rows <= DECODE_ROWS:
+            block_m, unpacks = DECODE_ROWS, {"transposed": 1, **unpacks}
+            if _pairs_heads(op, rows):
+                warps, most_keys, unpacks = 2, 32, {"heads": 2, **unpacks}
+    elif len(op.lanes()) == 2 and block_m == 16 and target.compute_capability is not None and not _packs_floats(op):
+        # Here too every warp unpacks all of V; the exponents of packed 8-bit floats are work that more warps share.
+        warps, most_keys = 1, 32
+    block_n = min(max(STAGE_BYTES // key_bytes, 16), most_keys)
     block_n = 1 << (block_n.bit_length() - 1)
     if op.page_size and (aligned := op.page_size & -op.page_size) >= MIN_PAGED_TILE:
         block_n = min(block_n, aligned)
@@ -149,19 +178,20 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     budget = target.shared_memory_bytes // target.programs_per_core - block_m * key_size * element_bytes
     # A prefill kernel with three stages leaves room for one program on a core, and two overlap better.
     stages = min(target.max_stages, 2 if block_m == 128 else target.max_stages)
+    if warps == 1 and key_bytes > 128:
+        stages = min(stages, 2)
     while block_n > 16 and stages * block_n * key_bytes > budget:
         block_n //= 2
     while stages > 1 and stages * block_n * key_bytes > budget:
         stages -= 1
-    warps = 8 if block_m * value_size > 128 * 128 else 4
     runs = pdl = None
     if isinstance(op, SdpaOp):
         resident = target.shared_memory_bytes // (max(stages - 1, 1) * block_n * key_bytes + block_m * key_size * 4)
         runs = _runs_of(op, target.cores, max(resident, 1))
-        if runs is not None and key_size + value_size <= 128:
+        if runs is not None and not unpacks and key_size + value_size <= 128:
             warps = 2
         pdl = 1 if target.overlaps_launches and _is_short(op, key_bytes) else None
-    return ScheduleAttr(block_m, block_n, warps, stages, runs=runs, pdl=pdl)
+    return ScheduleAttr(block_m, block_n, warps, stages, runs=runs, pdl=pdl, **unpacks)
 
 
 def _runs_of(op: SdpaOp, cores: int, resident: int) -> int | None:
@@ -218,7 +248,13 @@ def reached_keys(op: AttentionOp, queries: int, keys: int) -> int:
 
 
 def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription) -> int:
-    """Programs that a core should run at once: small heads make small tiles, of which it takes more to keep it busy."""
+    """
+    Programs that a core should run at once: small heads make small tiles, of which it takes more to keep it busy, and
+    small programs that unpack words use few of its threads.
+    """
+    schedule = op.schedule or choose_schedule(op, target)
+    if op.lanes() and (warps := schedule.warps.data) < 4:
+        return WARPS_PER_CORE // warps
     return min(max(STAGE_BYTES // (block_n * _key_bytes(op)), 1), target.programs_per_core)
 
 
@@ -289,6 +325,103 @@ def _key_bytes(op: AttentionOp) -> int:
     return total
 
 
+def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
+    """Whether quantised K and V lie in words that the target has assembly for."""
+    capability = target.compute_capability
+    for name, value in (("k", op.key), ("v", op.value)):
+        quantization = op.quantization(name)
+        if quantization is None:
+            continue
+        element = cast(TensorType[Attribute], value.type).element_type
+        # 8-bit floats are converted by an instruction of compute capability 8.9.
+        if element != i32 or capability is None or (quantization.attr.is_float and capability < 89):
+            return False
+    return True
+
+
+def _packs_floats(op: AttentionOp) -> bool:
+    """Whether 8-bit floats share the elements of integers."""
+    attrs = [(op.key_quantization, "k"), (op.value_quantization, "v")]
+    return any(attr is not None and attr.is_float and op.lanes()[name] > 1 for attr, name in attrs)
+
+
+def _unpacking_tile(op: AttentionOp, key_bytes: int, target: TargetDescription) -> tuple[int, int]:
+    """
+    The warps of a program that unpacks words of `key_bytes` a key for a decode step, and the keys of a tile.
+
+    Every warp unpacks all of V, so there are few. What is best was measured (docs/benchmarks.md): with one warp and
+    tiles of 32 keys more programs are on a core at once, two warps and 64 keys need fewer of them.
+    """
+    if key_bytes > 256:
+        return 4, 64
+    if key_bytes > 128:
+        work = [size for name, size in op.dim_sizes().items() if name not in ("g", "m", "n", "k", "d")]
+        return (1, 32) if DYNAMIC_INDEX in work or prod(work) >= target.cores else (2, 64)
+    match _channel_scales(op):
+        case "value":
+            return 2, 64
+        case "lane":
+            return 1, 32
+        case _:
+            return 1, 64
+
+
+def _pairs_heads(op: AttentionOp, rows: int) -> bool:
+    """
+    Whether pairs of heads should share a tile: tokens of a page lie outside of its heads, so that a head has few bytes
+    of a token together, and values have scales of their own, of which there are as many pieces.
+    """
+    if _channel_scales(op) != "value" or heads_obstacle(op, 2, DECODE_ROWS) is not None:
+        return False
+    layout = op.key_layout.data
+    names = index_names(layout.num_dims - len(INNER_DIMS))
+    order = [names[term.dim] for terms in layout_terms(layout) for term in terms]
+    return "h" in order and any(dim in order[: order.index("h")] for dim in ("slot", "n"))
+
+
+def heads_obstacle(op: AttentionOp, heads: int, block_m: int) -> str | None:
+    """Why so many KV heads cannot share a tile of rows; None if they can."""
+    sizes = op.dim_sizes()
+    if sizes["m"] != 1 or not 0 < sizes["g"] * heads <= block_m:
+        return f"a tile of {block_m} rows is for one query of each of their query heads"
+    if sizes["h"] == DYNAMIC_INDEX or sizes["h"] % heads:
+        return f"their number must be a multiple of {heads}"
+    for name in ("k", "v"):
+        quantization, packing = op.quantization(name), op.packing(name)
+        if quantization is None or packing is None or packing.lanes == 1:
+            return f"codes of {name} must share elements"
+        if packing.width < MIN_DOT_SIZE or packing.width & (packing.width - 1):
+            return f"{name} has {packing.width} elements, expected a power of two of at least {MIN_DOT_SIZE}"
+        for part, shared in quantization.shared():
+            group = shared.channel_group
+            outside = group is None or (packing.planar and group % packing.width == 0)
+            if outside and "h" in used_indices(shared.layout.data):
+                return f"{name}_{part} is one for many channels, but not for all heads"
+    own = ("q", "sinks", "out", "lse", "k", "v")
+    for name, _, layout in op.layouts():
+        used = used_indices(layout.data)
+        if (name not in own and not name.startswith(("k_", "v_")) and "h" in used) or (
+            "g" in used and name not in own[:4]
+        ):
+            return "they have other keys"
+    return None
+
+
+def _channel_scales(op: AttentionOp) -> Literal["value", "lane"] | None:
+    """Whether scales differ between the channels of a key: from value to value, or from lane to lane of the words."""
+    found: Literal["value", "lane"] | None = None
+    for name in op.lanes():
+        quantization, packing = op.quantization(name), op.packing(name)
+        if quantization is None or packing is None or quantization.scale is None:
+            continue
+        group = quantization.scale.channel_group
+        if group is not None and not (packing.planar and group % packing.width == 0):
+            return "value"
+        if group is not None:
+            found = "lane"
+    return found
+
+
 def _element_bytes(type: Attribute) -> int:
     return cast(FixedBitwidthType, cast(TensorType[Attribute], type).element_type).size
 
@@ -342,6 +475,9 @@ class ScheduleAttentionPass(ModulePass):
 
     transposed: int | None = None
     """1 to lay tiles out transposed, keys in the rows of the logits."""
+
+    heads: int | None = None
+    """KV heads that share a tile, of quantised K and V."""
 
     assembly: int | None = None
     """1 to unpack quantised K and V by assembly for NVIDIA's GPUs."""

@@ -360,6 +360,7 @@ CASES = [
     AttentionCase(steps=("document",), queries=6, keys=241, kv_lens=True, dtype="bf16"),
     AttentionCase(steps=("all_masked",), sinks=False, keys=31, layout="grouped"),
     AttentionCase(steps=("all_masked",), sinks=True, keys=31, layout="flat"),
+    AttentionCase(steps=("all_masked",), keys=128, kv_heads=1),
     AttentionCase(steps=("finite_mask",), queries=3, keys=241, kv_lens=True, layout="bshd"),
     AttentionCase(steps=("finite_mask",), keys=1000, dtype="bf16", sinks=True, batch=(), queries=2),
     AttentionCase(steps=("finite_mask", "relative"), keys=100, dtype="f64", layout="flat"),

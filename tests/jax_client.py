@@ -43,8 +43,11 @@ def run_on_jax(text: str, args: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         module = ir.Module.parse(text)
         # JAX asks for the module's name, which other front ends do not give.
         module.operation.attributes["sym_name"] = ir.StringAttr.get("module")
+        options = xla_client.CompileOptions()
+        # Every module is run once.
+        options.executable_build_options.debug_options.xla_backend_optimization_level = 0
         executable = compiler.backend_compile_and_load(
-            device.client, module, xla_client.DeviceList((device,)), xla_client.CompileOptions(), []
+            device.client, module, xla_client.DeviceList((device,)), options, []
         )
     with jax.enable_x64(True):
         arrays = [jax.device_put(np.asarray(a), device) for a in args]

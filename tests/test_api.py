@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -253,6 +254,30 @@ def test_attention(dtype: Any, splits: int | None) -> None:
     limit = 1e-5 if dtype == np.float32 else 2e-3 if dtype == np.float16 else 1e-2
     assert relative_error(out, want) < limit
     assert relative_error(lse, want_lse) < 1e-5
+
+
+@pytest.mark.parametrize("lens", [None, np.array([150, 7], np.int32)])
+def test_a_mask_that_leaves_no_key(lens: Any, qkv: tuple[Any, Any, Any]) -> None:
+    """Known before the call: the number of splits is chosen for no keys at all."""
+    q, k, v = qkv
+    out, lse = fl.attention(q[:, :, :1], k, v, kv_lens=lens, score=fl.causal(-2), return_lse=True)
+    assert not out.any() and np.isneginf(lse).all()
+
+
+def test_threads_may_call_at_once(qkv: tuple[Any, Any, Any]) -> None:
+    """The same new calls, score functions traced at the same time included."""
+    q, k, v = qkv
+
+    def work(thread: int) -> None:
+        for i in range(3):
+            limit = (i + thread) % 3 * 40 + 10
+            out = fl.attention(q, k, v, score=lambda s, b, h, m, n, limit=limit: fl.where(n < limit, s, -math.inf))
+            want = reference(q, k, v, lambda s, limit=limit: np.where(np.arange(N) < limit, s, -np.inf))[0]
+            assert relative_error(out, want) < 1e-6
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(work, thread) for thread in range(4)]:
+            future.result()
 
 
 def test_attention_in_bshd_and_with_any_strides(qkv: tuple[Any, Any, Any]) -> None:

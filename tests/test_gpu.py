@@ -6,6 +6,7 @@ not run.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -178,6 +179,30 @@ def test_graphs_of_several_calls_share_a_workspace() -> None:
         graph.replay()
         for cache in caches:
             cache.check()
+
+
+def test_threads_share_what_is_remembered() -> None:
+    """Eight threads make the same new calls at once, each on a stream of its own."""
+    calls = [random_call(seed, "cuda", small=True) for seed in range(1000, 1012)]
+    for call in calls:
+        # Memory of a call's own is for one thread.
+        call.options = {name: x for name, x in call.options.items() if name not in ("out", "workspace")}
+    want = [call.reference()[0] for call in calls]
+    torch.cuda.synchronize()
+
+    def work(thread: int) -> None:
+        with torch.cuda.stream(torch.cuda.Stream()):
+            for i in range(3 * len(calls)):
+                index = (i + thread) % len(calls)
+                call = calls[index]
+                result = fl.attention(call.q, call.k, call.v, **call.options)
+                out = result[0] if call.options["return_lse"] else result
+                out = out if call.layout == "bhsd" else out.transpose(1, 2)
+                assert torch.linalg.norm(out - want[index]) <= 6e-3 * torch.linalg.norm(want[index])
+
+    with ThreadPoolExecutor(8) as pool:
+        for future in [pool.submit(work, thread) for thread in range(8)]:
+            future.result()
 
 
 def test_calls_that_a_gpu_refuses() -> None:

@@ -15,11 +15,15 @@ from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.base import AttentionOp, YieldOp
 from flashlower.dialects.attention.bounds import KeyIntervalAttr
 from flashlower.dialects.attention.quantization import Quantization, QuantizationAttr
+from flashlower.dialects.attention.quantizer import QuantizerAttr, Rounding, Scaling
 from flashlower.dialects.attention.sdpa import SdpaOp
 from flashlower.dialects.attention.split import CombineOp, PartialOp
+from flashlower.dialects.attention.update_cache import UpdateCacheOp
 
 Attention = Dialect(
-    "attention", [SdpaOp, PartialOp, CombineOp, YieldOp], [KeyIntervalAttr, QuantizationAttr, ScheduleAttr]
+    "attention",
+    [SdpaOp, PartialOp, CombineOp, UpdateCacheOp, YieldOp],
+    [KeyIntervalAttr, QuantizationAttr, QuantizerAttr, ScheduleAttr],
 )
 
 __all__ = [
@@ -30,7 +34,11 @@ __all__ = [
     "PartialOp",
     "Quantization",
     "QuantizationAttr",
+    "QuantizerAttr",
+    "Rounding",
+    "Scaling",
     "ScheduleAttr",
     "SdpaOp",
+    "UpdateCacheOp",
     "YieldOp",
 ]

@@ -41,7 +41,11 @@ class ScheduleAttr(ParametrizedAttribute):
     - `kernels`: 2 puts splits together in a kernel of its own, 1 in the last program of the first kernel to arrive.
     - `pdl`: 1 lets the second kernel start while the first one ends (programmatic dependent launch, NVIDIA's compute
       capability 9.0 and up).
-    - `transposed`: 1 lays the tiles of a kernel out transposed, keys in the rows of logits; `block_m` may be 8 then.
+    - `peel`: 1 computes the last tile of a sequence, which its end cuts off, apart from the loop over all others.
+    - `transposed`: 1 lays tiles out transposed, so that logits have keys in their rows; `block_m` may be 8 then.
+    - `heads`: KV heads that share a tile, in blocks of zeros beside their own: rows that a few queries leave free have
+      the queries of another head, and more bytes of a key that lie together are read together. A NaN or infinity in K
+      of one head reaches the others of its tile.
     - `assembly`: 1 unpacks quantised K and V by assembly for NVIDIA's GPUs, 0 by what every target of Triton's has.
     - `pack`: 1 puts the query heads of a KV head into one tile, 0 gives each a program of its own.
     - `cores`: the logical cores of a NeuronCore that share a launch of an NKI kernel.
@@ -67,6 +71,7 @@ class ScheduleAttr(ParametrizedAttribute):
         "cores": OptionalField("1 or 2", 1, 2),
         "keys_on_partitions": OptionalField("0 or 1", 0, 1),
         "transposed": OptionalField("0 or 1", 0, 1),
+        "heads": OptionalField("1 to 16", 1, 16),
         "assembly": OptionalField("0 or 1", 0, 1),
     }
     """Fields that need not be there, in the order of printing."""

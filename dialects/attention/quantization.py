@@ -318,7 +318,10 @@ def verify_digits(name: str, layout: AffineMapAttr, divided: Collection[str], mo
     for terms in layout_terms(layout.data):
         for term in terms:
             if not term.is_dim and names[term.dim] not in (divided if term.modulus is None else modulo):
-                raise VerifyException(f"the layout of {name} has {replace(term, stride=1).to_str(names)}")
+                digit = replace(term, stride=1).to_str(names)
+                allowed = [f"{dim} floordiv ..." for dim in divided] + [f"{dim} mod ..." for dim in modulo]
+                rule = f"it may have {', '.join(allowed)}" if allowed else "only what is quantized has digits"
+                raise VerifyException(f"the layout of {name} has {digit}; {rule}")
 
 
 def packing_of(

@@ -75,10 +75,16 @@ class SdpaOp(AttentionOp):
       side. Their symbols read `bound_scalars`, integers with layouts over b.... Whether a NaN or inf in the V of a
       key of weight 0 reaches `out` is not defined.
     - `sinks` holds a logit per query head that takes part in the sum and has no value.
+    - K or V or both may be quantised (`key_quantization`, `value_quantization`): the operand holds codes, and
+
+          k = round((code - zero) * scale + offset)
+
+      computed in the type of logits and rounded once, to `round` of the attribute if it has one. `scale` (1 where
+      absent) is `key_scale`, `zero` the attribute's or `key_zero`, `offset` `key_offset`; see `quantization`.
 
     Layouts of q may use b..., h, g, m, k; of k: b..., h, g, n (or page, slot), k; of v: b..., h, g, n (or page, slot),
-    d; of block_table: b..., h, g, row, p; of rows, kv_lens and sinks: b..., h, g; of out: b..., h, g, m, d; of lse:
-    b..., h, g, m.
+    d; of what scales a quantised one: the same, in digits of n, slot, k and d too; of block_table: b..., h, g, row, p;
+    of rows, kv_lens and sinks: b..., h, g; of out: b..., h, g, m, d; of lse: b..., h, g, m.
     """
 
     name = "attention.sdpa"

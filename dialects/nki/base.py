@@ -7,10 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from xdsl.dialects.builtin import Float32Type, StringAttr
 from xdsl.ir import Operation, SSAValue
-from xdsl.irdl import IRDLOperation
+from xdsl.irdl import IRDLOperation, operand_def, traits_def
+from xdsl.traits import MemoryReadEffect, MemoryWriteEffect
 from xdsl.utils.exceptions import VerifyException
 
-from flashlower.dialects.nki.types import HARDWARE, Hardware, TileType, tile_of
+from flashlower.dialects.nki.types import HARDWARE, ON_CHIP, Hardware, TileType, tile_of
 
 COMPARISONS = ("equal", "not_equal", "greater_equal", "greater", "less_equal", "less")
 BINARY_OPS = ("add", "subtract", "multiply", "maximum", "minimum", *COMPARISONS, "logical_and", "logical_or", "power")
@@ -44,6 +45,25 @@ class Instruction(IRDLOperation, ABC):
             if value is not None and isinstance(value.type, TileType):
                 found[name] = value.type
         return found
+
+
+class CopyingInstruction(Instruction, ABC):
+    """An instruction that makes each element of its destination from the same element of one tile, both on chip."""
+
+    dst = operand_def(TileType)
+    data = operand_def(TileType)
+
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+
+    assembly_format = "$dst `,` $data attr-dict `:` type($dst) `,` type($data)"
+
+    def __init__(self, dst: SSAValue, data: SSAValue):
+        super().__init__(operands=[dst, data])
+
+    def verify_(self) -> None:
+        for name, type in self.tiles().items():
+            require_memory(f"{name} of {self.name.removeprefix('nki.')}", type, ON_CHIP)
+        require_same_size(self.tiles().items())
 
 
 def require_memory(what: str, type: TileType, memories: Sequence[str]) -> None:

@@ -33,6 +33,7 @@ from flashlower.dialects.nki.base import (
     BINARY_OPS,
     BITVEC_OPS,
     REDUCTIONS,
+    CopyingInstruction,
     Instruction,
     require_memory,
     require_op,
@@ -59,25 +60,10 @@ def _number(value: SSAValue | float | None) -> FloatAttr | None:
 
 
 @irdl_op_definition
-class ReciprocalOp(Instruction):
+class ReciprocalOp(CopyingInstruction):
     """`nisa.reciprocal(dst, data)`, on the Vector engine."""
 
     name = "nki.reciprocal"
-
-    dst = operand_def(TileType)
-    data = operand_def(TileType)
-
-    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
-
-    assembly_format = "$dst `,` $data attr-dict `:` type($dst) `,` type($data)"
-
-    def __init__(self, dst: SSAValue, data: SSAValue):
-        super().__init__(operands=[dst, data])
-
-    def verify_(self) -> None:
-        for name, type in self.tiles().items():
-            require_memory(f"{name} of reciprocal", type, ON_CHIP)
-        require_same_size(self.tiles().items())
 
 
 def _verify_bitvec(op: StringAttr, tiles: dict[str, TileType]) -> None:

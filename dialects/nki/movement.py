@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from math import prod
 
 from xdsl.dialects.builtin import Float32Type, FloatAttr, IntegerType, Signedness, StringAttr, f32
@@ -20,6 +21,7 @@ from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.nki.base import (
+    CopyingInstruction,
     Instruction,
     require_generation,
     require_memory,
@@ -32,8 +34,27 @@ from flashlower.dialects.nki.views import ApOp
 OOB_MODES = ("error", "skip")
 
 
+class _DmaInstruction(Instruction, ABC):
+    """Moves `src`, in SBUF or HBM, to `dst`."""
+
+    dst = operand_def(TileType)
+    src = operand_def(TileType)
+
+    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
+
+    def verify_ends(self, *memories: str) -> None:
+        """What every DMA wants; `memories` are where the destination may be."""
+        dst, src = tile_of(self.dst), tile_of(self.src)
+        require_memory(f"dst of {self.name.removeprefix('nki.')}", dst, memories)
+        require_memory(f"src of {self.name.removeprefix('nki.')}", src, ("sbuf", *HBM))
+        if dst.element_type != src.element_type:
+            raise VerifyException(
+                f"DMA type: descriptors made by hardware do not cast, got {src.element_type} to {dst.element_type}"
+            )
+
+
 @irdl_op_definition
-class DmaCopyOp(Instruction):
+class DmaCopyOp(_DmaInstruction):
     """
     `nisa.dma_copy(dst, src)`: between HBM and SBUF, or within HBM.
 
@@ -42,11 +63,7 @@ class DmaCopyOp(Instruction):
 
     name = "nki.dma_copy"
 
-    dst = operand_def(TileType)
-    src = operand_def(TileType)
     oob_mode = opt_prop_def(StringAttr)
-
-    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
 
     assembly_format = "$dst `,` $src (`oob` $oob_mode^)? attr-dict `:` type($dst) `,` type($src)"
 
@@ -57,12 +74,7 @@ class DmaCopyOp(Instruction):
 
     def verify_(self) -> None:
         dst, src = tile_of(self.dst), tile_of(self.src)
-        for name, type in (("dst", dst), ("src", src)):
-            require_memory(f"{name} of a DMA", type, ("sbuf", *HBM))
-        if dst.element_type != src.element_type:
-            raise VerifyException(
-                f"DMA type: descriptors made by hardware do not cast, got {src.element_type} to {dst.element_type}"
-            )
+        self.verify_ends("sbuf", *HBM)
         if prod(dst.shape) != prod(src.shape):
             raise VerifyException(f"DMA size: dst has {prod(dst.shape)} elements, src has {prod(src.shape)}")
         if self.oob_mode is not None and self.oob_mode.data not in OOB_MODES:
@@ -76,7 +88,7 @@ class DmaCopyOp(Instruction):
 
 
 @irdl_op_definition
-class DmaTransposeOp(Instruction):
+class DmaTransposeOp(_DmaInstruction):
     """
     `nisa.dma_transpose(dst, src, axes=(1, 0))`: dst [columns, rows] in SBUF from src [rows, columns].
 
@@ -85,11 +97,6 @@ class DmaTransposeOp(Instruction):
 
     name = "nki.dma_transpose"
 
-    dst = operand_def(TileType)
-    src = operand_def(TileType)
-
-    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
-
     assembly_format = "$dst `,` $src attr-dict `:` type($dst) `,` type($src)"
 
     def __init__(self, dst: SSAValue, src: SSAValue):
@@ -97,12 +104,7 @@ class DmaTransposeOp(Instruction):
 
     def verify_(self) -> None:
         dst, src = tile_of(self.dst), tile_of(self.src)
-        require_memory("dst of a DMA transpose", dst, ("sbuf",))
-        require_memory("src of a DMA transpose", src, ("sbuf", *HBM))
-        if dst.element_type != src.element_type:
-            raise VerifyException(
-                f"DMA type: descriptors made by hardware do not cast, got {src.element_type} to {dst.element_type}"
-            )
+        self.verify_ends("sbuf")
         if element_bytes(src.element_type) != 2:
             raise VerifyException(f"DMA transpose: elements have 2 bytes, got {src.element_type}")
         if len(src.shape) != 2 or dst.shape != src.shape[::-1]:
@@ -130,25 +132,10 @@ class DmaTransposeOp(Instruction):
 
 
 @irdl_op_definition
-class TensorCopyOp(Instruction):
+class TensorCopyOp(CopyingInstruction):
     """`nisa.tensor_copy(dst, src)`: a copy on chip, which may cast."""
 
     name = "nki.tensor_copy"
-
-    dst = operand_def(TileType)
-    src = operand_def(TileType)
-
-    traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
-
-    assembly_format = "$dst `,` $src attr-dict `:` type($dst) `,` type($src)"
-
-    def __init__(self, dst: SSAValue, src: SSAValue):
-        super().__init__(operands=[dst, src])
-
-    def verify_(self) -> None:
-        for name, type in self.tiles().items():
-            require_memory(f"{name} of tensor_copy", type, ON_CHIP)
-        require_same_size(self.tiles().items())
 
 
 @irdl_op_definition

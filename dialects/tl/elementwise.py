@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import i1
+from xdsl.dialects.builtin import Float32Type, i1
 from xdsl.interfaces import HasCanonicalizationPatternsInterface
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import irdl_op_definition, operand_def, result_def
@@ -116,6 +116,17 @@ class TrueDivOp(FoldableBinaryOp):
     @classmethod
     def accepts(cls, element: Attribute) -> bool:
         return is_float(element) and bit_width(element) >= 32
+
+
+@irdl_op_definition
+class DivRnOp(BinaryOp):
+    """`tl.div_rn(lhs, rhs)` on f32: the quotient of IEEE 754, to nearest even; `/` may be off by two ulp on a GPU."""
+
+    name = "tl.div_rn"
+
+    @classmethod
+    def accepts(cls, element: Attribute) -> bool:
+        return isinstance(element, Float32Type)
 
 
 class _IntegerBinaryOp(FoldableBinaryOp):

@@ -82,21 +82,44 @@ def _cast(node: Node, element_type: Attribute) -> Value:
 
 @table.lowers("DequantizeLinear")
 def dequantize_linear(node: Node) -> Value:
-    """(x - zero_point) * scale, per tensor or along an axis; the result has the type of the scale."""
+    """
+    (x - zero_point) * scale, per tensor, along an axis, or per block of `block_size` along an axis.
+
+    It is computed in f32 and rounded once, to the type of the scale or to `output_dtype`.
+    """
     b, x, scale = node.b, node.input(0), node.input(1)
-    if node.attribute("block_size", 0):
-        raise node.error("block_size is not supported; dequantize by the tensor or by an axis")
     if not isinstance(scale.element_type, AnyFloat):
         raise node.error(f"scale has elements of type {scale.element_type}, expected a float")
-    shape = [1] * x.rank
-    if scale.rank == 1 and x.rank:
-        shape[node.axis(node.attribute("axis", 1))] = scale.size
     wide = b.cast(x, f32)
     zero_point = node.optional(2)
     if zero_point is not None:
-        wide = b.subtract(wide, b.cast(b.reshape(zero_point, shape), f32))
-    scaled = b.multiply(wide, b.cast(b.reshape(scale, shape), f32))
-    return b.cast(scaled, scale.element_type)
+        wide = b.subtract(wide, b.cast(_for_elements(node, zero_point, "zero_point"), f32))
+    scaled = b.multiply(wide, b.cast(_for_elements(node, scale, "scale"), f32))
+    data_type = node.attribute("output_dtype", 0)
+    return b.cast(scaled, node.element_type(data_type) if data_type else scale.element_type)
+
+
+def _for_elements(node: Node, value: Value, what: str) -> Value:
+    """A scale or zero point of DequantizeLinear in a shape that broadcasts to the data's."""
+    b, x = node.b, node.input(0)
+    axis = node.axis(node.attribute("axis", 1)) if value.rank else 0
+    block = node.attribute("block_size", 0)
+    if not block:
+        shape = [1] * x.rank
+        if value.rank == 1 and x.rank:
+            shape[axis] = value.size
+        return b.reshape(value, shape)
+    size = x.shape[axis]
+    blocks = -(-size // block)
+    expected = (*x.shape[:axis], blocks, *x.shape[axis + 1 :])
+    if value.shape != expected:
+        raise node.error(
+            f"{what} has shape {list(value.shape)}, expected {list(expected)} for blocks of {block} along axis {axis}"
+        )
+    outer, inner = list(x.shape[:axis]), list(x.shape[axis + 1 :])
+    dimensions = [i if i <= axis else i + 1 for i in range(x.rank)]
+    spread = b.broadcast_in_dim(value, dimensions, [*outer, blocks, block, *inner])
+    return b.slice_axis(b.reshape(spread, [*outer, blocks * block, *inner]), axis, 0, size)
 
 
 @table.lowers("ConstantOfShape")

@@ -11,6 +11,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region
 from xdsl.transforms.dead_code_elimination import dce
 
+from flashlower.dialects.building import building
 from flashlower.dialects.numpy_values import element_type_of
 from flashlower.frontends.onnx.builder import Builder
 from flashlower.frontends.onnx.graph import Scope, readable
@@ -20,6 +21,7 @@ from flashlower.frontends.onnx.schema import OLDEST_OPSET, check_opset
 from flashlower.frontends.onnx.values import TensorOf, Value
 
 
+@building
 def from_onnx(
     path_or_model: str | os.PathLike[str] | Any,
     *,

@@ -19,7 +19,6 @@ from xdsl.dialects import func
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     AffineMapAttr,
-    ArrayAttr,
     DenseArrayBase,
     Float64Type,
     IntegerType,
@@ -46,6 +45,7 @@ from flashlower.lowering.nki.grid import MASKED, u8
 from flashlower.lowering.nki.keys_kernel import KeysKernel
 from flashlower.lowering.nki.operands import STAGED_BYTES
 from flashlower.lowering.nki.problem import (
+    ONE_SHAPE,
     Block,
     Machine,
     Outputs,
@@ -131,11 +131,11 @@ class ConvertAttentionToNkiPass(ModulePass):
 
     def _cores(self, function: func.FuncOp, target: str) -> int:
         """The cores of a launch."""
-        schedules = (op.schedule for op in function.body.block.ops if isinstance(op, AttentionOp | CombineOp))
-        wanted = {cores for attr in schedules if attr is not None and (cores := attr.option("cores")) is not None}
-        if len(wanted) > 1 and self.cores is None:
-            raise DiagnosticException(f"the schedules of @{function.sym_name.data} name 1 core and 2 cores")
-        cores = self.cores if self.cores is not None else next(iter(wanted), 1)
+        cores = self.cores
+        for op in function.body.block.ops:
+            if cores is None and isinstance(op, AttentionOp) and op.schedule is not None:
+                cores = op.schedule.option("cores")
+        cores = 1 if cores is None else cores
         if cores not in (1, 2) or (cores == 2 and target == "trn1"):
             raise DiagnosticException(f"{self.name}: cores is {cores}, expected 1, or 2 from trn2 on")
         return cores
@@ -146,7 +146,7 @@ def kernel_type(name: str, type: Attribute, memory: str = "shared_hbm") -> TileT
     if not isa(type, TensorOf):
         raise DiagnosticException(f"{name} has type {type}, but arguments and results of an NKI kernel are tensors")
     if DYNAMIC_INDEX in type.get_shape():
-        raise DiagnosticException(f"{name} has type {type}: NKI traces a kernel for one shape, give all sizes")
+        raise DiagnosticException(f"{name} has type {type}: {ONE_SHAPE}")
     if 0 in type.get_shape():
         raise DiagnosticException(f"{name} has type {type}, which is empty: there is nothing for a kernel to do")
     element = type.element_type
@@ -210,9 +210,9 @@ class FunctionLowering:
         self.tensors: dict[SSAValue, SSAValue] = dict(zip(block.args, self.b.arguments, strict=True))
 
     def build(self) -> nki.KernelOp:
-        schedules = [self._schedule(op).attribute(self.machine.cores) for op in self.ops if isinstance(op, AttentionOp)]
-        if schedules:
-            self.b.kernel.attributes[SCHEDULE] = schedules[0] if len(set(schedules)) == 1 else ArrayAttr(schedules)
+        for op in self.ops:
+            if isinstance(op, AttentionOp):
+                self.b.kernel.attributes[SCHEDULE] = self._schedule(op).attribute(self.machine.cores)
         terminator = cast(func.ReturnOp, self.function.body.block.last_op)
         returned = list(terminator.arguments)
         for op in self.ops:

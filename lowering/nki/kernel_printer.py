@@ -93,6 +93,14 @@ class _KernelPrinter:
                 return str(value)
             case AffineBinaryOpExpr(AffineBinaryOpKind.Add, lhs, AffineConstantExpr(value)) if value < 0:
                 text = f"{self._affine(lhs, operands)} - {-value}"
+            case AffineBinaryOpExpr(
+                AffineBinaryOpKind.Add,
+                lhs,
+                AffineBinaryOpExpr(AffineBinaryOpKind.Mul, term, AffineConstantExpr(value)),
+            ) if value < 0:
+                product = self._affine(term, operands, factor=True)
+                product = product if value == -1 else f"{product} * {-value}"
+                text = f"{self._affine(lhs, operands)} - {product}"
             case AffineBinaryOpExpr(AffineBinaryOpKind.Add, lhs, rhs):
                 text = f"{self._affine(lhs, operands)} + {self._affine(rhs, operands)}"
             case AffineBinaryOpExpr(AffineBinaryOpKind.Mul, lhs, rhs):
@@ -206,7 +214,7 @@ class _KernelPrinter:
             case nki.SelectReduceOp():
                 return self._select_reduce(op)
             case nki.TensorCopyOp():
-                return self._tiles(op, "dst", "src")
+                return self._tiles(op, "dst", "data")
             case nki.TensorCopyPredicatedOp():
                 return self._predicated(op)
             case nki.TensorReduceOp():
@@ -336,6 +344,7 @@ class _KernelPrinter:
 
 _KEYWORDS: dict[tuple[type[Operation], str], str] = {
     (nki.AffineSelectOp, "on_true"): "on_true_tile",
+    (nki.TensorCopyOp, "data"): "src",
     (nki.RangeSelectOp, "on_true"): "on_true_tile",
 }
 """Keywords of NKI that differ from the names of operands."""

@@ -156,7 +156,7 @@ class KeysAndValues:
 
     def values(self, indices: Mapping[str, Sum], n: Sum, tile: Sum, width: int) -> tuple[SSAValue, Sum]:
         """
-        Rows of V, [partitions, tiles, d], and the first tile that is meant; key t * 128 + p is at partition p of tile t.
+        Rows of V, [partitions, tiles, d], and the first tile meant. Key t * 128 + p is at partition p of tile t.
 
         `width` is at most 128, or a multiple of 128.
         """
@@ -248,7 +248,8 @@ class KeysAndValues:
             clear(rows)
         for target, (start, part) in zip(targets, chunks(size), strict=True):
             for first, run in chunks(keys, tile_of(psum).shape[1]):
-                for at, width in chunks(run):
-                    source = b.view(rows, (0, width), (first + at) // PARTITIONS, (start, part))
-                    b.add(nki.NcTransposeOp(b.view(psum, (0, part), (at, width)), source))
+                width = min(run, PARTITIONS)
+                with b.loop("j", -(-run // PARTITIONS)) as j:
+                    source = b.view(rows, (0, width), j + first // PARTITIONS, (start, part))
+                    b.add(nki.NcTransposeOp(b.view(psum, (0, part), (j * PARTITIONS, width)), source))
                 b.add(nki.TensorCopyOp(b.view(target, None, (first, run)), b.view(psum, (0, part), (0, run))))

@@ -81,9 +81,9 @@ class PagedKeys(ABC):
         at = rows.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
         b.add(nki.DmaCopyOp(row, b.ap(rows.tensor, [(0, partitions)], at)))
         if length is not None:
-            empty = column(b, "empty", partitions, u8)
-            b.add(nki.TensorScalarOp(empty, b.view(length, (0, partitions)), "less_equal", 0.0))
-            b.add(nki.TensorCopyPredicatedOp(row, b.filled("first_row", [partitions, 1], 0, i32), empty))
+            no_keys = column(b, "no_keys", partitions, u8)
+            b.add(nki.TensorScalarOp(no_keys, b.view(length, (0, partitions)), "less_equal", 0.0))
+            b.add(nki.TensorCopyPredicatedOp(row, b.filled("first_row", [partitions, 1], 0, i32), no_keys))
         return row
 
 
@@ -281,6 +281,7 @@ class PageByPage(PagedKeys):
         if not n.divisible_by(pages.size):
             count = min((keys + pages.size - 2) // pages.size + 1, pages.number)
             first = b.minimum(first, pages.number - count, "first_page")
+        b.comment("The pages of these keys; those without a key are none of the pool.")
         entries = b.tile("pages", [1, count], i32)
         tensor = table.tensor if self._row is None else b.flattened(table.tensor, table.stride("row"))
         offset = self._table_offset(indices) + first * table.stride("p")

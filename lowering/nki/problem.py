@@ -22,6 +22,13 @@ from flashlower.lowering.nki.builder import KernelBuilder, Sum
 TensorOf = TensorType[Attribute]
 
 
+ONE_SHAPE = (
+    "NKI traces a kernel for one shape; give all sizes and convert once for each shape, or give the longest sequence "
+    "and its length at run time as kv_lens"
+)
+"""What to do about a dynamic dimension."""
+
+
 @dataclass(frozen=True)
 class Machine:
     """What a kernel is made for: the hardware, and how many of its cores share the work."""
@@ -87,9 +94,7 @@ def static_sizes(op: AttentionOp | CombineOp) -> dict[str, int]:
     sizes = op.dim_sizes()
     for name, size in sizes.items():
         if size == DYNAMIC_INDEX:
-            raise DiagnosticException(
-                f"{op.name} has a dynamic dimension {name}: NKI traces a kernel for one shape, give all sizes"
-            )
+            raise DiagnosticException(f"{op.name} has a dynamic dimension {name}: {ONE_SHAPE}")
     return sizes
 
 

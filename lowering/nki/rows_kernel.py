@@ -43,9 +43,7 @@ class RowsKernel:
         self.sizes = problem.sizes
         self.scratch = Scratch(b)
         self.key_values = KeysAndValues(b, problem)
-        self.weights_psum = self.scratch.psum
-        if problem.weight_type != f32:
-            self.weights_psum = b.tile("p_psum", [PARTITIONS, PARTITIONS], problem.weight_type, "psum")
+        self.weights_psum = b.tile("p_psum", [PARTITIONS, step // PARTITIONS, block.rows], problem.weight_type, "psum")
         self.logits_psum = b.tile("products", [block.rows, step], f32, "psum")
         self.out_psum = [
             b.tile("out_psum", [block.rows, width], f32, "psum") for _, width in chunks(self.sizes["d"], CHUNK)
@@ -181,24 +179,25 @@ class RowsKernel:
         b, rows = self.b, self.block.rows
         b.comment("O = O * exp(m - m') + p V.")
         parts = chunks(self.sizes["d"], CHUNK)
-        turned: list[tuple[SSAValue, SSAValue, Sum]] = []
+        turned: list[tuple[SSAValue, SSAValue, Sum, int]] = []
         whole = width - width % PARTITIONS if width > PARTITIONS else width
         runs = [(0, whole), *([(whole, width - whole)] if whole < width else [])]
         for first, run in runs:
             values, start = self.key_values.values(indices, n, tile + first // PARTITIONS, run)
             if absent is not None and self.key_values.loads_absent_values:
                 self._clear(values, absent, start, first // PARTITIONS, run)
-            for at, keys in chunks(run):
-                part = b.view(weights, None, (first + at, keys))
-                psum = b.view(self.weights_psum, (0, keys), (0, rows))
-                b.add(nki.NcTransposeOp(psum, part))
-                p_t = b.tile("p_t", [keys, rows], self.problem.weight_type)
-                b.add(nki.TensorCopyOp(p_t, psum))
-                turned.append((p_t, values, start + at // PARTITIONS))
+            keys, count = min(run, PARTITIONS), -(-run // PARTITIONS)
+            with b.loop("j", count) as j:
+                part = b.view(weights, None, (j * PARTITIONS + first, keys))
+                b.add(nki.NcTransposeOp(b.view(self.weights_psum, (0, keys), j), part))
+            p_t = b.tile("p_t", [keys, count, rows], self.problem.weight_type)
+            b.add(nki.TensorCopyOp(p_t, b.view(self.weights_psum, (0, keys), (0, count))))
+            turned.append((p_t, values, start, count))
         for (start, size), psum in zip(parts, self.out_psum, strict=True):
-            for i, (p_t, values, place) in enumerate(turned):
-                value = b.view(values, (0, tile_of(p_t).partitions), place, (start, size))
-                b.add(nki.NcMatmulOp(psum, p_t, value, b.flag(i)))
+            for i, (p_t, values, place, count) in enumerate(turned):
+                with b.loop("j", count) as j:
+                    value = b.view(values, (0, tile_of(p_t).partitions), place + j, (start, size))
+                    b.add(nki.NcMatmulOp(psum, b.view(p_t, None, j), value, b.flag(j + i)))
             target = b.view(out, None, (start, size))
             b.add(nki.ScalarTensorTensorOp(target, target, "multiply", alpha, "add", psum))
 

@@ -1,12 +1,13 @@
 """What a launch function may be called with: kinds of tensors, devices, and memory that results may be written to."""
 
 # torch is optional and is reached through the tensors at hand.
+# pyright: reportUnknownArgumentType=false, reportUnknownMemberType=false, reportUnknownVariableType=false
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -64,13 +65,11 @@ def check_kinds(arguments: Mapping[str, Any], written: Mapping[str, Any]) -> Any
 def check_writable(named: Mapping[str, Any]) -> None:
     """Raises ValueError for results that are read-only, or of which several elements are one in memory."""
     for name, tensor in named.items():
-        if isinstance(tensor, np.ndarray):
-            if not tensor.flags.writeable:
-                raise ValueError(f"{name} cannot be written: the array is read-only")
-            strides: Sequence[int] = tensor.strides
-        else:
-            strides = tensor.stride()
-        if any(stride == 0 and size > 1 for stride, size in zip(strides, tensor.shape)):
+        sizes: Sequence[int] = tensor.shape
+        strides: Sequence[int] = tensor.strides if isinstance(tensor, np.ndarray) else tensor.stride()
+        if isinstance(tensor, np.ndarray) and not tensor.flags.writeable:
+            raise ValueError(f"{name} cannot be written: the array is read-only")
+        if any(stride == 0 and size > 1 for stride, size in zip(strides, sizes)):
             raise ValueError(f"{name} cannot be written: several of its elements are one in memory (stride 0)")
 
 
@@ -91,7 +90,8 @@ def overlap(x: Any, y: Any) -> bool:
     if not np.may_share_memory(a, b):
         return False
     try:
-        return np.shares_memory(a, b, max_work=OVERLAP_WORK)
+        # Any number of steps will do, which NumPy's type hints do not know.
+        return np.shares_memory(a, b, max_work=cast(Any, OVERLAP_WORK))
     except np.exceptions.TooHardError:
         return False
 

@@ -15,6 +15,7 @@ from typing import cast
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, f32, i64
 from xdsl.ir import Attribute, SSAValue
+from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
@@ -31,17 +32,18 @@ from flashlower.lowering.triton.key_tiles import KeyTiles
 from flashlower.lowering.triton.memory import (
     dot_precision,
     load_floats,
+    own_mask,
     row_pointers,
     row_tile_pointers,
-    tile_mask,
     whole,
 )
 from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandName, OperandTile, dot_element
 from flashlower.lowering.triton.parameters import Access, Parameters
-from flashlower.lowering.triton.quantized import QuantizedOperand
+from flashlower.lowering.triton.quantized import QuantizedOperand, about_codes
 from flashlower.lowering.triton.runs import RunCount, Runs
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
+from flashlower.rewrites.schedule import heads_obstacle
 
 
 class AttentionKernel:
@@ -78,6 +80,12 @@ class AttentionKernel:
         Sizes.register(self.parameters, host)
         self._register_captures()
         self.pack_group = can_pack_group(op)
+        self.heads = schedule.option("heads") or 1
+        """KV heads of a program."""
+        if self.heads > 1 and (
+            reason := "they are cut into runs" if runs else heads_obstacle(op, self.heads, schedule.block_m.data)
+        ):
+            raise DiagnosticException(f"{self.heads} heads of {op.name} cannot share a tile: {reason}")
         self._natural = bool(op.score.blocks) and not only_masks(op.score.block)
         builder = TransposedKernelBuilder if schedule.option("transposed") else KernelBuilder
         self._b = b = builder(name, self.parameters.types(), doc=self._doc(host))
@@ -96,6 +104,7 @@ class AttentionKernel:
             schedule.block_m.data,
             pack_group=self.pack_group,
             last_first=reaches_further(op),
+            heads=self.heads,
             batch=batch,
         )
         self._block_n = self._sizes.constexpr("BLOCK_N", schedule.block_n.data)
@@ -118,7 +127,14 @@ class AttentionKernel:
         element = dot_element(self._b.arg(self._accesses["q"].pointer).type)
         use_assembly = bool(self._schedule.option("assembly"))
         return QuantizedOperand(
-            self._b, self._op, self._sizes, name, self._accesses, element, use_assembly=use_assembly
+            self._b,
+            self._op,
+            self._sizes,
+            name,
+            self._accesses,
+            element,
+            use_assembly=use_assembly,
+            heads=self.heads,
         )
 
     # Parameters.
@@ -173,8 +189,10 @@ class AttentionKernel:
             lines = ["Attention over one of SPLITS runs of the keys (flash decoding, first step)."]
         else:
             lines = ["Attention: out = softmax(scale * Q K^T) V, with an online softmax over tiles of keys."]
+        about = {name: about_codes(op, name) for name in op.lanes()}
         lines += [
-            f"{name}{layout_to_str(layout.data)}: {element_type(value.type)}" for name, value, layout in op.layouts()
+            f"{name}{layout_to_str(layout.data)}: {element_type(value.type)}{about.get(name, '')}"
+            for name, value, layout in op.layouts()
         ]
         if op.block_table_layout is not None:
             lines.append(_about_pages(op, op.block_table_layout))
@@ -190,6 +208,10 @@ class AttentionKernel:
             lines.append(f"{access.name}[{shape}]: {value.type.element_type}")
         if row_dims(host.sizes, self.pack_group) == ("m", "g"):
             lines.append("Rows are queries of all heads of a group: row r is query r // G of head h * G + r % G.")
+        if self.heads > 1:
+            lines.append(
+                f"{self.heads} heads share a tile: where a row and a channel are of different ones, Q has zeros."
+            )
         if self._schedule.option("transposed"):
             lines.append("Tiles lie transposed: keys are the rows of S, as the matrix unit is longest along rows.")
         return "\n".join(lines)
@@ -292,8 +314,7 @@ class AttentionKernel:
         b, programs, parts = self._b, self._programs, self._k.parts
         pointers = row_tile_pointers(b, self._accesses["q"], programs, "k", parts)
         return [
-            load_floats(b, tile, tile_mask(b, programs.row_mask, part.mask), f"q{part.suffix}")
-            for part, tile in zip(parts, pointers)
+            load_floats(b, tile, own_mask(b, programs, part), f"q{part.suffix}") for part, tile in zip(parts, pointers)
         ]
 
     def _scale_query(self, q: list[SSAValue]) -> list[SSAValue]:
@@ -417,7 +438,7 @@ class AttentionKernel:
             for factor in (self._v.channel_scale(position), self._v.scale()):
                 out = self._scaled(out, factor, f32)
             element = cast(PtrType, element_type(pointers.type)).pointee
-            b.store(pointers, b.cast(out, element), mask=tile_mask(b, programs.row_mask, part.mask))
+            b.store(pointers, b.cast(out, element), mask=own_mask(b, programs, part))
         if "lse" in row_ptrs:
             ln_2 = self._sizes.constexpr("LN2", LN_2, f32)
             sum_log2 = b.log2(l_safe)
@@ -460,6 +481,8 @@ class AttentionKernel:
 
         rows = programs.rows
         row = b.cast(programs.flat, i64)
+        if "h" in rows:
+            row = b.add(b.mul(row, self.heads), b.cast(rows["h"], i64))
         if "g" in rows:
             row = step(row, sizes.value("g"), rows["g"])
         if self._run_count is None:

@@ -22,7 +22,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
 
-from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp, UpdateCacheOp
 from flashlower.dialects.attention.layout import INNER_DIMS
 from flashlower.dialects.launch import EmptyOp, KernelOp
 from flashlower.dialects.tl import JitOp
@@ -33,8 +33,10 @@ from flashlower.lowering.triton.combine_kernel import CombineKernel, SharedRuns
 from flashlower.lowering.triton.frame import can_pack_group, outer_dims, row_dims
 from flashlower.lowering.triton.fused_combine import CLEARED, FusedCombine, clear_kernel
 from flashlower.lowering.triton.host import Digit, Host, TensorOf, constant_index, leading_digits
+from flashlower.lowering.triton.in_place import check_in_place
 from flashlower.lowering.triton.runs import combine_of, count_runs
 from flashlower.lowering.triton.score import constant_of
+from flashlower.lowering.triton.update_cache_kernel import UpdateCacheKernel
 from flashlower.rewrites.schedule import DEFAULT_TARGET, TargetDescription, choose_schedule, get_target
 
 Convertible = SdpaOp | PartialOp | CombineOp
@@ -54,16 +56,20 @@ KERNEL_SUFFIXES: dict[type[Operation], str] = {
     SdpaOp: "kernel",
     PartialOp: "partial_kernel",
     CombineOp: "combine_kernel",
+    UpdateCacheOp: "update_kernel",
 }
 
 
 @dataclass(frozen=True)
 class ConvertAttentionToTritonPass(ModulePass):
     """
-    Converts `attention.sdpa`, `attention.partial` and `attention.combine` to kernels of the `tl` dialect.
+    Converts `attention.sdpa`, `attention.partial`, `attention.combine` and `attention.update_cache` to kernels of the
+    `tl` dialect.
 
-    Kernels are called `<function>_kernel`, `<function>_partial_kernel` and `<function>_combine_kernel`, numbered where
-    a function has several. Raises `DiagnosticException` for what a Triton kernel cannot do; the message says why.
+    Kernels are called `<function>_kernel`, `<function>_partial_kernel`, `<function>_combine_kernel` and
+    `<function>_update_kernel`, numbered where a function has several. Caches are updated in place.
+
+    Raises `DiagnosticException` for what a Triton kernel cannot do; the message says why.
     """
 
     name = "convert-attention-to-triton"
@@ -73,24 +79,28 @@ class ConvertAttentionToTritonPass(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = get_target(self.target)
-        attentions = [a for a in op.walk() if isinstance(a, Convertible)]
+        check_in_place(op)
+        found = [a for a in op.walk() if isinstance(a, Convertible | UpdateCacheOp)]
         shared: dict[Convertible, SharedRuns] = {}
-        for attention, name in zip(attentions, kernel_names(op, attentions)):
+        for attention, name in zip(found, kernel_names(op, found)):
             if attention.parent is None:
                 continue  # A combine that went with its partial.
+            if isinstance(attention, UpdateCacheOp):
+                convert_update(attention, name)
+                continue
             if isinstance(attention, PartialOp):
                 if (combine := fusible_combine(attention)) is not None:
                     convert_fused(attention, combine, name, target)
                     continue
-                if (found := share_runs(attention)) is not None:
-                    shared[attention] = shared[found[0]] = found[1]
+                if (runs := share_runs(attention)) is not None:
+                    shared[attention] = shared[runs[0]] = runs[1]
             convert_attention(attention, name, target, shared.get(attention))
         for attention in shared:
             if isinstance(attention, PartialOp):
                 Rewriter.erase_op(attention)
 
 
-def kernel_names(module: ModuleOp, attentions: Sequence[Convertible]) -> list[str]:
+def kernel_names(module: ModuleOp, attentions: Sequence[Convertible | UpdateCacheOp]) -> list[str]:
     """
     A free symbol for the kernel of each operation.
 
@@ -180,8 +190,10 @@ def convert_attention(op: Convertible, name: str, target: TargetDescription, sha
             kernel = AttentionKernel(op, name, schedule, host, *buffers, runs=count)
             rows = host.ceil_divide(host.product(row_dims(sizes, kernel.pack_group)), schedule.block_m.data)
             outer = outer_dims(sizes, kernel.pack_group)
-            counted = outer if count is None else [dim for dim in outer if dim in INNER_DIMS]
-            grid = [host.multiply(rows, host.product(counted))]
+            programs = host.product(outer if count is None else [dim for dim in outer if dim in INNER_DIMS])
+            if kernel.heads > 1:
+                programs = host.ceil_divide(programs, kernel.heads)
+            grid = [host.multiply(rows, programs)]
             if isinstance(op, PartialOp):
                 grid.append(host.constant(op.num_splits if count is None else count.total))
         jit = kernel.build()
@@ -253,6 +265,38 @@ def convert_fused(op: PartialOp, combine: CombineOp, name: str, target: TargetDe
     for result, buffer in zip(combine.results, made, strict=True):
         result.replace_all_uses_with(buffer)
     Rewriter.erase_op(combine)
+    Rewriter.erase_op(op)
+
+
+def convert_update(op: UpdateCacheOp, name: str) -> None:
+    """
+    Replaces an update of a cache by the launch of a kernel that writes in place: its results are its operands.
+
+    Raises `DiagnosticException` where the operation cannot be converted.
+    """
+    for operand, value, _ in op.layouts():
+        element = cast(TensorOf, value.type).element_type
+        if not is_number(element):
+            raise DiagnosticException(f"{operand} of {op.name} has type {value.type}, of which Triton has no numbers")
+    new_ops: list[Operation] = []
+    host = Host(new_ops.append, op.index_sizes())
+    for operand, value, layout in op.layouts():
+        host.read_sizes(operand, value, leading_digits(layout))
+    host.count_pages()
+    try:
+        kernel = UpdateCacheKernel(op, name, host)
+        grid = kernel.grid(host)
+        jit = kernel.build()
+    except TypeError as e:
+        # The builder checks Triton's rules, such as the most elements that a block may have.
+        raise DiagnosticException(f"{op.name} does not make a Triton kernel: {e}") from e
+    simplify(jit)
+    arguments = kernel.parameters.pass_used(jit)
+    host.insert(KernelOp(name, [grid], arguments, num_warps=kernel.num_warps))
+    Rewriter.insert_op(jit, InsertPoint.before(function_of(op)))
+    Rewriter.insert_op(new_ops, InsertPoint.before(op))
+    for operand, result in op.updates():
+        result.replace_all_uses_with(operand)
     Rewriter.erase_op(op)
 
 

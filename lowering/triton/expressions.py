@@ -176,6 +176,8 @@ class Expressions:
                 return Expression(f"{self.tensor(op.input).within(Precedence.ATOM)}.to({dtype}, bitcast=True)")
             case tl.CdivOp():
                 return self._cdiv(op)
+            case tl.DivRnOp():
+                return self._call(op, self._settled((op.lhs, op.rhs)))
             case tl.MaximumOp() | tl.MinimumOp():
                 return self._call(op, self._extremum_operands(op))
             case tl.WhereOp():

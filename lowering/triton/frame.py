@@ -76,19 +76,23 @@ class Programs:
         *,
         pack_group: bool,
         last_first: bool = False,
+        heads: int = 1,
         batch: Mapping[str, SSAValue] | None = None,
     ):
         """
         With `last_first` the programs of the last rows come first: they have the most work under a causal mask.
+        `heads` share a tile of rows; there is one query then, and all rows fit in a tile.
         `batch` are the indices of a program's batch where the grid does not count batches, i32.
         """
         self._b = b
         self._sizes = sizes
+        self.heads = heads
+        """KV heads of a program."""
         self.row_dims = row_dims(sizes.static, pack_group)
         self.block_m = sizes.constexpr("BLOCK_M", block_m)
         program = b.program_id(0, name="bh" if batch is None else "h")
         self.row_tile: SSAValue | None = None
-        if not one_row_tile(sizes.static, self.row_dims, block_m):
+        if heads == 1 and not one_row_tile(sizes.static, self.row_dims, block_m):
             program.name_hint = "pid"
             tiles = b.cdiv(self.row_count(), self.block_m, name="num_tiles_m")
             row_tile = b.mod(program, tiles)
@@ -101,14 +105,18 @@ class Programs:
         """The batch (if the grid counts it), head and group of the program as one number."""
         counted = outer_dims(sizes.static, pack_group)
         if batch is None:
-            self._narrow = split_index(b, sizes, program, counted)
+            self._narrow = split_index(b, sizes, program, counted, heads)
         else:
-            heads = [dim for dim in counted if dim in INNER_DIMS]
-            self._narrow = {**batch, **split_index(b, sizes, program, heads)}
+            inner = [dim for dim in counted if dim in INNER_DIMS]
+            self._narrow = {**batch, **split_index(b, sizes, program, inner, heads)}
         self.indices = {dim: b.cast(index, i64, name=f"off_{dim}") for dim, index in self._narrow.items()}
         """Indices that a program has one of (batch, head, group if not packed), i64; none for sizes of 1."""
         self.rows = self._find_rows()
-        """The queries ("m") and heads of the group ("g") of the rows, each [BLOCK_M]; none for sizes of 1."""
+        """
+        The queries ("m") and heads of the group ("g") of the rows, each [BLOCK_M]; none for sizes of 1.
+
+        Where heads share a tile, also these ("h"), counted from the first one of the program.
+        """
 
     def row_count(self) -> SSAValue:
         """The number of rows: queries times packed heads."""
@@ -140,6 +148,8 @@ class Programs:
         rows = b.arange(0, self.block_m)
         if self.row_tile is not None:
             rows = b.add(b.mul(self.row_tile, self.block_m), rows)
+        if self.heads > 1:
+            return self._rows_of_heads(rows)
         rows.name_hint = "offs_r" if len(self.row_dims) != 1 else f"offs_{self.row_dims[0]}"
         static = [self._sizes.static[dim] for dim in self.row_dims]
         exact = DYNAMIC_INDEX not in static and prod(static) % constant_size(self.block_m) == 0
@@ -157,6 +167,16 @@ class Programs:
             case _:
                 return {}
 
+    def _rows_of_heads(self, rows: SSAValue) -> dict[str, SSAValue]:
+        b, group = self._b, self._sizes.static["g"]
+        rows.name_hint = "offs_r"
+        count = self.heads * group
+        self.row_mask = None if count == constant_size(self.block_m) else b.lt(rows, count, name="mask_r")
+        if group == 1:
+            return {"h": rows}
+        size = self._sizes.value("g")
+        return {"h": b.floordiv(rows, size, name="head_r"), "g": b.mod(rows, size, name="offs_g")}
+
     def name_indices(self) -> None:
         """Names the 32-bit indices that are used beside their 64-bit forms."""
         for dim, index in self._narrow.items():
@@ -170,7 +190,8 @@ class Programs:
     def index(self, dim: str) -> SSAValue:
         """A batch, head or query index in i32: a scalar, or [BLOCK_M, 1] where it differs between rows."""
         if dim in self.rows:
-            return self._b.rows(self.rows[dim])
+            rows = self._b.rows(self.rows[dim])
+            return self._b.add(self._narrow[dim], rows) if dim in self._narrow else rows
         if dim not in self._narrow:
             return self._b.constant(0)
         return self._narrow[dim]
@@ -185,16 +206,29 @@ class Programs:
         return b.add(b.mul(self.index("h"), sizes.value("g")), self.index("g"), name="hq")
 
 
-def split_index(b: KernelBuilder, sizes: Sizes, flat: SSAValue, dims: Sequence[str]) -> dict[str, SSAValue]:
-    """The digits of a number that counts over `dims`, the last one fastest; none for sizes of 1."""
-    counted = [dim for dim in dims if not sizes.is_one(dim)]
+def split_index(
+    b: KernelBuilder, sizes: Sizes, flat: SSAValue, dims: Sequence[str], heads: int = 1
+) -> dict[str, SSAValue]:
+    """
+    The digits of a number that counts over `dims`, the last one fastest; none for sizes of 1.
+
+    Where it counts `heads` heads as one, the digit of these is the first one.
+    """
+    tiles = sizes.static["h"] // heads
+
+    def size(dim: str) -> SSAValue:
+        return sizes.constexpr("HEAD_TILES", tiles) if dim == "h" and heads > 1 else sizes.value(dim)
+
+    counted = [dim for dim in dims if not (tiles == 1 if dim == "h" and heads > 1 else sizes.is_one(dim))]
     digits: dict[str, SSAValue] = {}
     for dim in reversed(counted[1:]):
-        digits[dim] = b.mod(flat, sizes.value(dim))
+        digits[dim] = b.mod(flat, size(dim))
         left = "".join(counted[: counted.index(dim)])
-        flat = b.floordiv(flat, sizes.value(dim), name=left if len(left) > 1 else None)
+        flat = b.floordiv(flat, size(dim), name=left if len(left) > 1 else None)
     if counted:
         digits[counted[0]] = flat
+    if heads > 1 and "h" in digits:
+        digits["h"] = b.mul(digits["h"], heads)
     return {dim: digits[dim] for dim in counted}
 
 

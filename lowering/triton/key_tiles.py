@@ -31,6 +31,8 @@ from flashlower.lowering.triton.parameters import Access
 class KeyTile:
     """One tile of keys in the loop: where it is, and what the next iteration gets."""
 
+    start: SSAValue
+    """The first key of the tile."""
     keys: SSAValue
     """The keys of the tile, [BLOCK_N]."""
     row: Mapping[str, SSAValue]
@@ -90,9 +92,11 @@ class TileTensor:
         b = self._tiles.builder
         if not shape_of(part.offsets.type):
             return {head: part.offsets, **steps}
-        if self._transposed:
-            return {head: b.rows(part.offsets), **steps}
-        return {**steps, head: b.columns(part.offsets)}
+        along = b.rows if self._transposed else b.columns
+        channels = {head: along(part.offsets)}
+        if part.heads is not None:
+            channels["h"] = along(b.cast(part.heads, i64))
+        return {**channels, **steps} if self._transposed else {**steps, **channels}
 
     def _along(self, keys: SSAValue) -> SSAValue:
         """Something of each key [BLOCK_N] along the keys of a block."""
@@ -112,7 +116,8 @@ class TileTensor:
             if pointer.name_hint is None:
                 pointer.name_hint = self._name("_ptrs", part)
             return pointer
-        if part is None:
+        if part is None or not shape_of(part.offsets.type):
+            # One for all channels of a block.
             return whole(tiles.builder, pointer, (tiles.block_n,), self._name("_ptrs", part))
         shape = (part.block, tiles.block_n) if self._transposed else (tiles.block_n, part.block)
         return whole(tiles.builder, pointer, shape, self._name("_ptrs", part))
@@ -140,14 +145,15 @@ class TileTensor:
     def _grouped(self, tile: KeyTile) -> dict[str, SSAValue]:
         """The step along the keys where several keys in a row share an element."""
         b, tiles = self._tiles.builder, self._tiles
-        if not self._paged:
-            if "n" not in self._access.groups:
-                return {}
-            return {"n": self._along(b.floordiv(b.cast(tile.keys, i64), self._access.groups["n"]))}
-        if "slot" not in self._access.groups:
+        dim = "slot" if self._paged else "n"
+        if (group := self._access.groups.get(dim)) is None:
             return {}
-        slots = b.cast(b.mod(tile.keys, tiles.page_constexpr()), i64)
-        return {"slot": self._along(b.floordiv(slots, self._access.groups["slot"]))}
+        one = group % constant_size(tiles.block_n) == 0 and (tiles.one_page or not self._paged)
+        keys = tile.start if one else tile.keys
+        if self._paged:
+            keys = b.mod(keys, tiles.page_constexpr())
+        element = b.floordiv(b.cast(keys, i64), group)
+        return {dim: element if one else self._along(element)}
 
 
 class KeyTiles:
@@ -221,15 +227,15 @@ class KeyTiles:
         b = self._b
         row = {"n": b.cast(start_n, i64, name="start")}
         if self._page_size is None:
-            return KeyTile(offs_n, row, {}, {})
+            return KeyTile(start_n, offs_n, row, {}, {})
         name, first = ("page", start_n) if self.one_page else ("pages", offs_n)
         if self._page is not None:
             pages = self._page if self.one_page else whole(b, self._page, (self._block_n,))
-            return KeyTile(offs_n, row, self._at(pages, first), {})
+            return KeyTile(start_n, offs_n, row, self._at(pages, first), {})
         following = b.minimum(b.add(first, self._block_n), self._last)
         comment = "Loaded one iteration ahead, so that K and V need not wait for it"
         loaded = self._load_pages(following, None, f"next_{name}", comment)
-        return KeyTile(offs_n, row, self._at(carried[name], first), {name: loaded})
+        return KeyTile(start_n, offs_n, row, self._at(carried[name], first), {name: loaded})
 
     def _at(self, page: SSAValue, key: SSAValue) -> dict[str, SSAValue]:
         """Indices of a tile in i64: of its page, and of its slots where they do not follow from the pointers."""

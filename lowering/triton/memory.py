@@ -15,20 +15,22 @@ from flashlower.dialects.tl.types import element_type, is_float8, shape_of
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes
 from flashlower.lowering.triton.parameters import Access
-from flashlower.rewrites.schedule import next_power_of_two
-
-MIN_DOT_SIZE = 16
-"""The least size of a block in `tl.dot`."""
+from flashlower.rewrites.schedule import MIN_DOT_SIZE, next_power_of_two
 
 
 @dataclass(frozen=True)
 class HeadPart:
-    """A run of a head size that one block covers; `mask` is false beyond the head, None if no offset is."""
+    """
+    A run of a head size that one block covers; `mask` is false beyond the head, None if no offset is.
+
+    Where heads share a tile, `heads` are those of the offsets, counted from the first one of the program, in i32.
+    """
 
     suffix: str
     block: SSAValue
     offsets: SSAValue
     mask: SSAValue | None
+    heads: SSAValue | None = None
 
 
 def padded_block(size: int) -> int:
@@ -122,6 +124,14 @@ def row_tile_pointers(
 def tile_mask(b: KernelBuilder, rows: SSAValue | None, columns: SSAValue | None) -> SSAValue | None:
     """The mask of a tile from those of its two dimensions."""
     return b.all_of([None if rows is None else b.rows(rows), None if columns is None else b.columns(columns)])
+
+
+def own_mask(b: KernelBuilder, programs: Programs, part: HeadPart) -> SSAValue | None:
+    """The mask of a block [BLOCK_M, BLOCK] of Q or the output: rows and channels that exist, of the same head."""
+    masks = [tile_mask(b, programs.row_mask, part.mask)]
+    if part.heads is not None:
+        masks.append(b.eq(b.rows(programs.rows["h"]), b.columns(part.heads)))
+    return b.all_of(masks)
 
 
 def load_floats(

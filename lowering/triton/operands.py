@@ -100,7 +100,7 @@ class _FloatTile:
         mask_n: SSAValue | None,
     ):
         self._b = b
-        self._name = name
+        self._name: OperandName = name
         self._parts = parts
         self._pointers = pointers
         self._mask_n = mask_n

@@ -12,12 +12,13 @@ follow from the signature, and the alignment of every address is a part of it.
 # pyright: reportUnknownArgumentType=false
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from operator import itemgetter
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, cast
 
 from flashlower.lowering.triton.workspace import aligned
 
@@ -30,7 +31,8 @@ class Buffer:
     """A tensor that a launch function allocates."""
 
     shape: tuple[int, ...]
-    dtype: Any
+    like: Any
+    """A tensor without elements, of its dtype and on its device."""
 
 
 @dataclass(frozen=True)
@@ -51,35 +53,37 @@ class Plan:
     Tensors of a call are numbered: what the caller gives, then results that are allocated.
     """
 
-    device: Any
     results: tuple[Buffer, ...]
     """What is allocated and returned."""
+    block: Buffer | None
+    """The memory of all buffers between kernels, in bytes; None where there are none."""
     offsets: tuple[int, ...]
-    """Where buffers between kernels begin in their block, in bytes."""
-    block_bytes: int
+    """Where they begin in it."""
     constants: tuple[int, ...]
     """Integer arguments of all launches."""
     launches: tuple[Launch, ...]
     returned: tuple[int, ...] | int
     """The tensors that the call returns: several as a tuple, or one."""
 
-    def run(self, torch: Any, tensors: list[Any], addresses: list[int], block: int | None, stream: int | None) -> Any:
+    def run(self, tensors: list[Any], addresses: list[int], workspace: int | None, stream: int | None) -> Any:
         """
         Repeats the call with other tensors of the same signature.
 
-        `addresses` are those of the tensors, `block` that of a workspace or None to allocate one, `stream` that of
+        `addresses` are those of the tensors, `workspace` is that of a block, or None to allocate one, `stream` that of
         the launches or None for Triton's choice. Both lists are changed.
         """
         for buffer in self.results:
-            result = torch.empty(buffer.shape, dtype=buffer.dtype, device=self.device)
+            result = buffer.like.new_empty(buffer.shape)
             tensors.append(result)
             addresses.append(result.data_ptr())
-        memory = None
-        if self.offsets:
-            if block is None:
-                memory = torch.empty(self.block_bytes, dtype=torch.uint8, device=self.device)
-                block = memory.data_ptr()
-            addresses += [block + offset for offset in self.offsets]
+        memory: Any = None
+        if self.block is not None:
+            if workspace is None:
+                # Its name keeps the memory until all kernels are in the stream.
+                memory = self.block.like.new_empty(self.block.shape)
+                workspace = cast(int, memory.data_ptr())
+            for offset in self.offsets:
+                addresses.append(workspace + offset)
         addresses += self.constants
         for launch in self.launches:
             launch.start(*launch.arguments(addresses), stream=stream)
@@ -126,10 +130,10 @@ class Recorder:
         known = {id(view): index for index, view in enumerate(views)}
         # A caller gets the tensors that it gave, not views of them.
         own = [given[known[id(value)]] if id(value) in known else value for value in values]
-        plan = self._plan(views, values, isinstance(returned, tuple)) if given else None
+        plan = self._plan(sys.modules["torch"].uint8, views, values, isinstance(returned, tuple)) if given else None
         return (tuple(own) if isinstance(returned, tuple) else own[0]), plan
 
-    def _plan(self, views: list[Any], values: Sequence[Any], several: bool) -> Plan | None:
+    def _plan(self, uint8: Any, views: list[Any], values: Sequence[Any], several: bool) -> Plan | None:
         ids = {id(value) for value in values}
         results = [buffer for buffer in self._buffers if id(buffer) in ids]
         inner = [buffer for buffer in self._buffers if id(buffer) not in ids]
@@ -156,11 +160,11 @@ class Recorder:
                     return None
             launches.append(Launch(compiled[(*grid, 1, 1)[:3]], _picker(indices)))
         returned = tuple(number[id(value)] for value in values)
+        block = views[0].detach().new_empty((0,), dtype=uint8) if inner else None
         return Plan(
-            views[0].device,
-            tuple(Buffer(tuple(buffer.shape), buffer.dtype) for buffer in results),
+            tuple(Buffer(tuple(buffer.shape), buffer.new_empty((0,))) for buffer in results),
+            None if block is None else Buffer((ends[-1],), block),
             tuple(ends[:-1]),
-            ends[-1],
             tuple(constants),
             tuple(launches),
             returned if several else returned[0],

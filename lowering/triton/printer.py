@@ -23,7 +23,7 @@ from flashlower.lowering.triton.ptx import Unpacking
 _CHECK = '''\
 def _check(tensor, name, dtype, shape):
     """Raise TypeError or ValueError when a tensor is not of this dtype and shape (None is any size)."""
-    found = str(tensor.dtype).removeprefix("torch.")
+    found = str(getattr(tensor, "dtype", type(tensor).__name__)).removeprefix("torch.")
     if found != dtype:
         raise TypeError(f"{name} has dtype {found}, but {dtype} is expected")
     sizes = tuple(tensor.shape)

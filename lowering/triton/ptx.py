@@ -107,7 +107,8 @@ class Unpacking:
 
     def values(self, words: NDArray[np.int32]) -> list[NDArray[np.float32]]:
         """What the assembly computes before it multiplies with a scale, one array for each lane."""
-        asm, found = self.asm, []
+        asm = self.asm
+        found: list[NDArray[np.float32]] = []
         for lane in range(asm.lanes):
             codes = (words.view(np.uint32) >> np.uint32(asm.bits * lane)) & np.uint32((1 << asm.bits) - 1)
             if asm.is_float:

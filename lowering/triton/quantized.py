@@ -12,7 +12,7 @@ key in a block (to the logits, or to the weights of V), for all keys of a channe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
 from xdsl.dialects.builtin import Float8E4M3FNType, Float8E5M2Type, Float16Type, f32
@@ -45,6 +45,7 @@ class QuantizedOperand:
         element: Attribute,
         *,
         use_assembly: bool = False,
+        heads: int = 1,
     ):
         quantization, packing = op.quantization(name), op.packing(name)
         assert quantization is not None and packing is not None
@@ -54,7 +55,7 @@ class QuantizedOperand:
         self.element = element
         self._access = accesses[name]
         self._sizes = sizes
-        self.head = Lanes(b, sizes, HEAD_DIMS[name], packing)
+        self.head = Lanes(b, sizes, HEAD_DIMS[name], packing, heads)
         self._shared = {
             part: SharedTensor(b, name, part, accesses[f"{name}_{part}"], self.head)
             for part, _ in quantization.shared()
@@ -194,7 +195,7 @@ class _QuantizedTile:
                 position += 1
                 yield value
 
-    def _unpack(self, words: SSAValue, scale: SSAValue | None) -> list[SSAValue]:
+    def _unpack(self, words: SSAValue, scale: SSAValue | None) -> Iterable[SSAValue]:
         b, operand = self._b, self._operand
         if (piece := operand.assembly) is None:
             return unpack(b, words, operand.attr, operand.computes_in)
@@ -218,3 +219,21 @@ class _QuantizedTile:
 def load_codes(b: KernelBuilder, pointers: SSAValue, mask: SSAValue | None, name: str) -> SSAValue:
     """Loads elements of storage, zero bits where the mask is false."""
     return load_floats(b, pointers, mask, name, widen=False)
+
+
+def about_codes(op: AttentionOp, name: str) -> str:
+    """What the elements of a quantised operand are: " of 8 u4 codes, value = bf16((code - 7) * k_scale)"."""
+    quantization, lanes = op.quantization(name), op.lanes()[name]
+    assert quantization is not None
+    attr = quantization.attr
+    zero = f"{name}_zero" if quantization.zero is not None else str(attr.zero.data or "")
+    sign = "+" if zero.startswith("-") else "-"
+    value = f"(code {sign} {zero.removeprefix('-')})" if zero else "code"
+    if quantization.scale is not None:
+        value += f" * {name}_scale"
+    if quantization.offset is not None:
+        value += f" + {name}_offset"
+    if attr.rounded_to is not None:
+        value = f"{attr.rounded_to}({value})"
+    codes = f"{lanes} {attr.code_name} codes" if lanes > 1 else f"one {attr.code_name} code"
+    return f" of {codes}, value = {value}"

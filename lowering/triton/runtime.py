@@ -14,7 +14,6 @@ import functools
 import inspect
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,7 +77,8 @@ class Launcher:
             read = _signature(torch, every, (len(args), workspace is None, *[x is None for x in given]))
             if read is not None:
                 signature, addresses = read
-                if (found := self._plans.get(signature)) is not None:
+                found = self._plans.get(signature)
+                if found is not None and not (found.pairs and _share(found.pairs, every, addresses)):
                     return self._repeat(torch, found, every, addresses, workspace)
         return self._first(args, given, workspace, signature)
 
@@ -87,19 +87,16 @@ class Launcher:
         return self._plans.values()
 
     def _repeat(self, torch: Any, found: Remembered, every: list[Any], addresses: list[int], workspace: Any) -> Any:
-        for i, j, size_i, size_j in found.pairs:
-            a, b = addresses[i], addresses[j]
-            # Views may lie between each other and share no element.
-            if a < b + size_j and b < a + size_i and overlap(every[i], every[j]):
-                raise ValueError("out or workspace shares memory with another tensor: give it memory of its own")
         block = None
         if workspace is not None:
             every.pop()
             block = addresses.pop()
         active = _driver()
-        with _on_device(torch, found.device, active.get_current_device()):
-            stream = active.get_current_stream(found.device)
-            return found.plan.run(torch, every, addresses, block, stream)
+        stream = active.get_current_stream(found.device)
+        if active.get_current_device() == found.device:
+            return found.plan.run(every, addresses, block, stream)
+        with torch.cuda.device(found.device):
+            return found.plan.run(every, addresses, block, stream)
 
     def _first(self, args: Sequence[Any], given: tuple[Any, ...], workspace: Any, signature: Signature | None) -> Any:
         """The call with all checks; it is remembered where it has a signature and all tensors are on one GPU."""
@@ -126,7 +123,8 @@ class Launcher:
             empty = _allocator(torch, device)
         if device.type == "cpu":
             return function(*args, **results, empty=empty)
-        with _on_device(torch, device.index, torch.cuda.current_device()):
+        # Triton launches on the current device.
+        with torch.cuda.device(device):
             if signature is None or len(args) != len(names):
                 return function(*args, **results, empty=empty)
             returned, plan = Recorder(module, empty).call(self.function, args, results)
@@ -159,8 +157,18 @@ def _pairs(args: Sequence[Any], results: Mapping[str, Any], workspace: Any) -> t
     return tuple((i, j, sizes[i], sizes[j]) for i in written for j in range(i) if sizes[i] and sizes[j])
 
 
+def _share(pairs: Sequence[tuple[int, int, int, int]], tensors: list[Any], addresses: list[int]) -> bool:
+    """Whether two tensors of a pair share memory."""
+    for i, j, size_i, size_j in pairs:
+        a, b = addresses[i], addresses[j]
+        # Views may lie between each other and share no element.
+        if a < b + size_j and b < a + size_i and overlap(tensors[i], tensors[j]):
+            return True
+    return False
+
+
 @functools.lru_cache(maxsize=1024)
-def launcher(source: str, function: str, workspace_size: int) -> Launcher:
+def launcher_of(source: str, function: str, workspace_size: int) -> Launcher:
     """The launch function of a file, and all that it remembers."""
     return Launcher(source, function, workspace_size)
 
@@ -187,7 +195,7 @@ def call(
     Raises TypeError when arrays and tensors, or devices, are mixed, and ValueError for results that the function
     does not have, for memory that cannot be written or is shared, and for tensors that require gradients.
     """
-    return launcher(source, function, workspace_size)(args, out=out, workspace=workspace)
+    return launcher_of(source, function, workspace_size)(args, out=out, workspace=workspace)
 
 
 def _signature(torch: Any, tensors: list[Any], head: Signature) -> tuple[Signature, list[int]] | None:
@@ -198,7 +206,7 @@ def _signature(torch: Any, tensors: list[Any], head: Signature) -> tuple[Signatu
     gradients = torch.is_grad_enabled()
     try:
         for tensor in tensors:
-            if not isinstance(tensor, tensor_type) or not tensor.is_cuda or (gradients and tensor.requires_grad):
+            if not isinstance(tensor, tensor_type) or (gradients and tensor.requires_grad):
                 return None
             address = tensor.data_ptr()
             addresses.append(address)
@@ -209,11 +217,6 @@ def _signature(torch: Any, tensors: list[Any], head: Signature) -> tuple[Signatu
     return tuple(signature), addresses
 
 
-def _on_device(torch: Any, device: int, current: int) -> AbstractContextManager[Any]:
-    """Triton launches on the current device."""
-    return nullcontext() if device == current else torch.cuda.device(device)
-
-
 @functools.cache
 def _driver() -> Any:
     from triton.runtime import driver  # noqa: PLC0415 (optional, checked by the caller)
@@ -222,7 +225,10 @@ def _driver() -> Any:
 
 
 def _allocator(torch: Any, device: Any) -> Any:
-    return lambda shape, dtype: torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+    def empty(shape: tuple[int, ...], dtype: str) -> Any:
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=device)
+
+    return empty
 
 
 def _call_numpy(launcher: Any, args: Sequence[Any], results: Mapping[str, Any], empty: Any) -> Any:

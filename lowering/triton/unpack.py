@@ -6,6 +6,8 @@ every target of Triton's and in its interpreter, or the assembly of `ptx.py`, wh
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from xdsl.dialects.builtin import BFloat16Type, Float8E5M2Type, Float16Type, bf16, f16, f32, i16, i32, i64
 from xdsl.ir import Attribute, SSAValue
 
@@ -31,15 +33,21 @@ def assembly(stored: Attribute, quantization: QuantizationAttr, element: Attribu
     return piece if piece.is_exact(element) else None
 
 
-def unpack(b: KernelBuilder, words: SSAValue, quantization: QuantizationAttr, element: Attribute) -> list[SSAValue]:
+def unpack(b: KernelBuilder, words: SSAValue, quantization: QuantizationAttr, element: Attribute) -> Iterator[SSAValue]:
     """
     The codes in a tile of storage less their constant zero point, in `element` (bf16, f16 or f32): a tile of the same
     shape for every lane, that of the least significant bits first. All are exact: codes have at most eight bits.
     """
     if is_float8(element_type(words.type)):
-        return [b.cast(words, element)]
-    lanes = bit_width(element_type(words.type)) // quantization.bits
-    return [_lane(b, words, lane, quantization, element) for lane in range(lanes)]
+        yield b.cast(words, element)
+        return
+    stored = element_type(words.type)
+    lanes = bit_width(stored) // quantization.bits
+    if lanes > 1 and bit_width(stored) < 32:
+        # Whatever stands in front is cut off below.
+        words = b.cast(words, i32, name="words")
+    for lane in range(lanes):
+        yield _lane(b, words, lane, quantization, element)
 
 
 def _lane(b: KernelBuilder, words: SSAValue, lane: int, quantization: QuantizationAttr, element: Attribute) -> SSAValue:
@@ -57,7 +65,6 @@ def _bits(b: KernelBuilder, words: SSAValue, start: int, count: int, *, signed: 
     if width == count and signed != is_unsigned(stored):
         return b.cast(words, i32)
     if width < 32:
-        # Whatever stands in front is cut off below.
         words, width = b.cast(words, i32), 32
     elif is_unsigned(stored):
         words = b.cast(words, i32 if width == 32 else i64)
@@ -70,11 +77,12 @@ def _bits(b: KernelBuilder, words: SSAValue, start: int, count: int, *, signed: 
 def _float8(b: KernelBuilder, bits: SSAValue, codes: Attribute) -> SSAValue:
     """The value of the bits of an 8-bit float, in f16 or f32."""
     bits = b.cast(bits, i32)
+    bits.name_hint = "bits"
     if isinstance(codes, Float8E5M2Type):
         # The upper half of an f16.
         return b.bitcast(b.cast(b.shl(bits, 8), i16), f16)
-    magnitude = b.and_(bits, 0x7F)
+    magnitude = b.and_(bits, 0x7F, name="magnitude")
     moved = b.or_(b.shl(b.and_(bits, 0x80), 24), b.shl(magnitude, 20))
-    value = b.mul(b.bitcast(moved, f32), E4M3_TO_F32)
+    value = b.mul(b.bitcast(moved, f32), E4M3_TO_F32, name="value")
     # Every other pattern is a number; subnormal ones become normal in the product.
     return b.where(b.eq(magnitude, 0x7F), float("nan"), value)

@@ -14,6 +14,7 @@ from xdsl.ir import Operation, SSAValue
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.access import Indices, Read, Tracer, Var, vars_of
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
+from flashlower.rewrites.fuse_attention.dequantise import QuantizedRead
 from flashlower.rewrites.fuse_attention.expression import Float, FloatOp, TensorRead
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
 
@@ -26,6 +27,12 @@ class Operand:
     factor: float = 1.0
     scalars: tuple[tuple[str, TensorRead], ...] = ()
     """Rank-0 operands of `multiply` and `divide` that are known at run time only."""
+    quantized: QuantizedRead | None = None
+    """How the elements, which then are codes, are read."""
+
+    def reads(self) -> list[Read]:
+        """All that is read: of what is quantised, codes and what stands beside them."""
+        return [self.read, *(self.quantized.parts.values() if self.quantized is not None else ())]
 
     def scale(self, product: Float) -> Float:
         """A product with the elements of `read` as one with what the graph computes from them; not by `factor`."""
@@ -78,7 +85,9 @@ def absorb(
         else:
             break
     if best is None:
-        raise NotAttention("an operand of the dots is a slice, or cuts keys or head sizes in pieces")
+        raise NotAttention(
+            "an operand of the dots is a slice, or cuts keys or head sizes in pieces; make it a dot of whole dimensions"
+        )
     return best
 
 

@@ -120,7 +120,7 @@ def reshape_indices(indices: Indices, shape: Sequence[int], new_shape: Sequence[
             linear += [(d, s * stride) for d, s in index.terms if d.size != 1]
             offset += index.offset * stride
             stride *= size
-        split = _split_linear(linear, offset, new_shape)
+        split = split_linear(linear, offset, new_shape)
         if split is None:
             return None
         result = [None if size == 1 else index for index, size in zip(split, new_shape)]
@@ -134,7 +134,7 @@ def reshape_indices(indices: Indices, shape: Sequence[int], new_shape: Sequence[
     return tuple(filled)
 
 
-def _split_linear(terms: Sequence[tuple[Digit, int]], offset: int, shape: Sequence[int]) -> list[Index] | None:
+def split_linear(terms: Sequence[tuple[Digit, int]], offset: int, shape: Sequence[int]) -> list[Index] | None:
     """Cuts one linear index into an index per dimension of `shape`."""
     result: list[Index] = []
     stride = math.prod(shape)
@@ -236,6 +236,11 @@ class Tracer:
     """Follows reads backwards, and remembers every operation that it went through."""
 
     visited: set[object] = field(default_factory=set[object])
+
+    def view(self, read: Read) -> Read | None:
+        """One step through a transpose, reshape or broadcast, or None."""
+        op = hlo.owner(read.value)
+        return self.step(read) if op is not None and op.name in hlo.VIEWS else None
 
     def step(self, read: Read) -> Read | None:
         """One step through an operation that only moves data, or None."""

@@ -15,10 +15,12 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 from xdsl.traits import is_side_effect_free
 
-from flashlower.dialects.attention import SdpaOp
+from flashlower.dialects.attention import Quantization, SdpaOp
+from flashlower.dialects.attention.quantization import Shared
 from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.interpreters import make_interpreter
 from flashlower.rewrites.fuse_attention import hlo
+from flashlower.rewrites.fuse_attention.absorb import Operand
 from flashlower.rewrites.fuse_attention.access import Read
 from flashlower.rewrites.fuse_attention.composites import CompositeInliner
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
@@ -111,11 +113,14 @@ def fuse(
             continue
         try:
             matcher = Matcher(dot, side, folder, positions)
-            group = matcher.match()
-            result, lse = result_of(group), lse_of(group)
-            dims = Dimensions(group, result)
-            place = insertion_point(group, result, positions)
-            sdpa = _build(group, dims, result, lse)
+            try:
+                group, dims, result, place, sdpa = _match(matcher, positions)
+            except NotAttention:
+                if not matcher.has_codes:
+                    raise
+                # No layout says where the codes are, but perhaps one where the floats are.
+                matcher = Matcher(dot, side, folder, positions, dequantises=False)
+                group, dims, result, place, sdpa = _match(matcher, positions)
         except NotAttention as reason:
             if explainer is not None:
                 explainer.failed(dot, side, str(reason))
@@ -130,6 +135,15 @@ def fuse(
                 _erase_dead(op)
         return sdpa
     return None
+
+
+def _match(matcher: Matcher, positions: Mapping[Operation, int]) -> tuple[Group, Dimensions, Read, Operation, SdpaOp]:
+    """The group, its dimensions, its result, the operation that it goes before, and what takes its place."""
+    group = matcher.match()
+    result, lse = result_of(group), lse_of(group)
+    dims = Dimensions(group, result)
+    place = insertion_point(group, result, positions)
+    return group, dims, result, place, _build(group, dims, result, lse)
 
 
 def _may_be_weights(value: SSAValue) -> bool:
@@ -160,6 +174,10 @@ def _build(group: Group, dims: Dimensions, result: Read, lse: Read | None) -> Sd
         )
         if read is not None
     }
+    quantized = {
+        name: _quantization(operand, name, channel, dims)
+        for name, operand, channel in (("k", group.key, "k"), ("v", group.value, "d"))
+    }
     for name, read in (("q", query), ("k", key), ("v", value), ("kv_lens", lens), ("sinks", sink)):
         if read is not None:
             _name(read.value, name)
@@ -170,11 +188,24 @@ def _build(group: Group, dims: Dimensions, result: Read, lse: Read | None) -> Sd
         layouts,
         scale,
         result.value.type,
+        key_quantization=quantized["k"],
+        value_quantization=quantized["v"],
         kv_lens=None if lens is None else lens.value,
         sinks=None if sink is None else sink.value,
         score=Emitter(dims, type, scale).region(score),
         lse_type=None if lse is None else TensorType(type, hlo.shape(lse.value)),
     )
+
+
+def _quantization(operand: Operand, name: str, channel: str, dims: Dimensions) -> Quantization | None:
+    """How K or V is quantised, where it is."""
+    if operand.quantized is None:
+        return None
+    parts: dict[str, Shared] = {}
+    for part, read in operand.quantized.parts.items():
+        parts[part] = Shared(read.value, dims.layout(read, f"hgn{channel}"))
+        _name(read.value, f"{name}_{part}")
+    return Quantization(operand.quantized.attr, **parts)
 
 
 def _name(value: SSAValue, name: str) -> None:

@@ -57,7 +57,10 @@ class GuardChecker:
         for guard in (*softmax.guards, *softmax.sum_guards):
             is_masked = self._implies_masked(guard.condition, guard.zero_when) or self.score == NEGATIVE_INFINITY
             if has_column or not is_masked:
-                raise NotAttention("weights are masked after the softmax by something else than an empty row")
+                raise NotAttention(
+                    "weights are masked after the softmax by something else than an empty row; mask the logits in "
+                    "place of them (or leave out dropout)"
+                )
         return self.score
 
     # Finite masks

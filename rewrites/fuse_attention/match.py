@@ -25,6 +25,7 @@ from flashlower.rewrites.fuse_attention.access import (
     Var,
 )
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
+from flashlower.rewrites.fuse_attention.dequantise import DequantisationReader
 from flashlower.rewrites.fuse_attention.expression import Const, Float, Logit, TensorRead
 from flashlower.rewrites.fuse_attention.forward import forward_step, single_user
 from flashlower.rewrites.fuse_attention.guards import GuardChecker
@@ -64,8 +65,21 @@ class Group:
 class Matcher:
     """Matches one candidate: a stablehlo.dot_general whose operand `side` may hold probabilities."""
 
-    def __init__(self, dot: Operation, side: int, folder: ConstantFolder, positions: Mapping[Operation, int]):
-        """`positions` has the place of every operation in its block."""
+    def __init__(
+        self,
+        dot: Operation,
+        side: int,
+        folder: ConstantFolder,
+        positions: Mapping[Operation, int],
+        *,
+        dequantises: bool = True,
+    ):
+        """
+        `positions` has the place of every operation in its block. `dequantises`: K and V may be read as codes.
+        """
+        self.dequantises = dequantises
+        self.has_codes = False
+        """Whether K or V was found to be codes."""
         self.dot = dot
         self.side = side
         self.folder = folder
@@ -78,7 +92,8 @@ class Matcher:
         dims = hlo.dot_dimensions(self.dot)
         side, other = self.side, 1 - self.side
         if len(dims.contracting[side]) != 1:
-            raise NotAttention("the second dot contracts more than one dimension")
+            count = len(dims.contracting[side])
+            raise NotAttention(f"the second dot contracts {count} dimensions, not the keys alone")
         weights, value = self.dot.operands[side], self.dot.operands[other]
         weights_shape, value_shape = hlo.shape(weights), hlo.shape(value)
         if 0 in (*weights_shape, *value_shape):
@@ -98,7 +113,9 @@ class Matcher:
             weights_indices[i] = Index.of(self.rows[-1])
         free = dims.free(other, len(value_shape))
         if len(free) > 1:
-            raise NotAttention("the value has more than one dimension that is neither batch nor key")
+            raise NotAttention(
+                "the value has more than one dimension that is neither batch nor key; reshape them into one"
+            )
         self.d = Var(value_shape[free[0]] if free else 1, "d")
         for i in free:
             value_indices[i] = Index.of(self.d)
@@ -127,7 +144,10 @@ class Matcher:
         score = multiply(reader.float_expr(softmax.scores), Const(self._factor(softmax)))
         exponent = softmax.exponent
         if exponent.logarithms and not (exponent.is_stepwise and exponent.is_bounded) and not is_small(score):
-            raise NotAttention("the LSE is subtracted from scores that may be large, where its rounding loses the sum")
+            raise NotAttention(
+                "the LSE is subtracted from scores that may be large, where its rounding loses the sum; subtract the "
+                "maximum first"
+            )
         checked = GuardChecker(softmax, self.finder.rows, reader, score).check()
         sink = self._sink(softmax, reader)
         outside = RowUseFinder(self.finder, softmax, checked, checked != score, self.dot, root.value, logit)
@@ -174,7 +194,7 @@ class Matcher:
                 break
             self.tracer.visited.add(user)
             result = Read(user.results[0], step)
-        raise NotAttention("the weights are not divided by their sum")
+        raise NotAttention("the weights are not divided by their sum, neither before nor after the second dot")
 
     # The first dot
 
@@ -211,7 +231,9 @@ class Matcher:
             return
         for dot in (first_dot, self.dot):
             if hlo.accumulates_in_f64(dot):
-                raise NotAttention("a dot asks for sums in f64, which attention has only for operands in f64")
+                raise NotAttention(
+                    "a dot asks for sums in f64, which attention has only for operands in f64: convert them before"
+                )
 
     def _key_side(self, dot: Operation, indices: Indices) -> int | None:
         dims = hlo.dot_dimensions(dot)
@@ -257,26 +279,42 @@ class Matcher:
         whole = (self.n, k, self.d)
         # Sums are in f64 only where Q is, so it must not be read in a narrower type there.
         in_f64 = isinstance(hlo.element_type(root.value), Float64Type)
+
+        def plain(read: Read, *, scale: bool, converts: bool) -> Operand:
+            return absorb(read, whole, self.tracer, self.folder, scale=scale, converts=converts and not in_f64)
+
+        codes = None if in_f64 else self._quantized(key, k)
         for converts in (True, False):
-            q, key_operand = (
-                absorb(read, whole, self.tracer, self.folder, scale=True, converts=converts and not in_f64)
-                for read in (query, key)
-            )
+            q = plain(query, scale=True, converts=converts)
+            key_operand = codes or plain(key, scale=True, converts=converts)
             q_type, key_type = (hlo.element_type(operand.read.value) for operand in (q, key_operand))
-            if q_type == key_type:
+            if q_type == key_type if key_operand.quantized is None else key_operand.quantized.fits(q_type):
                 break
         else:
-            raise NotAttention(f"the query has element type {q_type} but the key {key_type}")
+            raise NotAttention(f"the query has element type {q_type} but the key {key_type}; convert one of them")
         if in_f64 and not isinstance(q_type, Float64Type):
-            raise NotAttention("the result is in f64 but the logits are not")
-        value = absorb(self.value, whole, self.tracer, self.folder, scale=False, converts=True)
-        if hlo.bit_width(value.read.value) < self._result_width(root):
-            # Weights are rounded to the type of V, which must not show in a wider result.
-            value = absorb(self.value, whole, self.tracer, self.folder, scale=False, converts=False)
+            raise NotAttention("the result is in f64 but the logits are not; compute both dots in one type")
+        value = None if in_f64 else self._quantized(self.value, self.d)
+        # Weights are rounded to the type of V, of codes to that of Q, which must not show in a wider result.
+        width = self._result_width(root)
+        if value is None or hlo.bit_width(q.read.value) < min(width, hlo.bit_width(self.value.value)):
+            value = absorb(self.value, whole, self.tracer, self.folder, scale=False, converts=True)
+            if hlo.bit_width(value.read.value) < width:
+                value = absorb(self.value, whole, self.tracer, self.folder, scale=False, converts=False)
         for name, operand in (("query", q), ("key", key_operand), ("value", value)):
-            if not hlo.is_float(operand.read.value):
+            if operand.quantized is None and not hlo.is_float(operand.read.value):
                 raise NotAttention(f"the {name} has element type {hlo.element_type(operand.read.value)}")
         return q, key_operand, value
+
+    def _quantized(self, read: Read, channel: Var) -> Operand | None:
+        """K or V as codes, where the graph dequantises them."""
+        if not self.dequantises or hlo.bit_width(read.value) < 16:
+            return None
+        found = DequantisationReader(self.tracer, self.folder, self.n, channel).find(read)
+        if found is None:
+            return None
+        self.has_codes = True
+        return Operand(found[0], quantized=found[1])
 
     def _result_width(self, root: Read) -> int:
         """The bits of the result: those of the root, or of what alone is rounded from it."""

@@ -17,6 +17,7 @@ from flashlower.dialects.attention.layout import INNER_DIMS, Term, make_layout
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.absorb import is_layout
 from flashlower.rewrites.fuse_attention.access import Digit, Index, Indices, Read, Var
+from flashlower.rewrites.fuse_attention.dequantise import is_partial, without_digits
 from flashlower.rewrites.fuse_attention.forward import forward_step, single_user
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.match import Group
@@ -40,10 +41,15 @@ class Dimensions:
 
     def __init__(self, group: Group, result: Read):
         self.group = group
+        whole = (group.n, group.k, group.d)
+        # A digit of the keys or of a head size is one of what is quantised, which cuts nothing.
+        key, value = (
+            [without_digits(read, whole).indices for read in operand.reads()] for operand in (group.key, group.value)
+        )
         self.reads: list[Indices] = [
             group.query.read.indices,
-            group.key.read.indices,
-            group.value.read.indices,
+            tuple(index for indices in key for index in indices),
+            tuple(index for indices in value for index in indices),
             result.indices,
         ]
         # Uses of rows may cut variables further, but say nothing of what they are.
@@ -185,12 +191,25 @@ class Dimensions:
         )
 
     def _layout_terms(self, index: Index, size: int, allowed: str) -> list[Term]:
-        digits = sorted(self._expand(index), key=lambda t: -t[1])
+        whole = (self.group.n, self.group.k, self.group.d)
+        partial = [t for t in index.terms if is_partial(t[0], whole)]
+        rest = Index(tuple(t for t in index.terms if t not in partial))
+        digits = sorted([*self._expand(rest), *partial], key=lambda t: -t[1])
         if len(digits) > 1:
             digits = [t for t in digits if t[0].size != 1]
         terms: list[Term] = []
         covered = 1
         for digit, stride in reversed(digits):
+            if (digit, stride) in partial:
+                (name,) = (n for n, var in zip("nkd", whole) if var is digit.var)
+                modulus = digit.size if digit.div == 1 else None
+                if name not in allowed or (modulus is None and digit.div * digit.size != digit.var.size):
+                    raise NotAttention(f"a tensor has a part of {digit.var.label}, which it should not have")
+                if stride != covered:
+                    raise NotAttention("a tensor is not read as a whole")
+                terms.insert(0, Term(self._positions[name], covered, digit.div, modulus))
+                covered *= digit.size
+                continue
             name = self.names.get(digit)
             if name is not None and (name[0] == "b" or name in allowed):
                 terms.insert(0, Term(self._positions[name], covered))

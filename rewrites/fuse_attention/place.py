@@ -49,12 +49,14 @@ def insertion_point(group: Group, result: Read, positions: Mapping[Operation, in
     owners = [op for use in group.row_uses if (op := hlo.owner(use.read.value)) is not None]
     place = min([last, *owners], key=lambda op: positions.get(op, 0))
     if place is not last:
-        operands = [operand.read.value for operand in (group.query, group.key, group.value)]
+        operands = [read.value for operand in (group.query, group.key, group.value) for read in operand.reads()]
         operands += [read.value for read in captures(group.score)]
         for value in operands:
             op = hlo.owner(value)
             if op is not None and op.parent is place.parent and not op.is_before_in_block(place):
-                raise NotAttention("the LSE is used before the operands of the group are known")
+                raise NotAttention(
+                    "the LSE is used before the operands of the group are known; compute them before that"
+                )
     return place
 
 

@@ -131,11 +131,26 @@ class Reductions:
             return None
         return self.reduced_over_keys(read, op)
 
+    def why_none(self, read: Read, kind: str) -> str:
+        """Why a value is no such reduction over the keys."""
+        op = hlo.owner(read.value)
+        if op is None:
+            return "it is an argument"
+        if op.name != "stablehlo.reduce":
+            return f"it comes from {op.name}"
+        if hlo.reduce_kind(op) != kind:
+            return f"it is a reduction by {hlo.reduce_kind(op) or 'more than one operation'}"
+        dimensions = ", ".join(map(str, hlo.integers(hlo.attribute(op, "dimensions"))))
+        return (
+            f"it is a reduction of {op.operands[0].type} over [{dimensions}], which must be the one dimension that the "
+            "second dot contracts, and start from a number that changes nothing"
+        )
+
     def check_row_reduction(self, read: Read, kind: str, of: Read, what: str) -> None:
         """Raises `NotAttention`, beginning with `what`, unless `read` is the row sum or maximum of `of`."""
         operand = self.row_reduction(read, kind)
         if operand is None:
-            raise NotAttention(f"{what} no {kind} over the keys")
+            raise NotAttention(f"{what} no {kind} over the keys: {self.why_none(read, kind)}")
         if not operand.same_as(of):
             raise NotAttention(f"{what} taken of other values")
 

@@ -39,8 +39,14 @@ from flashlower.rewrites.fuse_attention.simplify import (
     select_bool,
 )
 
-_FLOAT_NAMES = {op: name for table in (FLOAT_BINARY, FLOAT_UNARY) for name, op in table.items()}
-_INT_NAMES = {arith.AddiOp: "add", arith.SubiOp: "subtract", **{op: name for name, op in INT_BINARY.items()}}
+_FLOAT_NAMES: dict[type[Operation], str] = {
+    op: name for table in (FLOAT_BINARY, FLOAT_UNARY) for name, op in table.items()
+}
+_INT_NAMES: dict[type[Operation], str] = {
+    arith.AddiOp: "add",
+    arith.SubiOp: "subtract",
+    **{op: name for name, op in INT_BINARY.items()},
+}
 _PREDICATES = {0: "EQ", 1: "NE", 2: "LT", 3: "LE", 4: "GT", 5: "GE"}
 _FLOAT_PREDICATES = {1: "eq", 2: "gt", 3: "ge", 4: "lt", 5: "le", 13: "ne"}
 
@@ -64,7 +70,7 @@ class RegionReader:
         self._known.update((arg, self.args[name]) for name, arg in zip(names[1:], block.args[1:], strict=True))
         self._known[block.args[0]] = Logit()
         for op in block.ops:
-            if isinstance(op, YieldOp):
+            if isinstance(op, YieldOp) and op.value in self._known:
                 return cast(Float, self._known[op.value])
             if (expr := self._expr(op)) is None:
                 raise NotAttention(f"{op.name} in a score region is not read")
@@ -74,6 +80,9 @@ class RegionReader:
     def _expr(self, op: Operation) -> Expr | None:
         if isinstance(op, tensor.ExtractOp):
             return self._extract(op)
+        if any(operand not in self._known for operand in op.operands):
+            # A number that the region captures.
+            return None
         args = [self._known[operand] for operand in op.operands]
         match op:
             case arith.ConstantOp():
@@ -102,7 +111,7 @@ class RegionReader:
                 return None
 
     def _extract(self, op: tensor.ExtractOp) -> Expr | None:
-        indices = [_index(cast(Affine, self._known[index])) for index in op.indices]
+        indices = [_index(self._known.get(index)) for index in op.indices]
         if None in indices:
             return None
         expr = self.reader.expr(Read(op.tensor, cast(Indices, tuple(indices))))
@@ -111,8 +120,10 @@ class RegionReader:
         return expr
 
 
-def _index(value: Affine) -> Index | None:
+def _index(value: Expr | None) -> Index | None:
     """An integer as the index of a tensor, if it is a sum of positions times strides."""
+    if not isinstance(value, Affine):
+        return None
     terms = [(atom, c) for atom, c in value.coefficients if isinstance(atom, Digit) and c > 0]
     return Index.make(terms, value.constant) if len(terms) == len(value.coefficients) else None
 

@@ -85,7 +85,10 @@ class RowUseFinder:
                     replaced.add(value)
                     needed += [read.value for _, read in use.shifts or []]
                 elif value == self.logit.value or source is None:
-                    raise NotAttention(f"a value between the dots is also used by {op.name}")
+                    raise NotAttention(
+                        f"a value between the dots is also used by {op.name}, but a fused attention keeps neither "
+                        "logits nor weights; where they are needed, compute them apart from it"
+                    )
                 else:
                     needed += [o for o in source.operands if o in computed]
 
@@ -222,7 +225,9 @@ class RowUseFinder:
         if found is None or found[0].extra is not None:
             return None
         if not is_small(self.score) or min(map(hlo.bit_width, (value, self.logit.value))) < 32:
-            raise NotAttention("the row sum is used outside, where the LSE does not give it exactly")
+            raise NotAttention(
+                "the row sum is used outside, where the LSE does not give it exactly; use maximum + log(sum) there"
+            )
         return RowUse(read, shifts=found[1].shifts)
 
 

@@ -104,7 +104,9 @@ class SoftmaxFinder:
         if len(probabilities) > 1:
             raise NotAttention("the weights are divided more than once")
         if not exponent.is_bounded and len(probabilities) in divisions_above_infinity:
-            raise NotAttention("infinite exponentials are replaced before they are divided by their sum")
+            raise NotAttention(
+                "infinite exponentials are replaced before they are divided by their sum; subtract the row maximum"
+            )
         for total in sums:
             self.check_sum(softmax, total)
         if exponent.logarithms:
@@ -146,7 +148,7 @@ class SoftmaxFinder:
         """Raises `NotAttention` unless a value is the sum that weights are divided by; adds its sink to the softmax."""
         total = self.rows.row_sum(read)
         if total is None:
-            raise NotAttention("the denominator is no add over the keys")
+            raise NotAttention(f"the denominator is no add over the keys: {self.rows.why_none(read, 'add')}")
         if not total.exponential.same_as(softmax.exponential):
             raise NotAttention("the denominator is taken of other values")
         self._add_sum(softmax, total, softmax.exponent)
@@ -165,7 +167,10 @@ class SoftmaxFinder:
 
     def _add_sum(self, softmax: Softmax, total: RowSum, exponent: Exponent) -> None:
         if total.is_clamped and not exponent.is_bounded:
-            raise NotAttention("the denominator is clamped, which may change a sum that is not known to be 1 or more")
+            raise NotAttention(
+                "the denominator is clamped, which may change a sum that is not known to be 1 or more; subtract the "
+                "row maximum from the scores, or drop the clamp"
+            )
         softmax.sum_guards += total.guards
         softmax.exponent.is_bounded &= exponent.is_bounded
         if (sink := self.sink_of(total, exponent)) is not None:

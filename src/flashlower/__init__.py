@@ -6,6 +6,7 @@ flashlower lowers attention, as compilers write it, to kernels that people can r
     kernel.source, kernel.stages, kernel.save("decode.py")
 
     out = flashlower.attention(q, k, v, score=flashlower.causal(), kv_lens=lens)
+    flashlower.update_cache(k, v, k_cache, v_cache, positions=lens)
     module = flashlower.from_jax(fn, *args)      # what JAX makes of a function, or any exported StableHLO
     module = flashlower.from_onnx("model.onnx")  # an ONNX model, its Attention nodes included
     out = flashlower.interpret(module, *arrays)  # a whole model, on NumPy arrays
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from flashlower.lowering.functional import attention, workspace_size
     from flashlower.lowering.interpret import interpret
     from flashlower.lowering.kernel import Kernel, compile
+    from flashlower.lowering.update_cache import update_cache
     from flashlower.rewrites.fuse_attention.fuse import explain
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "quantized",
     "soft_cap",
     "tanh",
+    "update_cache",
     "where",
     "window",
     "workspace_size",
@@ -72,6 +75,7 @@ _MODULES = {
     "from_torch": "frontends.from_torch",
     "interpret": "lowering.interpret",
     "quantized": "frontends.quantized",
+    "update_cache": "lowering.update_cache",
     "workspace_size": "lowering.functional",
 }
 
@@ -80,4 +84,6 @@ def __getattr__(name: str) -> Any:
     # Every start of xdsl-opt imports this package, so what is slow to import waits until it is asked for.
     if name not in __all__:
         raise AttributeError(f"module 'flashlower' has no attribute {name!r}")
-    return getattr(import_module(f"flashlower.{_MODULES.get(name, 'frontends.score')}"), name)
+    value = getattr(import_module(f"flashlower.{_MODULES.get(name, 'frontends.score')}"), name)
+    globals()[name] = value
+    return value

@@ -69,7 +69,10 @@ def literal(value: float | int | bool, dtype: str) -> str:
         return str(bool(value)).lower()
     if dtype.startswith("i"):
         return str(int(value))
-    return INF[dtype] if value == -math.inf else f"{value:.17e}"
+    if math.isinf(value):
+        # The first bit is the sign.
+        return INF[dtype] if value < 0 else INF[dtype].replace("0xF", "0x7")
+    return f"{value:.17e}"
 
 
 @dataclass

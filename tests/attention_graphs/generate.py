@@ -9,7 +9,7 @@ from random import Random
 
 import numpy as np
 
-from attention_graphs.builder import Builder, Value, single
+from attention_graphs.builder import Builder, Dims, Value, single
 from attention_graphs.scores import Score, scaled
 
 MUTANTS = (
@@ -234,8 +234,12 @@ class AttentionGraph:
         b = self.b
         if not base_two:
             return b.unary("exponential", exponent)
-        factor = b.full(math.log2(math.e), exponent)
-        return b.binary("power", b.full(2.0, exponent), b.binary("multiply", exponent, factor))
+        scaled_exponent = b.binary("multiply", exponent, b.full(math.log2(math.e), exponent))
+        # f16 and bf16 hold neither factor well.
+        if self.random.random() < 0.5 and exponent.dtype in ("f32", "f64"):
+            # jax.numpy.exp2
+            return b.unary("exponential", b.binary("multiply", b.full(math.log(2), exponent), scaled_exponent))
+        return b.binary("power", b.full(2.0, exponent), scaled_exponent)
 
     def _lse(self, s: Value, axis: int, shift: Value | None, total: Value) -> Value:
         """m + log(l) of a softmax, or of another one."""
@@ -288,7 +292,7 @@ class AttentionGraph:
         forms = ["none"] * 4
         if score.keeps:
             forms += ["infinite", "keeps"]
-            forms += ["nan", "top"] if top is not None else []
+            forms += ["nan", "nan and infinities", "top"] if top is not None else []
         form = random.choice(forms)
         if self.mutant in ("guard any", "guard inverted"):
             form = "infinite"
@@ -298,8 +302,12 @@ class AttentionGraph:
             return b.select(foreign, weights, zero)
         if form == "none":
             return weights
-        if form == "nan":
-            return b.select(b.compare("NE", weights, weights), zero, weights)
+        if form.startswith("nan"):
+            weights = b.select(b.compare("NE", weights, weights), zero, weights)
+            for infinity in (math.inf, -math.inf) if form == "nan and infinities" else ():
+                is_infinite = b.compare("EQ", weights, b.full(infinity, weights))
+                weights = b.select(is_infinite, b.full(math.copysign(6e4, infinity), weights), weights)
+            return weights
         if form == "top":
             assert top is not None
             empty = b.compare("EQ", top, b.full(-math.inf, top))
@@ -427,8 +435,7 @@ def generate(seed: int, mutant: str | None = None, dtype: str | None = None) -> 
     names = Names(batch, heads, group, rows)
     query_names = [*batch, *heads, *group, *rows, "k"]
     key_names, value_names = [*batch, *heads, "n", "k"], [*batch, *heads, "n", "d"]
-    k = b.argument(b.random_dims(key_names), dtype)
-    v = b.argument(b.random_dims(value_names), dtype)
+    k, v = (_cache(b, b.random_dims(names), dtype) for names in (key_names, value_names))
     results: list[Value] = []
     groups = 1 if mutant else random.choice([1, 1, 1, 2, 3])
     for _ in range(groups):
@@ -439,6 +446,39 @@ def generate(seed: int, mutant: str | None = None, dtype: str | None = None) -> 
         else:
             results += [graph.build(q, k, v), *graph.escaped]
     return Case(b.module(results), [data for _, data in b.arguments], groups, dtype, mutant)
+
+
+def _cache(b: Builder, dims: Dims, dtype: str) -> Value:
+    """K or V: an argument, or once in a while what a cache gives, of which no part is read in place."""
+    kind = b.random.choice(["argument"] * 6 + ["update", "concatenate", "gather", "slice"])
+    axis = next((i for i, dim in enumerate(dims) if dim == ("n",)), None)
+    if kind == "argument" or axis is None or b.sizes["n"] < 2:
+        return b.argument(dims, dtype)
+    b.sizes.update({"new": 1, "old": b.sizes["n"] - 1, "all": b.sizes["n"] + 2})
+
+    def part(name: str) -> Value:
+        return b.argument((*dims[:axis], (name,), *dims[axis + 1 :]), dtype)
+
+    if kind == "update":
+        starts = [b.scalar(0, "i32")] * len(dims)
+        starts[axis] = b.argument((), "i32", np.asarray(b.random.randrange(b.sizes["n"])))
+        return b.op("dynamic_update_slice", (b.argument(dims, dtype), part("new"), *starts), dims, dtype)
+    if kind == "concatenate":
+        return b.op("concatenate", (part("old"), part("new")), dims, dtype, f"dimension = {axis} : i64")
+    if kind == "slice":
+        return b.slice(part("all"), axis, 1, 1 + b.sizes["n"], ("n",))
+    # Rows of a pool by a table of tokens.
+    pool = part("all")
+    table = b.argument(
+        single("n"), "i32", np.random.default_rng(b.random.getrandbits(32)).integers(0, pool.shape[axis], b.sizes["n"])
+    )
+    offsets = ", ".join(str(i) for i in range(len(dims)) if i != axis)
+    sizes = ", ".join("1" if i == axis else str(size) for i, size in enumerate(pool.shape))
+    numbers = (
+        f"dimension_numbers = #stablehlo.gather<offset_dims = [{offsets}], collapsed_slice_dims = [{axis}], "
+        f"start_index_map = [{axis}], index_vector_dim = 1>, slice_sizes = array<i64: {sizes}>"
+    )
+    return b.op("gather", (pool, table), dims, dtype, numbers)
 
 
 def _in_a_loop(graph: AttentionGraph, q: Value, k: Value, v: Value) -> Value:

@@ -66,6 +66,14 @@ RESOURCE_MODULE = """
             "m.mlir:1:18: string literal does not end on its line, or has an escape that MLIR does not know",
         ),
         ('// a "comment\n"test.op"() {a = "\\z"} : () -> ()', "m.mlir:2:18: string literal does not end on its line"),
+        (
+            '%0 = "test.op"() : () -> i32\n"test.op"(%1) : (i32) -> ()\n%1 = "test.op"() : () -> i32',
+            "m.mlir:2:1: test.op reads a value that is not defined before it, or not in a region around it",
+        ),
+        (
+            '"test.op"(%0) : (i32) -> ()\n"test.op"() ({\n  %0 = "test.op"() : () -> i32\n}) : () -> ()',
+            "m.mlir:1:1: test.op reads a value that is not defined before it, or not in a region around it",
+        ),
         (RESOURCE_MODULE % "0000", "dense_resource<weights> : tensor<2xf32> cannot be read: literal has 2 bytes"),
     ],
 )

@@ -138,6 +138,18 @@ CASES = [
     case("Cast", f32(3, 4) * 999, to=onnx.TensorProto.FLOAT8E4M3FN),
     case("CastLike", ints(-9, 9, 3), f16(1)),
     case("DequantizeLinear", ints(-9, 9, 3, 4, dtype=np.int8), positive(3), ints(-2, 2, 3, dtype=np.int8), axis=0),
+    case(
+        "DequantizeLinear",
+        ints(0, 9, 2, 6, dtype=np.uint8),
+        positive(2, 2),
+        ints(0, 3, 2, 2, dtype=np.uint8),
+        block_size=3,
+    ),
+    case(
+        "DequantizeLinear", ints(-9, 9, 7, 2, dtype=np.int8), positive(3, 2).astype(np.float16), axis=-2, block_size=3
+    ),
+    case("DequantizeLinear", ints(-8, 8, 2, 4, dtype=ml_dtypes.int4), positive(), axis=0),
+    case("DequantizeLinear", f32(3, 4).astype(ml_dtypes.float8_e4m3fn), positive(4), axis=-1),
     case("ConstantOfShape", known(i64(2, 3)), value=onnx.numpy_helper.from_array(i64(7))),
     case("ConstantOfShape", known(i64(0, 3))),
     case("EyeLike", f32(3, 5), k=1),

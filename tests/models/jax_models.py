@@ -1,5 +1,5 @@
 """
-GPT-2, Llama, Gemma-2, Qwen and T5 in plain JAX, two layers each, as a person would write them without a library.
+GPT-2, Llama, Gemma-2, Qwen2, Qwen3 and T5 in plain JAX, two layers each, as a person would write them by hand.
 
 Every model writes attention in another way: what fuse-attention meets differs more between authors than between models.
 """
@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-B, T, E, H, KV, D, F, VOCAB = 2, 7, 32, 4, 2, 8, 48, 64
+B, T, E, H, KV, D, F, VOCAB = 2, 5, 32, 4, 2, 8, 48, 64
 """Batch, tokens, embedding, query heads, key-value heads, head size, hidden size of the MLP, vocabulary."""
-PAD = np.array([[1] * T, [0] * 3 + [1] * (T - 3)], bool)
+PAD = np.array([[1] * T, [0] * 2 + [1] * (T - 2)], bool)
 """The second sequence is padded on the left, so that its first rows see nothing at all."""
 
 
@@ -149,7 +149,7 @@ def gemma2(w: Any, tokens: Any, pad: Any) -> Any:
     for i, p in enumerate(w["layers"]):
         keep = (n <= m) & pad[:, None, :]
         if i % 2 == 0:
-            keep &= n > m - 4
+            keep &= n > m - 3
         y, positions = rms_norm(x, p["n1"]), jnp.arange(T)
         q, k, v = rope(heads(y, p["q"]), positions), rope(heads(y, p["k"]), positions), heads(y, p["v"])
         q = (q * D**-0.5).reshape(B, T, KV, H // KV, D)
@@ -161,6 +161,26 @@ def gemma2(w: Any, tokens: Any, pad: Any) -> Any:
     return x @ w["wte"].T
 
 
+def qwen2(w: Any, tokens: Any, pad: Any) -> Any:
+    """Biases on queries, keys and values, heads repeated by a broadcast, masks added; the second layer has a window."""
+    x = w["wte"][tokens]
+    m, n = jnp.arange(T)[:, None], jnp.arange(T)[None, :]
+    for i, p in enumerate(w["layers"]):
+        keep = (n <= m) & pad[:, None, None, :]
+        if i:
+            keep &= m - n < 3
+        y, positions = rms_norm(x, p["n1"]), jnp.arange(T)
+        q = rope(heads(y, p["q"]) + p["bq"], positions)
+        k, v = rope(heads(y, p["k"]) + p["bk"], positions), heads(y, p["v"]) + p["bv"]
+        q, k, v = (z.swapaxes(1, 2) for z in (q, k, v))
+        k, v = (jnp.broadcast_to(z[:, :, None], (B, KV, H // KV, T, D)).reshape(B, H, T, D) for z in (k, v))
+        s = q @ k.swapaxes(2, 3) * D**-0.5 + jnp.where(keep, 0, jnp.finfo(x.dtype).min).astype(x.dtype)
+        o = jax.nn.softmax(s.astype(jnp.float32), -1).astype(x.dtype) @ v
+        x = x + merged(o.swapaxes(1, 2), p["o"])
+        x = x + swiglu(rms_norm(x, p["n2"]), p)
+    return x @ w["wte"].T
+
+
 def qwen3(w: Any, tokens: Any, pad: Any) -> Any:
     """Normalised queries and keys, jax.nn.dot_product_attention; the second layer has a window."""
     x = w["wte"][tokens]
@@ -168,7 +188,7 @@ def qwen3(w: Any, tokens: Any, pad: Any) -> Any:
         y, positions = rms_norm(x, p["n1"]), jnp.arange(T)
         q = rope(rms_norm(heads(y, p["q"]), p["qn"]), positions)
         k = rope(rms_norm(heads(y, p["k"]), p["kn"]), positions)
-        window = {"local_window_size": (3, 0)} if i else {}
+        window = {"local_window_size": (2, 0)} if i else {}
         o = jax.nn.dot_product_attention(
             q, k, heads(y, p["v"]) + p["bv"], mask=pad[:, None, None, :], is_causal=True, **window
         )
@@ -240,12 +260,12 @@ def models(dtype: Any) -> dict[str, Callable[[], Model]]:
 
     def encoder_decoder() -> Model:
         stacks = {name: [make.layer(H) for _ in range(2)] for name in ("encoder", "decoder", "cross")}
-        return of(t5, 6, tokens[:, :5], layers=[], table=make(16, H), **stacks)
+        return of(t5, 6, tokens[:, :3], layers=[], table=make(16, H), **stacks)
 
     def one_token() -> Model:
-        caches = [(make(B, 11, KV, D), make(B, 11, KV, D)) for _ in range(2)]
+        caches = [(make(B, 9, KV, D), make(B, 9, KV, D)) for _ in range(2)]
         w = {"wte": make(VOCAB, E), "layers": [make.layer() for _ in range(2)]}
-        return Model(llama_decode, (w, tokens[:, 0], np.int32(6), caches), 2)
+        return Model(llama_decode, (w, tokens[:, 0], np.int32(4), caches), 2)
 
     return {
         "GPT-2": learned_positions,
@@ -254,6 +274,7 @@ def models(dtype: Any) -> dict[str, Callable[[], Model]]:
         "Llama, vmap": partial(plain, llama_vmap),
         "Llama, decode": one_token,
         "Gemma-2": partial(plain, gemma2, n3=(E,)),
+        "Qwen2": partial(plain, qwen2, bq=(H, D), bk=(KV, D), bv=(KV, D)),
         "Qwen3": partial(plain, qwen3, qn=(D,), kn=(D,), bv=(KV, D)),
         "T5": encoder_decoder,
     }

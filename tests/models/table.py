@@ -29,9 +29,9 @@ def exports() -> Iterator[tuple[str, str, Callable[[], Export]]]:
         for step in (prefill, decode):
             path = f"torch-mlir, {implementation}, {step.__name__}"
             yield name, path, lambda n=name, i=implementation, s=step: test_torch_mlir.export(n, i, s)
-    for name, implementation, opset in test_onnx.EXPORTS:
-        path = f"ONNX opset {opset}, {implementation}"
-        yield name, path, lambda n=name, i=implementation, o=opset: test_onnx.export(n, i, o)
+    for name, implementation, opset, step in test_onnx.EXPORTS:
+        path = f"ONNX opset {opset}, {implementation}, {step}"
+        yield name, path, lambda n=name, i=implementation, o=opset, s=step: test_onnx.export(n, i, o, s)
     for name, model in models(np.float32).items():
         yield name, "JAX", lambda m=model: test_jax.export(m())
     for name, model in variants(np.float32).items():

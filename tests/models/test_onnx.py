@@ -17,21 +17,32 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import flashlower as fl
 from models.checks import Export, check
-from models.torch_models import IMPLEMENTATIONS, MASK, prefill
+from models.torch_models import IMPLEMENTATIONS, MASK, decode_with_tensors, prefill
 
-EXPORTS = [(*model, opset) for model in IMPLEMENTATIONS for opset in (18, 23) if (model[1], opset) != ("eager", 23)]
+EXPORTS = [
+    *(
+        (*model, opset, "prefill")
+        for model in IMPLEMENTATIONS
+        for opset in (18, 23)
+        if (model[1], opset) != ("eager", 23)
+    ),
+    *((name, "sdpa", opset, "decode") for name in ("GPT-2", "Llama") for opset in (18, 23)),
+]
 
 
-@pytest.mark.parametrize("name, implementation, opset", EXPORTS)
-def test_model(name: str, implementation: str, opset: int) -> None:
-    check(export(name, implementation, opset))
+@pytest.mark.parametrize("name, implementation, opset, step", EXPORTS)
+def test_model(name: str, implementation: str, opset: int, step: str) -> None:
+    check(export(name, implementation, opset, step))
 
 
-def export(name: str, implementation: str, opset: int) -> Export:
+def export(name: str, implementation: str, opset: int, step: str) -> Export:
     # At opset 18, the exporter spreads the weights of a fully masked row over all keys, where sdpa has none: by ONNX's
     # reference evaluator too, the exported model is another than PyTorch's. Padding on the right has no such rows.
     mask = MASK.flip(1) if (implementation, opset) == ("sdpa", 18) else MASK
-    call = prefill(name, implementation, use_cache=False, mask=mask)
+    if step == "decode":
+        call = decode_with_tensors(name, implementation)
+    else:
+        call = prefill(name, implementation, use_cache=False, mask=mask)
     # The exporter computes with the strides of the plain implementation, and fails where it recorded those of another.
     with sdpa_kernel(SDPBackend.MATH):
         program = torch.onnx.export(call.model, (), kwargs=call.kwargs, dynamo=True, opset_version=opset, verbose=False)

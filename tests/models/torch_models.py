@@ -21,19 +21,19 @@ SIZES = {
 }
 CONFIGS: dict[str, Callable[..., Any]] = {
     "GPT-2": lambda **kw: transformers.GPT2Config(
-        vocab_size=64, n_positions=32, n_embd=32, n_layer=LAYERS, n_head=4, **kw
+        vocab_size=64, n_positions=32, n_embd=32, n_layer=LAYERS, n_head=2, **kw
     ),
     "Llama": lambda **kw: transformers.LlamaConfig(**SIZES, **kw),
     # A soft cap that bends the logits of random weights, and layers with and without a window in turn.
     "Gemma-2": lambda **kw: transformers.Gemma2Config(
-        **SIZES, head_dim=8, sliding_window=4, query_pre_attn_scalar=8, attn_logit_softcapping=2.0, **kw
+        **SIZES, head_dim=8, sliding_window=3, query_pre_attn_scalar=8, attn_logit_softcapping=2.0, **kw
     ),
     "Qwen2": lambda **kw: transformers.Qwen2Config(
-        **SIZES, use_sliding_window=True, sliding_window=4, max_window_layers=1, **kw
+        **SIZES, use_sliding_window=True, sliding_window=3, max_window_layers=1, **kw
     ),
     "Qwen3": lambda **kw: transformers.Qwen3Config(**SIZES, head_dim=8, **kw),
     "T5": lambda **kw: transformers.T5Config(
-        vocab_size=64, d_model=32, d_kv=8, d_ff=48, num_layers=LAYERS, num_heads=4, decoder_start_token_id=0, **kw
+        vocab_size=64, d_model=32, d_kv=8, d_ff=48, num_layers=LAYERS, num_heads=2, decoder_start_token_id=0, **kw
     ),
 }
 IMPLEMENTATIONS = [
@@ -43,7 +43,7 @@ IMPLEMENTATIONS = [
     # transformers has no Gemma-2 with sdpa.
     if (name, implementation) != ("Gemma-2", "sdpa")
 ]
-MASK = torch.tensor([[1] * 7, [0] * 3 + [1] * 4])
+MASK = torch.tensor([[1] * 5, [0] * 2 + [1] * 3])
 """Of two sequences: the second is padded on the left, so that its first rows see nothing at all."""
 
 
@@ -84,7 +84,7 @@ def prefill(name: str, implementation: str, use_cache: bool = True, mask: torch.
     if name != "T5":
         return Call(model, kwargs, LAYERS)
     # The encoder's own attention, the decoder's, and the decoder's across.
-    return Call(model, kwargs | {"decoder_input_ids": torch.randint(0, 64, (2, 5))}, 3 * LAYERS)
+    return Call(model, kwargs | {"decoder_input_ids": torch.randint(0, 64, (2, 3))}, 3 * LAYERS)
 
 
 def decode(name: str, implementation: str) -> Call:
@@ -104,3 +104,26 @@ def decode(name: str, implementation: str) -> Call:
     mask = torch.cat([MASK, torch.ones(2, 1, dtype=MASK.dtype)], 1)
     kwargs = {"input_ids": token, "attention_mask": mask, "past_key_values": result.past_key_values}
     return Call(before.model, kwargs, LAYERS)
+
+
+class OneToken(torch.nn.Module):
+    """A decoding step as a function of tensors alone, as ONNX has it: the keys and values of each layer."""
+
+    def __init__(self, model: torch.nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, token: torch.Tensor, mask: torch.Tensor, past: list[tuple[torch.Tensor, torch.Tensor]]) -> Any:
+        cache = transformers.DynamicCache()
+        for i, (keys, values) in enumerate(past):
+            cache.update(keys, values, i)
+        result = self.model(input_ids=token, attention_mask=mask, past_key_values=cache)
+        return result.logits, [(layer.keys, layer.values) for layer in result.past_key_values.layers]
+
+
+def decode_with_tensors(name: str, implementation: str) -> Call:
+    """`decode`, with the cache as tensors."""
+    call = decode(name, implementation)
+    past = [(layer.keys, layer.values) for layer in call.kwargs["past_key_values"].layers]
+    kwargs = {"token": call.kwargs["input_ids"], "mask": call.kwargs["attention_mask"], "past": past}
+    return Call(OneToken(call.model).eval(), kwargs, call.groups)

@@ -8,6 +8,7 @@
 
 import importlib
 import importlib.util
+import itertools
 import os
 import sys
 import tempfile
@@ -21,6 +22,10 @@ from typing import Any
 FOLDER = Path(__file__).parent
 TARGETS = ("trn1", "trn2", "trn3")
 _VARIABLE = "NEURON_PLATFORM_TARGET_OVERRIDE"
+
+_sources = tempfile.TemporaryDirectory(prefix="nki_source_")
+"""Where kernels lie while this process runs."""
+_numbers = itertools.count()
 
 
 def _neuron_is_installed() -> bool:
@@ -69,8 +74,7 @@ def on_target(name: str) -> Iterator[None]:
 def load(source: str) -> ModuleType:
     """A module with this source, from a file (Neuron's compiler reads the file)."""
     nki()
-    folder = tempfile.mkdtemp(prefix="nki_source_")
-    path = Path(folder) / "kernel.py"
+    path = Path(_sources.name) / f"kernel_{next(_numbers)}.py"
     path.write_text(source)
     spec = importlib.util.spec_from_file_location("kernel", path)
     assert spec is not None and spec.loader is not None

@@ -176,6 +176,16 @@ def test_tiles_fit_in_shared_memory(target: str, dtype: str, head_size: int):
     assert fits <= limit or (schedule.stages.data, schedule.block_n.data) == (1, 16)
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["bf16", "f32"])
+@pytest.mark.parametrize("value_size", [64, 256, 512])
+def test_accumulators_fit_in_shared_memory(target: str, dtype: str, value_size: int):
+    """They pass through it, in f32, on their way out; MLA has 512 columns."""
+    schedule = schedule_of(big(head_size=576, value_size=value_size, dtype=dtype, queries=300), target)
+    assert schedule.block_m.data * value_size * 4 <= TARGETS[target].shared_memory_bytes
+    assert schedule.block_m.data >= 16
+
+
 def test_block_n_divides_the_tile_of_a_partial():
     text = transform(big(group=1).module_text(), "flash-decoding{splits=2}")
     assert "tile(64)" in str(text)

@@ -41,6 +41,10 @@ class ElementwiseBuilder(BuilderCore):
         """lhs / rhs on f32 and f64."""
         return self._binary(tl.TrueDivOp, lhs, rhs, name, comment)
 
+    def div_rn(self, lhs: Operand, rhs: Operand, *, name: str | None = None, comment: str | None = None) -> SSAValue:
+        """tl.div_rn(lhs, rhs) on f32, rounded as IEEE 754 has it."""
+        return self._binary(tl.DivRnOp, lhs, rhs, name, comment)
+
     def floordiv(self, lhs: Operand, rhs: Operand, *, name: str | None = None, comment: str | None = None) -> SSAValue:
         """lhs // rhs on integers, towards zero as in C."""
         return self._binary(tl.FloorDivOp, lhs, rhs, name, comment)
@@ -222,7 +226,7 @@ class ElementwiseBuilder(BuilderCore):
         name: str,
         comment: str | None = None,
     ) -> list[SSAValue]:
-        """tl.inline_asm_elementwise that unpacks i32 words; the results are called `name` and the number of the lane."""
+        """tl.inline_asm_elementwise that unpacks i32 words; results are called `name` and the number of the lane."""
         op = tl.InlineAsmElementwiseOp(asm, words, element, scale)
         self._verify(op)
         self._append(op, comment)

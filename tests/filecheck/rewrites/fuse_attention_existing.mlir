@@ -127,3 +127,19 @@ func.func @what_stays(%q: tensor<7x4xf32>, %k: tensor<9x8xf32>, %v: tensor<7x8xf
 // CHECK-NEXT: score(bias(%bias[m, n] : tensor<7x7xf32>))
 // CHECK-NEXT: -> out[m, d] : tensor<7x8xf32>
 // CHECK-NEXT: %t = "stablehlo.transpose"
+
+// An operation with an LSE, a schedule, bounds, pages or quantised keys stays as it is.
+func.func @with_lse(%q: tensor<8x7xf32>, %k: tensor<9x8xf32>, %v: tensor<9x8xf32>) -> (tensor<7x8xf32>, tensor<7xf32>) {
+  %qt = "stablehlo.transpose"(%q) <{permutation = array<i64: 1, 0>}> : (tensor<8x7xf32>) -> tensor<7x8xf32>
+  %o, %lse = attention.sdpa
+      q(%qt[m, k] : tensor<7x8xf32>)
+      k(%k[n, k] : tensor<9x8xf32>)
+      v(%v[n, d] : tensor<9x8xf32>)
+      scale(1.0)
+      -> out[m, d] : tensor<7x8xf32>, lse[m] : tensor<7xf32>
+  func.return %o, %lse : tensor<7x8xf32>, tensor<7xf32>
+}
+// CHECK-LABEL: func.func @with_lse
+// CHECK-NEXT: %qt = "stablehlo.transpose"
+// CHECK-NEXT: %o, %lse = attention.sdpa
+// CHECK-NEXT: q(%qt[m, k] : tensor<7x8xf32>)

@@ -26,6 +26,25 @@ func.func @maximum_of_reversed_heads(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4
 // CHECK: func.return
 // REMARK: @maximum_of_reversed_heads: {{.*}}remark: not fused: stablehlo.reverse between the dots is no function of one logit
 
+// Infinite exponentials, of scores without a maximum subtracted, become finite before they are summed.
+func.func @infinite_exponentials_replaced(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
+  %s = func.call @qk(%q, %k) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %e = "stablehlo.exponential"(%s) : (tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %inf = "stablehlo.constant"() <{value = dense<0x7F800000> : tensor<4x4x4x4xf32>}> : () -> tensor<4x4x4x4xf32>
+  %large = "stablehlo.constant"() <{value = dense<1.0e+30> : tensor<4x4x4x4xf32>}> : () -> tensor<4x4x4x4xf32>
+  %is = "stablehlo.compare"(%e, %inf) <{comparison_direction = #stablehlo<comparison_direction EQ>}> : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xi1>
+  %f = "stablehlo.select"(%is, %large, %e) : (tensor<4x4x4x4xi1>, tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %sum = func.call @row_sum(%f) : (tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %p = "stablehlo.divide"(%f, %sum) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %o = func.call @pv(%p, %v) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  func.return %o : tensor<4x4x4x4xf32>
+}
+
+// CHECK-LABEL: func.func @infinite_exponentials_replaced
+// CHECK-NOT: attention.sdpa
+// CHECK: func.return
+// REMARK: @infinite_exponentials_replaced: {{.*}}remark: not fused: infinite exponentials are replaced before they are divided by their sum; subtract the row maximum
+
 // One maximum of all rows of a head.
 func.func @maximum_over_all(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
   %s = func.call @qk(%q, %k) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>

@@ -97,6 +97,25 @@ def test_rows_of_nothing_but_a_finite_mask_are_means(flags: dict[str, Any], keys
     case.check(run(scheduled(case.module_text(), 16, 16, 1, 1), case.inputs(), splits))
 
 
+def test_heads_of_a_group_with_keys_of_their_own():
+    """K and V that differ between the heads of a group, as repeated heads in memory do, are read for each of them."""
+    q, kv = "tensor<2x6x3x16xf32>", "tensor<2x6x40x16xf32>"
+    text = f"""
+func.func @main(%q: {q}, %k: {kv}, %v: {kv}) -> {q} {{
+  %out = attention.sdpa
+      q(%q[b, h * 3 + g, m, k] : {q}) k(%k[b, h * 3 + g, n, k] : {kv}) v(%v[b, h * 3 + g, n, d] : {kv})
+      scale(0.25) -> out[b, h * 3 + g, m, d] : {q}
+  func.return %out : {q}
+}}"""
+    rng = np.random.default_rng(0)
+    inputs = [rng.standard_normal((2, 6, rows, 16)).astype(np.float32) for rows in (3, 40, 40)]
+    query, key, value = inputs
+    want, _ = reference_attention(query[:, :, None], key, value, scale=0.25, scores=[])
+    for splits in (0, 2):
+        (out,) = run(text, inputs, splits)
+        np.testing.assert_allclose(out, want.reshape(out.shape), rtol=2e-5, atol=2e-5)
+
+
 @pytest.mark.parametrize("layout", ["bhsd", "bshd", "flat", "grouped"])
 def test_rows_over_several_tiles(layout: str):
     """200 queries of 3 heads are packed into tiles of 128 rows, the last one half empty."""

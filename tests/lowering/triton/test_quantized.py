@@ -25,23 +25,29 @@ from flashlower.lowering.triton.runtime import call
 
 pytest.importorskip("triton", reason="kernels run where Triton can be installed")
 
-CONVERT = "convert-attention-to-triton"
+PORTABLE = "mi300x"
+"""A GPU with no assembly of its own, so that codes are unpacked by what all have."""
+
+GPUS = {"cuda:80": "a100", "cuda:90": "h100", "cuda:100": "h100", "hip:gfx942": "mi300x"}
+"""The GPU of each target that schedules are chosen for."""
 
 TOLERANCE = {"f32": 2e-5, "f16": 2e-3, "bf16": 8e-3}
 """Of ||a - b|| / ||b||: values that are not rounded by definition are rounded to the type of Q for the dots."""
 
 
-def pipeline(splits: int = 0) -> str:
-    return f"flash-decoding{{splits={splits}}},{CONVERT}" if splits else CONVERT
+def pipeline(splits: int, gpu: str) -> str:
+    convert = f"convert-attention-to-triton{{target={gpu}}}"
+    return f"flash-decoding{{splits={splits} target={gpu}}},{convert}" if splits else convert
 
 
-def run(text: str, inputs: list[np.ndarray], splits: int = 0) -> list[np.ndarray]:
-    results = call(print_module(transform(text, pipeline(splits))), "main", inputs)
+def run(text: str, inputs: list[np.ndarray], splits: int = 0, gpu: str = PORTABLE) -> list[np.ndarray]:
+    results = call(print_module(transform(text, pipeline(splits, gpu))), "main", inputs)
     return list(results) if isinstance(results, tuple) else [results]
 
 
-def check(case: QuantizedCase, splits: int = 0) -> None:
-    for got, want in zip(run(case.module_text(), case.inputs(), splits), case.expected(), strict=True):
+def check(case: QuantizedCase, splits: int = 0, gpu: str = PORTABLE) -> None:
+    results = run(case.module_text(), case.inputs(), splits, gpu)
+    for got, want in zip(results, case.expected(), strict=True):
         finite = np.isfinite(want)
         np.testing.assert_array_equal(got[~finite].astype(np.float64), want[~finite])
         error = np.linalg.norm(got[finite].astype(np.float64) - want[finite])
@@ -76,25 +82,30 @@ def case(k: Format | None, v: Format | None = None, **fields: Any) -> QuantizedC
 )
 def test_caches(form: Format, cache: dict[str, Any], splits: int):
     """The formats in use, in every kind of cache, with masks and lengths."""
-    check(case(form, dtype="bf16", **cache), splits)
+    check(case(form, dtype="bf16", **cache), splits, "h100")
 
 
 @pytest.mark.parametrize(
-    ("codes", "storage"),
+    ("codes", "storages"),
     [
-        *((codes, storage) for codes in ("u4", "i4") for storage in (8, 16, 32, 64)),
-        *((codes, storage) for codes in ("u8", "i8") for storage in (8, 32, 64)),
-        *((codes, storage) for codes in ("f8E4M3FN", "f8E5M2") for storage in (0, 8, 32)),
+        ("u4", (8, 32)),
+        ("i4", (16, 32, 64)),
+        ("u8", (8, 32)),
+        ("i8", (8, 64)),
+        ("f8E4M3FN", (0, 32)),
+        ("f8E5M2", (8, 32)),
     ],
 )
-def test_storage(codes: str, storage: int):
-    """Every code in every element that can hold it, K planar and V in neighbours: signs, and lanes from the lowest."""
-    planar = Format(codes, storage).lanes > 1
-    check(case(Format(codes, storage, planar), Format(codes, storage), keys=20, lse=False, batch=()))
+def test_storage(codes: str, storages: tuple[int, ...]):
+    """Codes in the elements that can hold them, K planar and V in neighbours: signs, and lanes from the lowest."""
+    for storage in storages:
+        planar = Format(codes, storage).lanes > 1
+        check(case(Format(codes, storage, planar), Format(codes, storage), keys=20, lse=False, batch=(), kv_heads=1))
 
 
-@pytest.mark.parametrize("tokens", [None, 1, 8])
-@pytest.mark.parametrize("channels", [None, 1, 2, 4, 8, 16])
+@pytest.mark.parametrize(
+    ("channels", "tokens"), [(None, 1), (1, None), (1, 1), (1, 8), (2, 1), (4, 8), (8, 1), (8, None), (16, 1), (16, 8)]
+)
 def test_groups(channels: int | None, tokens: int | None):
     """Groups within an element, of whole elements, of all channels; K planar, V in neighbours; in two splits."""
     k, v = (Format("u4", 32, planar, channels, tokens, zero=8, part_type="f16") for planar in (True, False))
@@ -106,7 +117,7 @@ def test_groups_of_a_whole_head(group: int):
     """The groups that caches have, on the head size that they have: K in four bits, V in eight."""
     k = Format("u4", 32, channels=group, zero=7, part_type="bf16", round="bf16")
     v = Format("i8", 32, channels=group)
-    check(case(k, v, head_size=128, value_size=128, keys=40, dtype="bf16", kv_heads=1, group=4, batch=(1,)))
+    check(case(k, v, head_size=128, value_size=128, keys=40, dtype="bf16", kv_heads=1, group=4, batch=(1,)), 0, "h100")
 
 
 @pytest.mark.parametrize(("zero_type", "round"), [("i8", None), ("i32", "bf16"), ("f32", "f16"), ("f32", None)])
@@ -124,8 +135,10 @@ def test_asymmetric_caches(dtype: str, page_size: int):
     check(case(k, KIVI_V, keys=192, page_size=page_size, kv_lens=True, dtype=dtype, kv_heads=1), 2)
 
 
-@pytest.mark.parametrize(("dtype", "heads"), [("f32", False), ("f16", True), ("bf16", True)])
-@pytest.mark.parametrize("channels", [None, 1, 8])
+@pytest.mark.parametrize(
+    ("dtype", "heads", "channels"),
+    [("f32", False, None), ("f16", True, None), ("bf16", True, 1), ("f16", True, 1), ("f32", False, 8)],
+)
 def test_scales_of_all_keys(dtype: str, heads: bool, channels: int | None):
     """One scale a tensor or a head, or for channels of all keys: outside of the dots, whatever the score region is."""
     k, v = (Format("i4", 32, planar, channels, None, heads) for planar in (True, False))
@@ -134,7 +147,7 @@ def test_scales_of_all_keys(dtype: str, heads: bool, channels: int | None):
 
 
 @pytest.mark.parametrize(
-    ("head_size", "value_size"), [(8, 8), (24, 40), (80, 96), (96, 80), (288, 256)], ids=lambda size: str(size)
+    ("head_size", "value_size"), [(8, 8), (24, 40), (80, 96), (288, 256)], ids=lambda size: str(size)
 )
 def test_head_sizes(head_size: int, value_size: int):
     """Elements are padded to a power of two, or cut into two blocks; every lane has its own channels."""
@@ -150,13 +163,13 @@ def test_one_of_them_quantized(pool: str):
         check(QuantizedCase(**fields, **form, dtype="bf16", kv_lens=True))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_random_mixtures(seed: int):
     rng = np.random.default_rng([seed, 5])
     drawn = random_quantized_case(rng)
     keys = drawn.keys if drawn.page_size else min(drawn.keys, 96)
     dtype = "f32" if drawn.dtype == "f64" else drawn.dtype
-    check(dataclasses.replace(drawn, keys=keys, dtype=dtype), int(rng.choice([0, 2, 7])))
+    check(dataclasses.replace(drawn, keys=keys, dtype=dtype), int(rng.choice([0, 2, 7])), ("h100", PORTABLE)[seed % 2])
 
 
 POOL = "tensor<3x16x2x4xi32>"
@@ -223,10 +236,10 @@ def test_kernels_compile(target: str):
     """Nibbles with scales and offsets of groups; 8-bit floats, which not all of these GPUs have, as bits."""
     v = Format("f8E4M3FN", 32)
     drawn = case(KIVI_K, v, head_size=128, value_size=64, keys=256, page_size=64, kv_lens=True, dtype="bf16")
-    compile_module_kernels(transform(drawn.module_text(), pipeline(2)), [target])
+    compile_module_kernels(transform(drawn.module_text(), pipeline(2, GPUS[target])), [target])
 
 
 def test_words_compile():
     """LightLLM's values, with the schedule of the cost model."""
     drawn = case(WORDS, head_size=128, value_size=128, keys=256, page_size=64, kv_lens=True, dtype="bf16")
-    compile_module_kernels(transform(drawn.module_text(), pipeline(2)), ["cuda:90"])
+    compile_module_kernels(transform(drawn.module_text(), pipeline(2, "h100")), ["cuda:90"])

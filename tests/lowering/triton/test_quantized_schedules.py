@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from pipelines import transform
 from quantized_cases import Format, QuantizedCase, random_quantized_case
+from xdsl.utils.exceptions import DiagnosticException
 
 from flashlower.lowering.triton.printer import print_module
 from flashlower.lowering.triton.runtime import call
@@ -78,7 +79,7 @@ def test_scales_of_whole_lanes_stay_out_of_the_codes():
     assert "unpack_u4_minus_7_to_bf16(" in source and source.count("The scale of each key") == 3
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 def test_any_format_under_any_schedule(seed: int):
     rng = np.random.default_rng([seed, 5])
     drawn = random_quantized_case(rng)
@@ -93,3 +94,37 @@ def test_any_format_under_any_schedule(seed: int):
         block_m=8 if transposed else 16,
         block_n=16,
     )
+
+
+@pytest.mark.parametrize("splits", [1, 3])
+@pytest.mark.parametrize("heads", [2, 4])
+@pytest.mark.parametrize(
+    ("form", "fields"),
+    [
+        (LIGHTLLM, {"sinks": True, "steps": ("alibi",)}),
+        (Format("i8", 32, channels=32, part_type="bf16", round="bf16"), {"steps": ("window",), "rows": True}),
+        (Format("f8E5M2", 32, tokens=None, heads=False), {"page_size": 0, "keys": 90, "steps": ("bias",)}),
+        (Format("u4", 32, channels=1, tokens=None, heads=False, zero=5), {"dtype": "f32", "pool": "head_major"}),
+    ],
+    ids=["int4", "int8", "e5m2", "channels"],
+)
+def test_heads_share_a_tile(form: Format, fields: dict[str, Any], heads: int, splits: int):
+    size = 128 if form.bits == 4 else 64
+    shared = {"head_size": size, "value_size": size, "kv_heads": 4, "group": 2, **fields}
+    source = check(case(form, **shared), splits, transposed=1, assembly=1, block_m=8, block_n=16, heads=heads)
+    assert f"{heads} heads share a tile" in source
+
+
+@pytest.mark.parametrize(
+    ("form", "fields", "message"),
+    [
+        (Format("i8", 32), {}, "k_scale is one for many channels, but not for all heads"),
+        (LIGHTLLM, {"queries": 2}, "a tile of 8 rows is for one query of each of their query heads"),
+        (LIGHTLLM, {"kv_heads": 3}, "their number must be a multiple of 2"),
+        (LIGHTLLM, {"head_size": 64}, "k has 8 elements, expected a power of two of at least 16"),
+    ],
+)
+def test_heads_that_cannot_share_a_tile(form: Format, fields: dict[str, Any], message: str):
+    shared = {"head_size": 128, "value_size": 128, "kv_heads": 4, **fields}
+    with pytest.raises(DiagnosticException, match=f"2 heads of attention.partial cannot share a tile: {message}"):
+        check(case(form, **shared), 2, transposed=1, block_m=8, heads=2)

@@ -26,6 +26,7 @@ from xdsl.dialects.func import Func
 from xdsl.ir import Attribute
 from xdsl.parser import Parser
 
+import flashlower
 from flashlower.dialects import tl
 from flashlower.dialects.launch import Launch
 from flashlower.lowering.source_cache import cache_directory, write_source
@@ -355,6 +356,20 @@ def test_sources_are_files_named_by_their_content(tmp_path, monkeypatch):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
     path.write_text("x = 2\n")
     assert write_source("x = 1\n").read_text() == "x = 1\n"
+
+
+def test_processes_that_write_at_once_do_no_harm(tmp_path):
+    """Each finds whole files only, and nothing but these is left."""
+    code = (
+        "import sys; from flashlower.lowering.source_cache import write_source\n"
+        "text = lambda i: f'x = {i}\\n' * 20000\n"
+        "for i in range(40): assert write_source(text(i)).read_text() == text(i)\n"
+    )
+    root = Path(flashlower.__file__).parents[1]
+    environment = {**os.environ, "FLASHLOWER_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(root)}
+    processes = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(4)]
+    assert [process.wait(timeout=60) for process in processes] == [0] * 4
+    assert len(list(tmp_path.iterdir())) == len(list(tmp_path.glob("*.py"))) == 40
 
 
 def test_an_unwritable_cache_falls_back_to_a_temporary_directory(tmp_path, monkeypatch):

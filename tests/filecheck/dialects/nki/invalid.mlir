@@ -166,7 +166,7 @@ nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
 
 // -----
 
-// CHECK: memory: src of a DMA is in sbuf or shared_hbm or private_hbm, got psum
+// CHECK: memory: src of dma_copy is in sbuf or shared_hbm or private_hbm, got psum
 nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
   %a = nki.ndarray : !nki.tile<128x64xf32, sbuf>
   %h = nki.ndarray : !nki.tile<128x64xbf16, sbuf>

@@ -47,3 +47,35 @@ func.func @mixed(%q: tensor<2x1x8xf32>, %k: tensor<2x9x8xf32>, %v: tensor<2x9x8x
       scale(1.0) -> out[h, m, d] : tensor<2x1x8xf32>
   func.return %0 : tensor<2x1x8xf32>
 }
+
+// -----
+
+// CHECK: convert-attention-to-nki: attention.sdpa has quantized K or V, which NKI kernels do not read: dequantise them before
+func.func @quantized(%q: tensor<2x1x8xf32>, %k: tensor<2x9x8xi8>, %v: tensor<2x9x8xf32>) -> tensor<2x1x8xf32> {
+  %0 = attention.sdpa
+      q(%q[h, m, k] : tensor<2x1x8xf32>) k(%k[h, n, k] : tensor<2x9x8xi8>) quantized(i8)
+      v(%v[h, n, d] : tensor<2x9x8xf32>) scale(1.0) -> out[h, m, d] : tensor<2x1x8xf32>
+  func.return %0 : tensor<2x1x8xf32>
+}
+
+// -----
+
+// A length that differs from call to call is data, not a shape.
+// CHECK: argument k of @dynamic has type tensor<2x?x8xf32>: NKI traces a kernel for one shape; give all sizes and convert once for each shape, or give the longest sequence and its length at run time as kv_lens
+func.func @dynamic(%q: tensor<2x1x8xf32>, %k: tensor<2x?x8xf32>, %v: tensor<2x?x8xf32>) -> tensor<2x1x8xf32> {
+  %0 = attention.sdpa
+      q(%q[h, m, k] : tensor<2x1x8xf32>) k(%k[h, n, k] : tensor<2x?x8xf32>) v(%v[h, n, d] : tensor<2x?x8xf32>)
+      scale(1.0) -> out[h, m, d] : tensor<2x1x8xf32>
+  func.return %0 : tensor<2x1x8xf32>
+}
+
+// -----
+
+// CHECK: block_table of attention.sdpa differs between query heads of one KV head, which NKI kernels do not lower
+func.func @pages(%q: tensor<2x4x1x8xf32>, %k: tensor<9x16x8xf32>, %t: tensor<2x4x3xi32>) -> tensor<2x4x1x8xf32> {
+  %0 = attention.sdpa
+      q(%q[h, g, m, k] : tensor<2x4x1x8xf32>) k(%k[page, slot, k] : tensor<9x16x8xf32>) v(%k[page, slot, d] : tensor<9x16x8xf32>)
+      block_table(%t[h, g, p] : tensor<2x4x3xi32>)
+      scale(1.0) -> out[h, g, m, d] : tensor<2x4x1x8xf32>
+  func.return %0 : tensor<2x4x1x8xf32>
+}
