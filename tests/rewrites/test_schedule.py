@@ -80,8 +80,9 @@ def test_long_sequences_of_a_ragged_batch_are_split():
         (128, 396, 2),
         # 512 programs would leave 116 for the end, which a third of the GPU would compute alone.
         (256, 396, 3),
-        (512, 396, 2),
-        (1024, 396, 1),
+        (512, 396, 3),
+        # More than four waves.
+        (1024, 396, 2),
         # Six small programs a core.
         (256, 792, 1),
         (100_000, 396, 1),
