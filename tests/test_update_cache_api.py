@@ -69,9 +69,9 @@ def worth(cache: Any) -> Any:
     """The values of a cache [pages, slots, heads, channels] in float64, by the description of its codes alone."""
     if isinstance(cache, np.ndarray):
         return cache.astype(np.float64)
-    data, attr = cache.data, cache.attr
+    data, attr = cache.storage, cache.attr
     if attr.is_float:
-        codes = data.astype(np.float64)
+        codes = cache.data.astype(np.float64)
     else:
         bits = data.view(f"u{data.itemsize}").astype(np.uint64)
         lanes = [bits >> np.uint64(attr.bits * lane) & np.uint64(2**attr.bits - 1) for lane in range(cache.lanes)]
