@@ -171,7 +171,7 @@ def test_the_module_is_what_the_interpreter_runs() -> None:
     built = build_update(k, None, k_cache, None, positions=first, block_table=table)
     want = run_module(built.module, built.arguments)
     fl.update_cache(k, None, k_cache, None, positions=first, block_table=table)
-    assert np.array_equal(k_cache.data, want[0])
+    assert np.array_equal(k_cache.storage, want[0])
     assert np.array_equal(k_cache.parts["scale"], want[1])
 
 
