@@ -69,9 +69,9 @@ def worth(cache: Any) -> Any:
     """The values of a cache [pages, slots, heads, channels] in float64, by the description of its codes alone."""
     if isinstance(cache, np.ndarray):
         return cache.astype(np.float64)
-    data, attr = cache.data, cache.attr
+    data, attr = cache.storage, cache.attr
     if attr.is_float:
-        codes = data.astype(np.float64)
+        codes = cache.data.astype(np.float64)
     else:
         bits = data.view(f"u{data.itemsize}").astype(np.uint64)
         lanes = [bits >> np.uint64(attr.bits * lane) & np.uint64(2**attr.bits - 1) for lane in range(cache.lanes)]
@@ -171,7 +171,7 @@ def test_the_module_is_what_the_interpreter_runs() -> None:
     built = build_update(k, None, k_cache, None, positions=first, block_table=table)
     want = run_module(built.module, built.arguments)
     fl.update_cache(k, None, k_cache, None, positions=first, block_table=table)
-    assert np.array_equal(k_cache.data, want[0])
+    assert np.array_equal(k_cache.storage, want[0])
     assert np.array_equal(k_cache.parts["scale"], want[1])
 
 
