@@ -14,7 +14,7 @@
 // SPLIT-NEXT: v(%v[h, n, d mod 2] : tensor<2x128x2xi16>) quantized(u4)
 // SPLIT-NEXT: v_scale(%vs[n, d floordiv 4] : tensor<128x2xf16>)
 // SPLIT-NEXT: v_zero(%vz[n, d floordiv 4] : tensor<128x2xi8>)
-// SPLIT-NEXT: splits(2) tile(64)
+// SPLIT-NEXT: splits(2) tile(32)
 // SPLIT: attention.combine
 
 // In plain operations, with the 128 keys of two splits: elements of V are spread over channels d and scales over
