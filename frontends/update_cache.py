@@ -13,6 +13,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.attention import QuantizerAttr, Rounding, Scaling, UpdateCacheOp
 from flashlower.dialects.attention.layout import INNER_DIMS, Term, index_names, make_layout
+from flashlower.dialects.building import building
 from flashlower.frontends.quantized import Quantized, part_type
 from flashlower.frontends.sdpa import Layout
 from flashlower.frontends.tensors import Tensor, tensor_type
@@ -117,7 +118,7 @@ class _Builder:
                 raise TypeError(f"{what} has elements of type {cache_type.element_type}, expected floats or quantized")
             values["cache"] = self.add(what, cache, cache_type)
         attr = cache.attr if isinstance(cache, Quantized) else None
-        with ImplicitBuilder(self.block):
+        with building, ImplicitBuilder(self.block):
             op = UpdateCacheOp(values, maps, quantization=attr, quantizer=quantizer)
         try:
             op.verify_()
@@ -139,7 +140,7 @@ class _Builder:
         return Scaling.SYMMETRIC if len(cache.parts) == 1 else Scaling.ASYMMETRIC
 
     def finish(self) -> Update:
-        with ImplicitBuilder(self.block):
+        with building, ImplicitBuilder(self.block):
             ReturnOp(*self.results)
         types = FunctionType.from_lists(list(self.block.arg_types), [result.type for result in self.results])
         self.update.module.body.block.add_op(FuncOp("update_cache", types, Region(self.block)))

@@ -39,6 +39,8 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.utils.hints import isa
 
+from flashlower.dialects.building import building
+
 
 def score_arg_names(batch_rank: int) -> tuple[str, ...]:
     """Names of the arguments of a score region: the logit, then its indices."""
@@ -258,7 +260,7 @@ def build_score_region(
     """The region that short forms, applied from left to right, stand for."""
     block = score_block(batch_rank, element_type)
     args: dict[str, SSAValue] = dict(zip(score_arg_names(batch_rank), block.args))
-    with ImplicitBuilder(block):
+    with building, ImplicitBuilder(block):
         s = args["s"]
         for form in forms:
             s = form.build(s, args)
