@@ -17,8 +17,9 @@ OVERLAP_WORK = 10_000
 
 def is_torch(value: object) -> bool:
     """Whether a value is a torch tensor; torch is not imported for that."""
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.Tensor)
+    # While another thread imports torch, it is there without its classes; nothing can be a tensor yet.
+    tensor = getattr(sys.modules.get("torch"), "Tensor", None)
+    return tensor is not None and isinstance(value, tensor)
 
 
 def check_kinds(arguments: Mapping[str, Any], written: Mapping[str, Any]) -> Any:

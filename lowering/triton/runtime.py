@@ -73,7 +73,7 @@ class Launcher:
             every.append(workspace)
         signature = None
         torch = sys.modules.get("torch")
-        if torch is not None and torch.version.cuda is not None:
+        if getattr(getattr(torch, "version", None), "cuda", None) is not None:
             read = _signature(torch, every, (len(args), workspace is None, *[x is None for x in given]))
             if read is not None:
                 signature, addresses = read
