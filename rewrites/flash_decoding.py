@@ -108,7 +108,7 @@ class SplitKeys(RewritePattern):
         sizes = operand_sizes(op)
         if sizes is None:
             return
-        schedule = op.schedule or choose_schedule(op, self.target)
+        schedule = op.schedule or choose_schedule(op, self.target, sizes)
         tile = schedule.block_n.data
         splits = self.splits or schedule.option("splits") or self._auto_splits(op, sizes, schedule)
         if splits == 1:

@@ -111,7 +111,9 @@ def block_rows(rows: int) -> int:
     return min(max(next_power_of_two(rows), 16), 128)
 
 
-def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> ScheduleAttr:
+def choose_schedule(
+    op: AttentionOp | CombineOp, target: TargetDescription, sizes: dict[str, int] | None = None
+) -> ScheduleAttr:
     """
     The tiles, warps and stages for one operation.
 
@@ -128,9 +130,12 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     An `attention.sdpa` of a decoding step gets `runs` where `choose_runs` says so, and `pdl` where K and V have up to
     `OVERLAP_BYTES`.
 
+    `sizes` are the operation's `dim_sizes`, for who has them already.
+
     Raises `DiagnosticException` for a partial whose tile no `block_n` divides.
     """
-    sizes = op.dim_sizes()
+    if sizes is None:
+        sizes = op.dim_sizes()
     rows = _packed_rows(sizes)
     if isinstance(op, CombineOp):
         return ScheduleAttr(
@@ -150,7 +155,7 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     while block_m > 16 and block_m * value_size * 4 > target.shared_memory_bytes:
         # The accumulator, in f32, goes through shared memory on its way out.
         block_m //= 2
-    key_bytes = _key_bytes(op)
+    key_bytes = _key_bytes(op, sizes)
     most_keys = 64
     unpacks = {"assembly": 1} if op.lanes() and _has_assembly(op, target) else {}
     warps = 8 if block_m * value_size > 128 * 128 else 4
@@ -187,18 +192,19 @@ def choose_schedule(op: AttentionOp | CombineOp, target: TargetDescription) -> S
     runs = pdl = None
     if isinstance(op, SdpaOp):
         resident = target.shared_memory_bytes // (max(stages - 1, 1) * block_n * key_bytes + block_m * key_size * 4)
-        runs = _runs_of(op, target.cores, max(resident, 1))
+        runs = _runs_of(op, sizes, target.cores, max(resident, 1))
         if runs is not None and not unpacks and key_size + value_size <= 128:
             warps = 2
-        pdl = 1 if target.overlaps_launches and _is_short(op, key_bytes) else None
+        pdl = 1 if target.overlaps_launches and _is_short(op, sizes, key_bytes) else None
     return ScheduleAttr(block_m, block_n, warps, stages, runs=runs, pdl=pdl, **unpacks)
 
 
-def _runs_of(op: SdpaOp, cores: int, resident: int) -> int | None:
+def _runs_of(op: SdpaOp, sizes: dict[str, int], cores: int, resident: int) -> int | None:
     """The runs that the keys of all sequences should be cut into; None where each sequence has splits of its own."""
-    sizes = op.dim_sizes()
+    if op.kv_lens_layout is None:
+        return None
     batch = [name for name in sizes if name not in INNER_DIMS]
-    if op.kv_lens_layout is None or DYNAMIC_INDEX in [sizes[name] for name in (*batch, *"hgmn")]:
+    if DYNAMIC_INDEX in [sizes[name] for name in (*batch, *"hgmn")]:
         return None
     # Few warps unpack codes, and a loop over runs of several sequences keeps them waiting: measured at half the speed.
     if op.lanes():
@@ -230,9 +236,8 @@ def choose_runs(work: int, cores: int, slots: int) -> int:
     return runs
 
 
-def _is_short(op: SdpaOp, key_bytes: int) -> bool:
+def _is_short(op: SdpaOp, sizes: dict[str, int], key_bytes: int) -> bool:
     """Whether an operation is a decoding step over little K and V; `key_bytes` are those of one key."""
-    sizes = op.dim_sizes()
     work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
     if DYNAMIC_INDEX in (*work, sizes["m"], sizes["g"], sizes["n"]) or sizes["m"] * sizes["g"] > MAX_DECODE_ROWS:
         return False
@@ -258,7 +263,7 @@ def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription
     schedule = op.schedule or choose_schedule(op, target)
     if op.lanes() and (warps := schedule.warps.data) < 4:
         return WARPS_PER_CORE // warps
-    return min(max(STAGE_BYTES // (block_n * _key_bytes(op)), 1), target.programs_per_core)
+    return min(max(STAGE_BYTES // (block_n * _key_bytes(op, op.dim_sizes())), 1), target.programs_per_core)
 
 
 def choose_splits(
@@ -317,10 +322,9 @@ def _static(size: int) -> int:
     return ASSUMED_HEAD_SIZE if size == DYNAMIC_INDEX else size
 
 
-def _key_bytes(op: AttentionOp) -> int:
+def _key_bytes(op: AttentionOp, sizes: dict[str, int]) -> int:
     """The bytes of K and V that a tile holds of one key; where they are quantised, those of the codes."""
     total = 0
-    sizes = op.dim_sizes()
     lanes = op.lanes()
     for name, dim, value in (("k", "k", op.key), ("v", "d", op.value)):
         elements = max(next_power_of_two(_static(sizes[dim]) // lanes.get(name, 1)), 16)

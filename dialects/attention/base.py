@@ -87,6 +87,8 @@ SCORE_OPS = (tensor.ExtractOp, tensor.DimOp)
 """What a score region may hold besides `arith` and `math`."""
 
 
+OPTIONAL_OPERANDS = ("block_table", "rows", "kv_lens", "sinks")
+
 OPERANDS = (
     "query",
     "key",
@@ -97,10 +99,7 @@ OPERANDS = (
     "value_scale",
     "value_zero",
     "value_offset",
-    "block_table",
-    "rows",
-    "kv_lens",
-    "sinks",
+    *OPTIONAL_OPERANDS,
 )
 """The operands that `attention.sdpa` and `attention.partial` share, each with a property `<name>_layout`."""
 
@@ -220,18 +219,15 @@ class AttentionOp(IRDLOperation, ABC):
             layouts.append((name, getattr(self, operand), getattr(self, f"{operand}_layout")))
             if (quantization := self.quantization(name)) is not None:
                 layouts += [(f"{name}_{part}", shared.value, shared.layout) for part, shared in quantization.shared()]
-        for name, value, layout in self._optional_operands():
-            if value is not None and layout is not None:
+        # To read an operand takes far longer than to read a property, and most operations have none of these.
+        for name in OPTIONAL_OPERANDS:
+            layout: AffineMapAttr | None = getattr(self, f"{name}_layout")
+            if layout is not None and (value := getattr(self, name)) is not None:
                 layouts.append((name, value, layout))
         return layouts
 
     def _optional_operands(self) -> list[tuple[str, SSAValue | None, AffineMapAttr | None]]:
-        return [
-            ("block_table", self.block_table, self.block_table_layout),
-            ("rows", self.rows, self.rows_layout),
-            ("kv_lens", self.kv_lens, self.kv_lens_layout),
-            ("sinks", self.sinks, self.sinks_layout),
-        ]
+        return [(name, getattr(self, name), getattr(self, f"{name}_layout")) for name in OPTIONAL_OPERANDS]
 
     def quantization(self, name: str) -> Quantization | None:
         """How K (`name` is "k") or V ("v") is quantised, None where it is not."""
@@ -258,6 +254,8 @@ class AttentionOp(IRDLOperation, ABC):
 
     def lanes(self) -> dict[str, int]:
         """How many codes an element of a quantised K and V holds, by "k" and "v": what `DimSizes` asks for."""
+        if self.key_quantization is None and self.value_quantization is None:
+            return {}
         attrs = {"k": (self.key_quantization, self.key), "v": (self.value_quantization, self.value)}
         return {
             name: lanes_of(attr, cast(TensorOf, codes.type).element_type)

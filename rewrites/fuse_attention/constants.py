@@ -14,7 +14,16 @@ from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from xdsl.dialects.builtin import DYNAMIC_INDEX, TensorType
+from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
+    AnyFloat,
+    BFloat16Type,
+    DenseIntOrFPElementsAttr,
+    Float16Type,
+    Float32Type,
+    Float64Type,
+    TensorType,
+)
 from xdsl.interpreter import Interpreter
 from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.utils.exceptions import DiagnosticException, InterpretationError
@@ -28,6 +37,8 @@ Array = NDArray[Any]
 
 # Larger constants stay captured tensors: reading them back would cost more than it is worth.
 MAX_ELEMENTS = 1 << 24
+
+_PLAIN_FLOATS = (BFloat16Type, Float16Type, Float32Type, Float64Type)
 
 # Whatever an interpreter may raise for what it cannot run; such a constant stays a captured tensor.
 _CANNOT_RUN = (
@@ -72,6 +83,8 @@ class ConstantFolder:
             elif op.name not in hlo.VIEWS:
                 break
             value = op.operands[0]
+        if op is not None and not converts and (number := _number(op)) is not None:
+            return number if number == number else None
         if not self.is_constant(value) or (array := self.evaluate(value)) is None or not array.size:
             return None
         element = array.reshape(-1)[:1].reshape(())
@@ -120,6 +133,16 @@ class ConstantFolder:
             return tuple(np.asarray(result) for result in self.interpreter.run_op(op, args))
         except _CANNOT_RUN:
             return None
+
+
+def _number(op: Operation) -> float | None:
+    """The value of a `stablehlo.constant` of one float; most constants are one, and no interpreter is needed for it."""
+    value = op.properties.get("value") if op.name == "stablehlo.constant" else None
+    if not isinstance(value, DenseIntOrFPElementsAttr):
+        return None
+    dense = cast(DenseIntOrFPElementsAttr[AnyFloat], value)
+    is_number = len(dense) == 1 and isinstance(dense.get_element_type(), _PLAIN_FLOATS)
+    return dense.get_values()[0] if is_number else None
 
 
 def _may_be_constant(op: Operation) -> bool:

@@ -71,7 +71,7 @@ RESOURCE_MODULE = """
             "m.mlir:2:1: test.op reads a value that is not defined before it, or not in a region around it",
         ),
         (
-            '"test.op"(%0) : (i32) -> ()\n"test.op"() ({\n  %0 = "test.op"() : () -> i32\n}) : () -> ()',
+            '"test.op"(%0) : (i32) -> ()\n"builtin.module"() ({\n  %0 = "test.op"() : () -> i32\n}) : () -> ()',
             "m.mlir:1:1: test.op reads a value that is not defined before it, or not in a region around it",
         ),
         (RESOURCE_MODULE % "0000", "dense_resource<weights> : tensor<2xf32> cannot be read: literal has 2 bytes"),

@@ -58,7 +58,7 @@ RAGGED = AttentionCase(keys=100, kv_lens=True, batch=(5,), kv_heads=2, group=3, 
 """Its lengths hold 0, N, and one beyond N."""
 
 
-@pytest.mark.parametrize("runs", [1, 9, 1000])
+@pytest.mark.parametrize("runs", [1, 9, 70])
 def test_any_number_of_runs(runs: int):
     check(RAGGED, f"runs={runs}")
     assert f"RUNS: tl.constexpr = {runs}" in source_of(RAGGED, f"runs={runs}")
@@ -68,7 +68,7 @@ def test_any_number_of_runs(runs: int):
     "case",
     [
         dataclasses.replace(RAGGED, batch=(2, 3), steps=("causal",), queries=2),
-        dataclasses.replace(RAGGED, batch=(4,), queries=50, steps=("finite_mask",)),
+        dataclasses.replace(RAGGED, batch=(2,), queries=30, steps=("finite_mask",)),
         dataclasses.replace(RAGGED, batch=(3,), keys=7),
     ],
     ids=str,
