@@ -15,7 +15,7 @@ from flashlower.lowering.nki.printer import print_module
 
 CASES = {
     "keys": (AttentionCase(keys=241, batch=(2,), kv_heads=2, group=3, kv_lens=True), ""),
-    "rows": (AttentionCase(keys=700, batch=(3,), kv_heads=1, group=3, steps=("bias",), kv_lens=True), "rows"),
+    "rows": (AttentionCase(keys=700, batch=(4,), kv_heads=1, group=3, steps=("bias",), kv_lens=True), "rows"),
     "pages": (
         AttentionCase(keys=240, batch=(2,), kv_heads=2, group=3, kv_lens=True, page_size=48, rows=True, dtype="bf16"),
         "keys",
