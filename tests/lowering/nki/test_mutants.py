@@ -24,9 +24,17 @@ CASES = {
 MUTANTS = 40
 
 
-def is_wrong(description: str) -> bool:
-    """Any number near the maximum may be taken off the logits of a row: softmax stays what it is."""
-    return "tensor_reduce: nl.maximum" not in description
+def is_wrong(description: str, source: str) -> bool:
+    """
+    Any number near the maximum may be taken off the logits of a row: softmax stays what it is. Rows of K that do not
+    exist are zeros before the tensor engine sees them; the model's transpose moves numbers, whatever they are, and
+    their logits are replaced.
+    """
+    if "tensor_reduce: nl.maximum" in description:
+        return False
+    line = int(description.removeprefix("line ").split(":")[0])
+    statement = " ".join(source.splitlines()[line - 1 : line + 1])
+    return not ("dropped tensor_copy_predicated" in description and "dst=k_rows" in statement)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -45,5 +53,5 @@ def test_every_mutant_is_killed(name: str):
     expected = run(source)
     assert isinstance(expected, tuple)
     assert all(relative_error(got, want) <= 5e-3 for got, want in zip(expected, case.expected(), strict=True))
-    chosen = [pair for pair in sample(source, MUTANTS, seed=0) if is_wrong(pair[0])]
+    chosen = [pair for pair in sample(source, MUTANTS, seed=0) if is_wrong(pair[0], source)]
     assert survivors(chosen, run, expected, 1e-4) == []
