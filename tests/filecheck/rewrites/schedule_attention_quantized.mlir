@@ -6,7 +6,7 @@
 // tokens lie outside of heads. The other target has no assembly, and tiles as for floats.
 
 // LightLLM's int4.
-// CHECK: schedule<block_m = 8, block_n = 32, warps = 2, stages = 3, transposed = 1, heads = 2, assembly = 1>
+// CHECK: schedule<block_m = 8, block_n = 32, warps = 2, stages = 3, pdl = 1, transposed = 1, heads = 2, assembly = 1>
 // AMD: schedule<block_m = 16, block_n = 64, warps = 4, stages = 2>
 func.func @token_major(%q: tensor<4x1x32x128xbf16>, %k: tensor<64x64x8x16xi32>, %s: tensor<64x64x8x16xbf16>, %t: tensor<4x16xi32>) -> tensor<4x1x32x128xbf16> {
   %out = attention.sdpa
@@ -24,7 +24,7 @@ func.func @token_major(%q: tensor<4x1x32x128xbf16>, %k: tensor<64x64x8x16xi32>, 
 // -----
 
 // The same with the tokens of a head together.
-// CHECK: schedule<block_m = 8, block_n = 64, warps = 2, stages = 3, transposed = 1, assembly = 1>
+// CHECK: schedule<block_m = 8, block_n = 64, warps = 2, stages = 3, pdl = 1, transposed = 1, assembly = 1>
 func.func @head_major(%q: tensor<4x1x32x128xbf16>, %k: tensor<64x8x64x16xi32>, %s: tensor<64x8x64x16xbf16>, %t: tensor<4x16xi32>) -> tensor<4x1x32x128xbf16> {
   %out = attention.sdpa
     q(%q[b, m, h * 4 + g, k] : tensor<4x1x32x128xbf16>)
@@ -41,7 +41,7 @@ func.func @head_major(%q: tensor<4x1x32x128xbf16>, %k: tensor<64x8x64x16xi32>, %
 // -----
 
 // A scale for each key and head.
-// CHECK: schedule<block_m = 8, block_n = 64, warps = 1, stages = 3, transposed = 1, assembly = 1>
+// CHECK: schedule<block_m = 8, block_n = 64, warps = 1, stages = 3, pdl = 1, transposed = 1, assembly = 1>
 func.func @keys(%q: tensor<4x1x32x128xbf16>, %k: tensor<64x64x8x16xi32>, %s: tensor<64x64x8xf32>, %t: tensor<4x16xi32>) -> tensor<4x1x32x128xbf16> {
   %out = attention.sdpa
     q(%q[b, m, h * 4 + g, k] : tensor<4x1x32x128xbf16>)
@@ -58,8 +58,8 @@ func.func @keys(%q: tensor<4x1x32x128xbf16>, %k: tensor<64x64x8x16xi32>, %s: ten
 // -----
 
 // 8 bits, and fewer sequences and heads than cores; no transposed tiles for more than 8 rows.
-// CHECK: schedule<block_m = 8, block_n = 64, warps = 2, stages = 3, transposed = 1, assembly = 1>
-// CHECK: schedule<block_m = 16, block_n = 64, warps = 2, stages = 3, assembly = 1>
+// CHECK: schedule<block_m = 8, block_n = 64, warps = 2, stages = 3, pdl = 1, transposed = 1, assembly = 1>
+// CHECK: schedule<block_m = 16, block_n = 64, warps = 2, stages = 3, pdl = 1, assembly = 1>
 func.func @bytes(%q: tensor<4x1x32x128xbf16>, %q4: tensor<4x4x32x128xbf16>, %k: tensor<4x8x256x32xi32>) -> (tensor<4x1x32x128xbf16>, tensor<4x4x32x128xbf16>) {
   %out = attention.sdpa
     q(%q[b, m, h * 4 + g, k] : tensor<4x1x32x128xbf16>)
