@@ -40,7 +40,7 @@ def test_a_changed_edge_stays_right(seed: int) -> None:
 
 
 def test_further_cases_for_a_while() -> None:
-    """`FUZZ_SECONDS` and `FUZZ_SEED` choose how long and which; by default 20 seconds of the same, for one result."""
+    """`FUZZ_SECONDS` and `FUZZ_SEED` choose how long and which; by default a minute of the same, for one result."""
     seed = int(os.environ.get("FUZZ_SEED", "0"))
     counts, failures = fuzz(float(os.environ.get("FUZZ_SECONDS", "60")), seed)
     assert not failures, "\n".join([f"FUZZ_SEED={seed}", *failures])
