@@ -1,7 +1,7 @@
 """
 Times every schedule worth trying, and stores all of them: `python -m benchmarks.tune --hardware h100`.
 
-The cost model (`rewrites/schedule.py`) is not made of these numbers but held to them: a test compares its choice for
+The cost model (`rewrites/schedule/`) is not made of these numbers but held to them: a test compares its choice for
 every shape with the best that was found here.
 """
 
@@ -26,7 +26,7 @@ from benchmarks.cases import SUITES, Case, Inputs, make_inputs
 from benchmarks.peers import module_of
 from benchmarks.timing import graph_time
 from flashlower.lowering.triton.loading import load_source
-from flashlower.rewrites.schedule import get_target
+from flashlower.rewrites.schedule.targets import get_target
 
 DIRECTORY = Path(__file__).parent / "schedules"
 

@@ -11,9 +11,9 @@ from xdsl.ir import Attribute
 from xdsl.utils.exceptions import InterpretationError, VerifyException
 
 from flashlower.dialects.attention import UpdateCacheOp
-from flashlower.dialects.attention.base import TensorOf
 from flashlower.dialects.attention.layout import DimSizes, Term, layout_terms, used_indices
 from flashlower.dialects.attention.quantization import Part
+from flashlower.dialects.attention.types import TensorOf
 from flashlower.dialects.attention.update_cache import Groups
 from flashlower.interpreters.attention import to_axes
 from flashlower.interpreters.numerics import Array

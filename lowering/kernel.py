@@ -32,7 +32,8 @@ from flashlower.rewrites.flash_decoding import FlashDecodingPass
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
 from flashlower.rewrites.infer_bounds import InferAttentionBoundsPass
 from flashlower.rewrites.outline_attention import OutlineAttentionPass
-from flashlower.rewrites.schedule import DEFAULT_TARGET, ScheduleAttentionPass
+from flashlower.rewrites.schedule import ScheduleAttentionPass
+from flashlower.rewrites.schedule.targets import DEFAULT_TARGET
 
 TARGETS = ("triton", "nki")
 """What `flashlower.compile` can compile to."""

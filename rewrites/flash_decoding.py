@@ -22,17 +22,10 @@ from xdsl.utils.exceptions import PassFailedException
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes
-from flashlower.rewrites.schedule import (
-    DEFAULT_MAX_SPLITS,
-    DEFAULT_MIN_CHUNK,
-    DEFAULT_TARGET,
-    TargetDescription,
-    choose_schedule,
-    choose_splits,
-    concurrent_programs,
-    get_target,
-    reached_keys,
-)
+from flashlower.rewrites.schedule.measure import reached_keys
+from flashlower.rewrites.schedule.splits import DEFAULT_MAX_SPLITS, DEFAULT_MIN_CHUNK, choose_splits
+from flashlower.rewrites.schedule.targets import DEFAULT_TARGET, TargetDescription, get_target
+from flashlower.rewrites.schedule.tiles import choose_schedule, concurrent_programs
 
 LARGE_LOGIT = 128.0
 """Below, f32 has a unit in the last place of at most 2^-17, so that an LSE keeps its log to 4e-6."""

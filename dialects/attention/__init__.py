@@ -14,10 +14,11 @@ from xdsl.ir import Dialect
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.base import AttentionOp, YieldOp
 from flashlower.dialects.attention.bounds import KeyIntervalAttr
+from flashlower.dialects.attention.combine import CombineOp
+from flashlower.dialects.attention.partial import PartialOp
 from flashlower.dialects.attention.quantization import Quantization, QuantizationAttr
 from flashlower.dialects.attention.quantizer import QuantizerAttr, Rounding, Scaling
 from flashlower.dialects.attention.sdpa import SdpaOp
-from flashlower.dialects.attention.split import CombineOp, PartialOp
 from flashlower.dialects.attention.update_cache import UpdateCacheOp
 
 Attention = Dialect(

@@ -31,16 +31,17 @@ from flashlower.dialects.attention.assembly import (
     print_results,
 )
 from flashlower.dialects.attention.attributes import ScheduleAttr
-from flashlower.dialects.attention.base import (
-    AttentionCanonicalizationTrait,
-    AttentionOp,
-    Clauses,
+from flashlower.dialects.attention.base import AttentionCanonicalizationTrait, AttentionOp
+from flashlower.dialects.attention.bounds import NO_BOUNDS, Bounds
+from flashlower.dialects.attention.clauses import Clauses, print_operands, print_score
+from flashlower.dialects.attention.quantization import NOT_QUANTIZED, Quantization
+from flashlower.dialects.attention.verification import (
+    verify_attention,
     verify_covered,
+    verify_dims,
     verify_lse_type,
     verify_sinks,
 )
-from flashlower.dialects.attention.bounds import NO_BOUNDS, Bounds
-from flashlower.dialects.attention.quantization import NOT_QUANTIZED, Quantization
 
 
 @irdl_op_definition
@@ -163,19 +164,19 @@ class SdpaOp(AttentionOp):
     def verify_(self) -> None:
         if (self.lse is None) != (self.lse_layout is None):
             raise VerifyException("lse and lse_layout must be given together")
-        self._verify_common()
-        self._verify_dims("out", self.output_layout, "ghmd")
+        verify_attention(self)
+        verify_dims(self, "out", self.output_layout, "ghmd")
         verify_sinks(self.sinks, self.sinks_layout)
         if self.lse_layout is not None:
-            self._verify_dims("lse", self.lse_layout, "ghm")
+            verify_dims(self, "lse", self.lse_layout, "ghm")
         verify_lse_type(self.lse, self.accumulator_type)
         verify_covered(self.output_layout, self.dim_sizes(), "out", "hgmd", self.batch_rank)
         if self.lse_layout is not None:
             verify_covered(self.lse_layout, self.dim_sizes(), "lse", "hgm", self.batch_rank)
 
     def print(self, printer: Printer) -> None:
-        self._print_operands(printer)
-        self._print_score(printer)
+        print_operands(self, printer)
+        print_score(self, printer)
         results = [("out", self.output_layout, self.output.type)]
         if self.lse is not None and self.lse_layout is not None:
             results.append(("lse", self.lse_layout, self.lse.type))

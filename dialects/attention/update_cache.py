@@ -47,7 +47,6 @@ from flashlower.dialects.attention.assembly import (
     print_clause,
     print_extra_attributes,
 )
-from flashlower.dialects.attention.base import TensorOf
 from flashlower.dialects.attention.layout import (
     INNER_DIMS,
     DimSizes,
@@ -76,6 +75,7 @@ from flashlower.dialects.attention.quantizer import (
     code_range,
     symmetric_limit,
 )
+from flashlower.dialects.attention.types import TensorOf
 
 OPERANDS = (
     "new",

@@ -27,7 +27,6 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Region, SSAValue
 
 from flashlower.dialects.attention import SdpaOp, YieldOp
-from flashlower.dialects.attention.base import accumulator_type
 from flashlower.dialects.attention.layout import INNER_DIMS, Term, make_layout
 from flashlower.dialects.attention.score import (
     Access,
@@ -42,6 +41,7 @@ from flashlower.dialects.attention.score import (
     score_arg_names,
     score_block,
 )
+from flashlower.dialects.attention.types import accumulator_type
 from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
 

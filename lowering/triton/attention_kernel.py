@@ -43,7 +43,7 @@ from flashlower.lowering.triton.quantized import QuantizedOperand, about_codes
 from flashlower.lowering.triton.runs import RunCount, Runs
 from flashlower.lowering.triton.score import CapturedTensor, ScoreLowering, constant_of, only_masks
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
-from flashlower.rewrites.schedule import heads_obstacle
+from flashlower.rewrites.schedule.unpacking import heads_obstacle
 
 
 class AttentionKernel:

@@ -29,7 +29,7 @@ from flashlower.lowering.triton.memory import HeadPart, head_parts, load_floats,
 from flashlower.lowering.triton.parameters import Access, Parameters
 from flashlower.lowering.triton.runs import Rows, RunCount, Runs
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
-from flashlower.rewrites.schedule import next_power_of_two
+from flashlower.rewrites.schedule.measure import next_power_of_two
 
 VALUES_PER_THREAD = 64
 """Partial outputs that a thread holds at most."""

@@ -37,7 +37,8 @@ from flashlower.lowering.triton.in_place import check_in_place
 from flashlower.lowering.triton.runs import combine_of, count_runs
 from flashlower.lowering.triton.score import constant_of
 from flashlower.lowering.triton.update_cache_kernel import UpdateCacheKernel
-from flashlower.rewrites.schedule import DEFAULT_TARGET, TargetDescription, choose_schedule, get_target
+from flashlower.rewrites.schedule.targets import DEFAULT_TARGET, TargetDescription, get_target
+from flashlower.rewrites.schedule.tiles import choose_schedule
 
 Convertible = SdpaOp | PartialOp | CombineOp
 

@@ -15,7 +15,7 @@ from flashlower.dialects.tl.types import element_type, is_float8, shape_of
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes
 from flashlower.lowering.triton.parameters import Access
-from flashlower.rewrites.schedule import MIN_DOT_SIZE, next_power_of_two
+from flashlower.rewrites.schedule.measure import MIN_DOT_SIZE, next_power_of_two
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Sizes, outer_dims, split_index
 from flashlower.lowering.triton.memory import whole
 from flashlower.lowering.triton.parameters import Access
-from flashlower.rewrites.schedule import next_power_of_two
+from flashlower.rewrites.schedule.measure import next_power_of_two
 
 MAX_SEQUENCES = 4096
 """Every program reads the lengths of all sequences."""

@@ -29,7 +29,7 @@ from flashlower.lowering.triton.host import Host
 from flashlower.lowering.triton.memory import whole
 from flashlower.lowering.triton.parameters import Parameters
 from flashlower.lowering.triton.quantize import Quantizer
-from flashlower.rewrites.schedule import next_power_of_two
+from flashlower.rewrites.schedule.measure import next_power_of_two
 
 MAX_TILE = 2048
 """Values of a tile, at most; a row or a group of tokens may have more."""

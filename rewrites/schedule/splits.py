@@ -1,0 +1,108 @@
+"""Into how many runs keys are cut: those of a sequence, and those of sequences with lengths of their own."""
+
+from __future__ import annotations
+
+import math
+
+from xdsl.dialects.builtin import DYNAMIC_INDEX
+
+from flashlower.dialects.attention import SdpaOp
+from flashlower.dialects.attention.layout import INNER_DIMS, used_indices
+from flashlower.rewrites.schedule.measure import block_rows
+
+RAGGED_CHUNK = 4096
+"""Keys of a split where lengths differ."""
+
+MAX_RAGGED_SPLITS = 32
+"""The most splits for that reason alone."""
+
+MAX_DECODE_ROWS = 64
+"""Queries times head group of a decoding step."""
+
+DEFAULT_MIN_CHUNK = 64
+DEFAULT_MAX_SPLITS = 128
+
+
+def choose_splits(
+    batch_heads: int,
+    m_rows: int,
+    n: int,
+    slots: int,
+    *,
+    block_n: int,
+    ragged: bool = False,
+    min_chunk: int = DEFAULT_MIN_CHUNK,
+    max_splits: int = DEFAULT_MAX_SPLITS,
+) -> int:
+    """
+    The number of runs to cut `n` keys into.
+
+    One, if `batch_heads` (batch times KV heads) times the tiles of `m_rows` (queries times head group) fill 80% of
+    the `slots` already: cores times `concurrent_programs`. Else the fewest with which the busiest slot has at most 3%
+    more tiles than with any other number: waves of one program a slot, times the tiles of the longest run.
+
+    `ragged`: sequences have lengths of their own up to `n`, and a slot that has a long one is busy when all others
+    are done. Then no run is longer than `RAGGED_CHUNK` keys, up to `MAX_RAGGED_SPLITS` of them.
+
+    Never more than `max_splits` or than tiles of `block_n` keys, and no split has fewer than `min_chunk` keys, nor
+    than eight times `m_rows`: below that, writing and reading the partial results in f32 costs over a quarter of
+    reading K and V in 16 bits. So prefill (`m_rows` near `n`) and short sequences are not split.
+    """
+    work = batch_heads * math.ceil(m_rows / block_rows(m_rows))
+    tiles = math.ceil(n / block_n)
+    chunk = max(min_chunk, 8 * m_rows)
+
+    def eligible(splits: int) -> bool:
+        # Runs are of floor or ceil(tiles / splits) tiles; the last is of the longer kind and loses the tail of n.
+        longest = math.ceil(tiles / splits)
+        shortest = min(tiles // splits * block_n, longest * block_n - (tiles * block_n - n))
+        # A further split that does not shorten the longest run only adds work.
+        return shortest >= chunk and longest < math.ceil(tiles / (splits - 1))
+
+    def busiest(splits: int) -> int:
+        return math.ceil(work * splits / slots) * math.ceil(tiles / splits)
+
+    candidates = [1, *(s for s in range(2, min(max_splits, tiles) + 1) if eligible(s))]
+    most = min(math.ceil(n / RAGGED_CHUNK), MAX_RAGGED_SPLITS) if ragged else 1
+    least = max(s for s in candidates if s <= most)
+    if work >= 0.8 * slots:
+        return least
+    best = min(map(busiest, candidates))
+    return max(least, next(s for s in candidates if busiest(s) <= 1.03 * best))
+
+
+def choose_runs(work: int, cores: int, slots: int) -> int:
+    """
+    How many runs a sequence should have on average, where lengths differ: `work` is sequences times KV heads, `slots`
+    are the programs that all cores hold at once.
+
+    The fewest that give a core nearly two programs, and that leave no small rest of them for the end: all programs are
+    there at once, those that are left over by short sequences included, or the last wave fills 80% of the slots, or
+    there are four waves. Some GPUs take 5% longer where a smaller rest is left.
+    """
+    runs = max(math.ceil(1.9 * cores / work), 1)
+    while not (
+        (runs + 1) * work <= slots
+        or (runs * work > slots and (runs * work % slots >= 0.8 * slots or runs * work >= 4 * slots))
+    ):
+        runs += 1
+    return runs
+
+
+def runs_of(op: SdpaOp, sizes: dict[str, int], cores: int, resident: int) -> int | None:
+    """The runs that the keys of all sequences should be cut into; None where each sequence has splits of its own."""
+    if op.kv_lens_layout is None:
+        return None
+    batch = [name for name in sizes if name not in INNER_DIMS]
+    if DYNAMIC_INDEX in [sizes[name] for name in (*batch, *"hgmn")]:
+        return None
+    # Few warps unpack codes, and a loop over runs of several sequences keeps them waiting: measured at half the speed.
+    if op.lanes():
+        return None
+    # Lengths that differ between heads, and windows, of which the length says nothing.
+    if not used_indices(op.kv_lens_layout.data) <= {*batch} or (op.reach is not None and op.reach.lower):
+        return None
+    sequences, rows = math.prod(sizes[name] for name in batch), sizes["m"] * sizes["g"]
+    if sequences < 2 or sizes["h"] == 0 or not 0 < rows <= MAX_DECODE_ROWS or sizes["n"] <= RAGGED_CHUNK:
+        return None
+    return sequences * choose_runs(sequences * sizes["h"], cores, cores * resident)

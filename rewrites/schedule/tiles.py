@@ -1,0 +1,148 @@
+"""The tiles, warps and stages of a kernel."""
+
+from __future__ import annotations
+
+import math
+
+from xdsl.dialects.builtin import DYNAMIC_INDEX
+from xdsl.utils.exceptions import DiagnosticException
+
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr, SdpaOp
+from flashlower.dialects.attention.layout import INNER_DIMS
+from flashlower.rewrites.schedule.measure import (
+    block_rows,
+    element_bytes_of,
+    key_bytes_of,
+    next_power_of_two,
+    packed_rows,
+    reached_keys,
+    static_size,
+)
+from flashlower.rewrites.schedule.splits import MAX_DECODE_ROWS, runs_of
+from flashlower.rewrites.schedule.targets import TargetDescription
+from flashlower.rewrites.schedule.unpacking import choose_unpacking
+
+STAGE_BYTES = 32768
+"""What one stage of K and V should load: two programs of three stages keep over 64 KB a core in flight."""
+
+WARPS_PER_CORE = 8
+"""Warps that a core should have of programs that unpack words."""
+
+MIN_PAGED_TILE = 32
+"""Tiles of at least so many keys lie inside of one page where the page size allows it: one page number serves all."""
+
+OVERLAP_BYTES = 48 << 20
+"""Up to so much of K and V, a call is over so soon that launches should overlap; beyond, they disturb each other."""
+
+
+def choose_schedule(
+    op: AttentionOp | CombineOp, target: TargetDescription, sizes: dict[str, int] | None = None
+) -> ScheduleAttr:
+    """
+    The tiles, warps and stages for one operation.
+
+    For `attention.sdpa` and `attention.partial`: `block_m` covers the packed rows in one tile where it can;
+    `block_n` is what one stage should load, and with its stages and the tile of Q it fits in the share of a core's
+    shared memory that one program gets. `block_n` divides the tile of a partial, and the page size where that leaves
+    tiles of `MIN_PAGED_TILE` keys. A dynamic number of rows gets tiles of 64, a dynamic head size is taken for 128.
+    Quantised K and V in words of 32 bits are unpacked by assembly where the target has it; up to 16 rows few warps do
+    that, up to `DECODE_ROWS` in tiles that lie transposed.
+
+    For `attention.combine`, `block_m` is the number of rows (at least 16), `block_n` the number of splits, rounded
+    up to a power of two of at least 16; a kernel that reduces one row a program needs no more of it than the warps.
+
+    An `attention.sdpa` of a decoding step gets `runs` where `choose_runs` says so, and `pdl` where K and V have up to
+    `OVERLAP_BYTES`.
+
+    `sizes` are the operation's `dim_sizes`, for who has them already.
+
+    Raises `DiagnosticException` for a partial whose tile no `block_n` divides.
+    """
+    if sizes is None:
+        sizes = op.dim_sizes()
+    if isinstance(op, CombineOp):
+        return _combine_schedule(op, sizes)
+    key_size, value_size = (next_power_of_two(max(static_size(sizes[name]), 16)) for name in "kd")
+    floats = [op.query, *(value for name, value in (("k", op.key), ("v", op.value)) if name not in op.lanes())]
+    element_bytes = max(element_bytes_of(value.type) for value in floats)
+    rows = packed_rows(sizes)
+    block_m = _rows_of_tile(rows, value_size, element_bytes, target)
+    key_bytes = key_bytes_of(op, sizes)
+    warps, most_keys = 8 if block_m * value_size > 128 * 128 else 4, 64
+    unpacking = choose_unpacking(op, rows, block_m, key_bytes, target)
+    if unpacking.tile is not None:
+        block_m, warps, most_keys = unpacking.tile
+    block_n = _keys_of_tile(op, key_bytes, most_keys)
+    budget = target.shared_memory_bytes // target.programs_per_core - block_m * key_size * element_bytes
+    # A prefill kernel with three stages leaves room for one program on a core, and two overlap better.
+    stages = min(target.max_stages, 2 if block_m == 128 else target.max_stages)
+    if warps == 1 and key_bytes > 128:
+        stages = min(stages, 2)
+    while block_n > 16 and stages * block_n * key_bytes > budget:
+        block_n //= 2
+    while stages > 1 and stages * block_n * key_bytes > budget:
+        stages -= 1
+    runs = pdl = None
+    if isinstance(op, SdpaOp):
+        resident = target.shared_memory_bytes // (max(stages - 1, 1) * block_n * key_bytes + block_m * key_size * 4)
+        runs = runs_of(op, sizes, target.cores, max(resident, 1))
+        if runs is not None and key_size + value_size <= 128:
+            warps = 2
+        pdl = 1 if target.overlaps_launches and _is_short(op, sizes, key_bytes) else None
+    return ScheduleAttr(block_m, block_n, warps, stages, runs=runs, pdl=pdl, **unpacking.options)
+
+
+def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription) -> int:
+    """
+    Programs that a core should run at once: small heads make small tiles, of which it takes more to keep it busy, and
+    small programs that unpack words use few of its threads.
+    """
+    schedule = op.schedule or choose_schedule(op, target)
+    if op.lanes() and (warps := schedule.warps.data) < 4:
+        return WARPS_PER_CORE // warps
+    return min(max(STAGE_BYTES // (block_n * key_bytes_of(op, op.dim_sizes())), 1), target.programs_per_core)
+
+
+def _is_short(op: SdpaOp, sizes: dict[str, int], key_bytes: int) -> bool:
+    """Whether an operation is a decoding step over little K and V; `key_bytes` are those of one key."""
+    work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
+    if DYNAMIC_INDEX in (*work, sizes["m"], sizes["g"], sizes["n"]) or sizes["m"] * sizes["g"] > MAX_DECODE_ROWS:
+        return False
+    return math.prod(work) * reached_keys(op, sizes["m"], sizes["n"]) * key_bytes <= OVERLAP_BYTES
+
+
+def _combine_schedule(op: CombineOp, sizes: dict[str, int]) -> ScheduleAttr:
+    rows = packed_rows(sizes)
+    return ScheduleAttr(
+        block_m=64 if rows is None else block_rows(rows),
+        block_n=max(next_power_of_two(op.num_splits), 16),
+        warps=4 if static_size(sizes["d"]) >= 64 else 2,
+        stages=1,
+    )
+
+
+def _rows_of_tile(rows: int | None, value_size: int, element_bytes: int, target: TargetDescription) -> int:
+    block_m = 64 if rows is None else block_rows(rows)
+    if element_bytes > 2:
+        # Accumulator, logits and Q are in registers, and wide types leave the tensor cores: smaller tiles win.
+        block_m = max(16, min(block_m, 64, 64 * 128 // value_size))
+    while block_m > 16 and block_m * value_size * 4 > target.shared_memory_bytes:
+        # The accumulator, in f32, goes through shared memory on its way out.
+        block_m //= 2
+    return block_m
+
+
+def _keys_of_tile(op: AttentionOp, key_bytes: int, most: int) -> int:
+    """Up to `most` keys of `key_bytes` each, as many as a stage should load; they divide pages and tiles of splits."""
+    block_n = min(max(STAGE_BYTES // key_bytes, 16), most)
+    block_n = 1 << (block_n.bit_length() - 1)
+    if op.page_size and (aligned := op.page_size & -op.page_size) >= MIN_PAGED_TILE:
+        block_n = min(block_n, aligned)
+    if isinstance(op, PartialOp):
+        tile = op.tile.value.data
+        block_n = min(block_n, tile & -tile)
+        if block_n < 16:
+            raise DiagnosticException(
+                f"attention.partial has tile {tile}, but a kernel needs a multiple of 16: split with another tile"
+            )
+    return block_n

@@ -1,0 +1,146 @@
+"""How kernels unpack quantised K and V: in which tiles, by how many warps, whether by assembly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, cast
+
+from xdsl.dialects.builtin import DYNAMIC_INDEX, TensorType, i32
+from xdsl.ir import Attribute
+
+from flashlower.dialects.attention import AttentionOp
+from flashlower.dialects.attention.layout import INNER_DIMS, index_names, layout_terms, used_indices
+from flashlower.rewrites.schedule.measure import MIN_DOT_SIZE
+from flashlower.rewrites.schedule.targets import TargetDescription
+
+DECODE_ROWS = 8
+"""Up to so many rows, tiles of words lie transposed: that is the short side of the matrix unit."""
+
+
+@dataclass(frozen=True)
+class Unpacking:
+    """What unpacking asks of a schedule."""
+
+    tile: tuple[int, int, int] | None
+    """`block_m`, warps and the most keys of a tile; None where they are those of other kernels."""
+    options: dict[str, int]
+    """Optional fields of the schedule."""
+
+
+def choose_unpacking(
+    op: AttentionOp, rows: int | None, block_m: int, key_bytes: int, target: TargetDescription
+) -> Unpacking:
+    """What a kernel of `rows` packed rows, in tiles of `block_m`, should have for K and V of `key_bytes` a key."""
+    lanes = op.lanes()
+    options = {"assembly": 1} if lanes and _has_assembly(op, target) else {}
+    if len(lanes) < 2 or block_m > 16:
+        return Unpacking(None, options)
+    if options:
+        warps, keys = _unpacking_tile(op, key_bytes, target)
+        if rows is None or rows > DECODE_ROWS:
+            return Unpacking((block_m, warps, keys), options)
+        if _pairs_heads(op, rows):
+            return Unpacking((DECODE_ROWS, 2, 32), {"heads": 2, "transposed": 1, **options})
+        return Unpacking((DECODE_ROWS, warps, keys), {"transposed": 1, **options})
+    if target.compute_capability is not None and not _packs_floats(op):
+        # Here too every warp unpacks all of V; the exponents of packed 8-bit floats are work that more warps share.
+        return Unpacking((block_m, 1, 32), options)
+    return Unpacking(None, options)
+
+
+def heads_obstacle(op: AttentionOp, heads: int, block_m: int) -> str | None:
+    """Why so many KV heads cannot share a tile of rows; None if they can."""
+    sizes = op.dim_sizes()
+    if sizes["m"] != 1 or not 0 < sizes["g"] * heads <= block_m:
+        return f"a tile of {block_m} rows is for one query of each of their query heads"
+    if sizes["h"] == DYNAMIC_INDEX or sizes["h"] % heads:
+        return f"their number must be a multiple of {heads}"
+    for name in ("k", "v"):
+        quantization, packing = op.quantization(name), op.packing(name)
+        if quantization is None or packing is None or packing.lanes == 1:
+            return f"codes of {name} must share elements"
+        if packing.width < MIN_DOT_SIZE or packing.width & (packing.width - 1):
+            return f"{name} has {packing.width} elements, expected a power of two of at least {MIN_DOT_SIZE}"
+        for part, shared in quantization.shared():
+            group = shared.channel_group
+            outside = group is None or (packing.planar and group % packing.width == 0)
+            if outside and "h" in used_indices(shared.layout.data):
+                return f"{name}_{part} is one for many channels, but not for all heads"
+    own = ("q", "sinks", "out", "lse", "k", "v")
+    for name, _, layout in op.layouts():
+        used = used_indices(layout.data)
+        if (name not in own and not name.startswith(("k_", "v_")) and "h" in used) or (
+            "g" in used and name not in own[:4]
+        ):
+            return "they have other keys"
+    return None
+
+
+def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
+    """Whether quantised K and V lie in words that the target has assembly for."""
+    capability = target.compute_capability
+    for name, value in (("k", op.key), ("v", op.value)):
+        quantization = op.quantization(name)
+        if quantization is None:
+            continue
+        element = cast(TensorType[Attribute], value.type).element_type
+        # 8-bit floats are converted by an instruction of compute capability 8.9.
+        if element != i32 or capability is None or (quantization.attr.is_float and capability < 89):
+            return False
+    return True
+
+
+def _packs_floats(op: AttentionOp) -> bool:
+    """Whether 8-bit floats share the elements of integers."""
+    attrs = [(op.key_quantization, "k"), (op.value_quantization, "v")]
+    return any(attr is not None and attr.is_float and op.lanes()[name] > 1 for attr, name in attrs)
+
+
+def _unpacking_tile(op: AttentionOp, key_bytes: int, target: TargetDescription) -> tuple[int, int]:
+    """
+    The warps of a program that unpacks words of `key_bytes` a key for a decode step, and the keys of a tile.
+
+    Every warp unpacks all of V, so there are few. What is best was measured (docs/benchmarks.md): with one warp and
+    tiles of 32 keys more programs are on a core at once, two warps and 64 keys need fewer of them.
+    """
+    if key_bytes > 256:
+        return 4, 64
+    if key_bytes > 128:
+        work = [size for name, size in op.dim_sizes().items() if name not in ("g", "m", "n", "k", "d")]
+        return (1, 32) if DYNAMIC_INDEX in work or prod(work) >= target.cores else (2, 64)
+    match _channel_scales(op):
+        case "value":
+            return 2, 64
+        case "lane":
+            return 1, 32
+        case _:
+            return 1, 64
+
+
+def _pairs_heads(op: AttentionOp, rows: int) -> bool:
+    """
+    Whether pairs of heads should share a tile: tokens of a page lie outside of its heads, so that a head has few bytes
+    of a token together, and values have scales of their own, of which there are as many pieces.
+    """
+    if _channel_scales(op) != "value" or heads_obstacle(op, 2, DECODE_ROWS) is not None:
+        return False
+    layout = op.key_layout.data
+    names = index_names(layout.num_dims - len(INNER_DIMS))
+    order = [names[term.dim] for terms in layout_terms(layout) for term in terms]
+    return "h" in order and any(dim in order[: order.index("h")] for dim in ("slot", "n"))
+
+
+def _channel_scales(op: AttentionOp) -> Literal["value", "lane"] | None:
+    """Whether scales differ between the channels of a key: from value to value, or from lane to lane of the words."""
+    found: Literal["value", "lane"] | None = None
+    for name in op.lanes():
+        quantization, packing = op.quantization(name), op.packing(name)
+        if quantization is None or packing is None or quantization.scale is None:
+            continue
+        group = quantization.scale.channel_group
+        if group is not None and not (packing.planar and group % packing.width == 0):
+            return "value"
+        if group is not None:
+            found = "lane"
+    return found
