@@ -10,68 +10,55 @@ from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.ir import Attribute, Dialect, Operation
 from xdsl.utils.hints import isa
 
-from flashlower.dialects.tl.blocks import (
-    ArangeOp,
-    BroadcastToOp,
-    ConstantOp,
-    ConstexprOp,
-    CumsumOp,
-    DotOp,
-    ExpandDimsOp,
-    FullOp,
-    MaxOp,
-    NumProgramsOp,
-    ProgramIdOp,
-    ReshapeOp,
-    SumOp,
-    TransOp,
-    ZerosOp,
-)
-from flashlower.dialects.tl.control import IfOp, JitOp, RangeOp, ReturnOp, YieldOp
-from flashlower.dialects.tl.elementwise import (
-    AbsOp,
+from flashlower.dialects.tl.binary import (
     AddOp,
     AndOp,
-    BitcastOp,
-    CastOp,
     CdivOp,
-    CeilOp,
-    CosOp,
     DivRnOp,
     EqOp,
-    Exp2Op,
-    ExpOp,
     FloorDivOp,
-    FloorOp,
-    FmaOp,
     GeOp,
     GtOp,
-    InvertOp,
     LeOp,
-    Log2Op,
-    LogOp,
     LtOp,
     MaximumOp,
     MinimumOp,
     ModOp,
     MulOp,
-    NegOp,
     NeOp,
     OrOp,
-    RsqrtOp,
     ShlOp,
     ShrOp,
-    SinOp,
-    SqrtOp,
     SubOp,
     TrueDivOp,
-    WhereOp,
     XorOp,
 )
+from flashlower.dialects.tl.blocks import ArangeOp, BroadcastToOp, ExpandDimsOp, FullOp, ReshapeOp, TransOp, ZerosOp
+from flashlower.dialects.tl.casts import BitcastOp, CastOp
+from flashlower.dialects.tl.constants import ConstantOp, ConstexprOp
+from flashlower.dialects.tl.control import IfOp, JitOp, RangeOp, ReturnOp, YieldOp
 from flashlower.dialects.tl.inline_asm import InlineAsmElementwiseOp, UnpackAttr
 from flashlower.dialects.tl.memory import LoadOp, StoreOp
+from flashlower.dialects.tl.programs import NumProgramsOp, ProgramIdOp
+from flashlower.dialects.tl.reductions import CumsumOp, DotOp, MaxOp, SumOp
 from flashlower.dialects.tl.sync import AtomicAddOp, DebugBarrierOp, GdcLaunchDependentsOp, GdcWaitOp
+from flashlower.dialects.tl.ternary import FmaOp, WhereOp
 from flashlower.dialects.tl.types import PtrType
+from flashlower.dialects.tl.unary import (
+    AbsOp,
+    CeilOp,
+    CosOp,
+    Exp2Op,
+    ExpOp,
+    FloorOp,
+    InvertOp,
+    Log2Op,
+    LogOp,
+    NegOp,
+    RsqrtOp,
+    SinOp,
+    SqrtOp,
+)
 
 
 class _MaterializeConstant(ConstantMaterializationInterface):

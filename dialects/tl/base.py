@@ -1,4 +1,4 @@
-"""What the pure ops of the `tl` dialect share: result types that follow from the operands."""
+"""What the pure ops of the `tl` dialect share: result types that follow from the operands, and identities."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from xdsl.ir import Attribute, Operation, Region, SSAValue
 from xdsl.irdl import IRDLOperation, traits_def
+from xdsl.pattern_rewriter import RewritePattern
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
@@ -16,6 +17,14 @@ from flashlower.dialects.tl.types import verify_value_type
 def operand_types(op: Operation) -> tuple[Attribute, ...]:
     """The types of all operands of an op, in order."""
     return tuple(operand.type for operand in op.operands)
+
+
+def canonicalization_patterns() -> tuple[RewritePattern, ...]:
+    """The identities that `canonicalize` knows of the dialect."""
+    # The patterns need the ops, and the ops this.
+    from flashlower.dialects.tl.canonicalize import PATTERNS  # noqa: PLC0415
+
+    return PATTERNS
 
 
 class InferredOp(IRDLOperation, ABC):

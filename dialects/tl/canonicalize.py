@@ -9,8 +9,9 @@ from xdsl.ir import Attribute, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 from xdsl.utils.exceptions import VerifyException
 
-from flashlower.dialects.tl import elementwise as tl
-from flashlower.dialects.tl.blocks import ConstantOp, scalar_attr
+from flashlower.dialects import tl
+from flashlower.dialects.tl.binary import BinaryOp, FoldableBinaryOp
+from flashlower.dialects.tl.constants import ConstantOp, scalar_attr
 from flashlower.dialects.tl.types import element_type, is_bool, is_float, is_integer, shape_of
 
 
@@ -23,7 +24,7 @@ def _remainder(lhs: int, rhs: int) -> int:
     return lhs - rhs * _truncated_division(lhs, rhs)
 
 
-INTEGER_FOLDS: dict[type[tl.BinaryOp], Callable[[int, int], int]] = {
+INTEGER_FOLDS: dict[type[BinaryOp], Callable[[int, int], int]] = {
     tl.AddOp: operator.add,
     tl.SubOp: operator.sub,
     tl.MulOp: operator.mul,
@@ -39,7 +40,7 @@ INTEGER_FOLDS: dict[type[tl.BinaryOp], Callable[[int, int], int]] = {
 }
 """What these ops compute on two integer literals; a result that does not fit is not folded."""
 
-_RIGHT_UNITS: dict[type[tl.BinaryOp], tuple[int, bool]] = {
+_RIGHT_UNITS: dict[type[BinaryOp], tuple[int, bool]] = {
     tl.AddOp: (0, False),
     tl.SubOp: (0, True),
     tl.MulOp: (1, True),
@@ -60,7 +61,7 @@ def _literal(value: SSAValue) -> bool | int | float | None:
     return value.owner.python_value if isinstance(value.owner, ConstantOp) else None
 
 
-def _unit(op: tl.BinaryOp) -> tuple[int, bool] | None:
+def _unit(op: BinaryOp) -> tuple[int, bool] | None:
     if isinstance(op, tl.AndOp):
         # All bits set.
         return (1 if is_bool(element_type(op.rhs.type)) else -1, False)
@@ -71,7 +72,7 @@ class DropUnit(RewritePattern):
     """x + 0, x * 1, x / 1.0, mask & True and the like are x, where broadcasting did not widen it."""
 
     @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: tl.FoldableBinaryOp, rewriter: PatternRewriter) -> None:
+    def match_and_rewrite(self, op: FoldableBinaryOp, rewriter: PatternRewriter) -> None:
         unit = _unit(op)
         if unit is None:
             return
@@ -92,7 +93,7 @@ class FoldIntegers(RewritePattern):
     """An op on two integer literals is a literal."""
 
     @op_type_rewrite_pattern
-    def match_and_rewrite(self, op: tl.FoldableBinaryOp, rewriter: PatternRewriter) -> None:
+    def match_and_rewrite(self, op: FoldableBinaryOp, rewriter: PatternRewriter) -> None:
         fold = INTEGER_FOLDS.get(type(op))
         lhs, rhs = _literal(op.lhs), _literal(op.rhs)
         if fold is None or not isinstance(lhs, int) or not isinstance(rhs, int):

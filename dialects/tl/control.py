@@ -33,7 +33,7 @@ from xdsl.traits import (
 )
 from xdsl.utils.exceptions import VerifyException
 
-from flashlower.dialects.tl.blocks import constant_value
+from flashlower.dialects.tl.constants import constant_value
 from flashlower.dialects.tl.types import PtrType, is_bool, is_float, is_integer, verify_value_type
 
 

@@ -20,7 +20,7 @@ from flashlower.dialects.attention import CombineOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.layout import layout_to_str
 from flashlower.dialects.tl import GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
-from flashlower.dialects.tl.blocks import constant_size
+from flashlower.dialects.tl.constants import constant_size
 from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Sizes, outer_dims, split_index

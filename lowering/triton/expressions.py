@@ -17,8 +17,8 @@ from xdsl.dialects.builtin import Float32Type, IntegerType
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from flashlower.dialects import tl
-from flashlower.dialects.tl.blocks import constant_value
 from flashlower.dialects.tl.canonicalize import INTEGER_FOLDS
+from flashlower.dialects.tl.constants import constant_value
 from flashlower.dialects.tl.types import bit_width, element_type, is_bool, is_integer, is_unsigned, shape_of
 from flashlower.lowering.triton.names import literal, triton_dtype
 from flashlower.lowering.triton.ptx import Unpacking

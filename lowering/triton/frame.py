@@ -14,7 +14,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from flashlower.dialects.attention import AttentionOp
 from flashlower.dialects.attention.layout import INNER_DIMS, PAGE_INDICES, used_indices
-from flashlower.dialects.tl.blocks import constant_size
+from flashlower.dialects.tl.constants import constant_size
 from flashlower.lowering.triton.builder import COMMENT, KernelBuilder
 from flashlower.lowering.triton.host import Host
 from flashlower.lowering.triton.parameters import Parameters

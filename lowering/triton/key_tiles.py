@@ -19,7 +19,7 @@ from xdsl.dialects.builtin import i64
 from xdsl.ir import SSAValue
 
 from flashlower.dialects.attention import AttentionOp
-from flashlower.dialects.tl.blocks import constant_size
+from flashlower.dialects.tl.constants import constant_size
 from flashlower.dialects.tl.types import shape_of
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes

@@ -16,7 +16,7 @@ from xdsl.transforms.dead_code_elimination import dce
 from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects import tl
-from flashlower.dialects.tl.blocks import scalar_attr
+from flashlower.dialects.tl.constants import scalar_attr
 from flashlower.dialects.tl.types import broadcast_shapes
 from flashlower.lowering.triton.builder import KernelBuilder
 

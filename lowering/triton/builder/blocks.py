@@ -13,7 +13,7 @@ from flashlower.lowering.triton.builder.core import BuilderCore, Operand
 
 
 class BlockBuilder(BuilderCore):
-    """Builds what dialects/tl/blocks.py has."""
+    """Builds constants, blocks, reductions and dots of the `tl` dialect."""
 
     def _sizes(self, shape: Sequence[SSAValue | int]) -> list[SSAValue]:
         return [self.value(size, i32) for size in shape]

@@ -10,7 +10,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects import tl
-from flashlower.dialects.tl.blocks import scalar_attr
+from flashlower.dialects.tl.constants import scalar_attr
 from flashlower.dialects.tl.types import PtrType, element_type
 
 Number: TypeAlias = bool | int | float

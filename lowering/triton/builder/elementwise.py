@@ -12,7 +12,7 @@ from flashlower.lowering.triton.builder.core import BuilderCore, Operand
 
 
 class ElementwiseBuilder(BuilderCore):
-    """Builds what dialects/tl/elementwise.py has."""
+    """Builds the elementwise ops of the `tl` dialect."""
 
     def _binary(
         self,
