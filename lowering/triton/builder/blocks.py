@@ -18,6 +18,18 @@ class BlockBuilder(BuilderCore):
     def _sizes(self, shape: Sequence[SSAValue | int]) -> list[SSAValue]:
         return [self.value(size, i32) for size in shape]
 
+    def _laid(self, shape: Sequence[SSAValue | int]) -> Sequence[SSAValue | int]:
+        """A shape, rows first, as the block lies."""
+        return shape
+
+    def _axis(self, x: SSAValue, axis: int) -> int:
+        """An axis of a block, 0 being that of rows, as the block lies."""
+        return axis
+
+    def _factors(self, a: SSAValue, b: SSAValue) -> tuple[SSAValue, SSAValue]:
+        """The factors of a product as `tl.dot` takes them."""
+        return a, b
+
     def program_id(self, axis: int, *, name: str | None = None) -> SSAValue:
         """tl.program_id(axis), i32."""
         return self._make(lambda: tl.ProgramIdOp(axis), name, None)
@@ -44,7 +56,7 @@ class BlockBuilder(BuilderCore):
         comment: str | None = None,
     ) -> SSAValue:
         """tl.full(shape, value, dtype); a number needs `element`."""
-        sizes, scalar = self._sizes(shape), self.value(value, element)
+        sizes, scalar = self._sizes(self._laid(shape)), self.value(value, element)
         return self._make(lambda: tl.FullOp(scalar, sizes), name, comment)
 
     def zeros(
@@ -56,7 +68,7 @@ class BlockBuilder(BuilderCore):
         comment: str | None = None,
     ) -> SSAValue:
         """tl.zeros(shape, dtype)."""
-        sizes = self._sizes(shape)
+        sizes = self._sizes(self._laid(shape))
         return self._make(lambda: tl.ZerosOp(sizes, element), name, comment)
 
     def broadcast_to(
@@ -68,7 +80,7 @@ class BlockBuilder(BuilderCore):
         comment: str | None = None,
     ) -> SSAValue:
         """tl.broadcast_to(x, shape)."""
-        sizes = self._sizes(shape)
+        sizes = self._sizes(self._laid(shape))
         return self._make(lambda: tl.BroadcastToOp(x, sizes), name, comment)
 
     def reshape(
@@ -105,11 +117,11 @@ class BlockBuilder(BuilderCore):
 
     def max(self, x: SSAValue, axis: int, *, name: str | None = None, comment: str | None = None) -> SSAValue:
         """tl.max(x, axis); 16-bit floats give f32."""
-        return self._make(lambda: tl.MaxOp(x, axis), name, comment)
+        return self._make(lambda: tl.MaxOp(x, self._axis(x, axis)), name, comment)
 
     def sum(self, x: SSAValue, axis: int, *, name: str | None = None, comment: str | None = None) -> SSAValue:
         """tl.sum(x, axis) of integers, f32 and f64."""
-        return self._make(lambda: tl.SumOp(x, axis), name, comment)
+        return self._make(lambda: tl.SumOp(x, self._axis(x, axis)), name, comment)
 
     def cumsum(self, x: SSAValue, *, name: str | None = None, comment: str | None = None) -> SSAValue:
         """tl.cumsum(x) of a block of i32 or f32 with one dimension."""
@@ -126,4 +138,5 @@ class BlockBuilder(BuilderCore):
         comment: str | None = None,
     ) -> SSAValue:
         """tl.dot(a, b, acc); f32, or i32 for i8 operands."""
-        return self._make(lambda: tl.DotOp(a, b, acc, input_precision), name, comment)
+        lhs, rhs = self._factors(a, b)
+        return self._make(lambda: tl.DotOp(lhs, rhs, acc, input_precision), name, comment)

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 
 from flashlower.dialects.tl.types import shape_of
 from flashlower.lowering.triton.builder.blocks import BlockBuilder
-from flashlower.lowering.triton.builder.core import Operand
 
 
 class TransposedBuilder(BlockBuilder):
@@ -33,61 +32,12 @@ class TransposedBuilder(BlockBuilder):
         """See `BlockBuilder.columns`."""
         return self.expand_dims(x, 1)
 
-    def full(
-        self,
-        shape: Sequence[SSAValue | int],
-        value: Operand,
-        element: Attribute | None = None,
-        *,
-        name: str | None = None,
-        comment: str | None = None,
-    ) -> SSAValue:
-        """See `BlockBuilder.full`."""
-        return super().full(shape[::-1], value, element, name=name, comment=comment)
+    def _laid(self, shape: Sequence[SSAValue | int]) -> Sequence[SSAValue | int]:
+        return shape[::-1]
 
-    def zeros(
-        self,
-        shape: Sequence[SSAValue | int],
-        element: Attribute,
-        *,
-        name: str | None = None,
-        comment: str | None = None,
-    ) -> SSAValue:
-        """See `BlockBuilder.zeros`."""
-        return super().zeros(shape[::-1], element, name=name, comment=comment)
-
-    def broadcast_to(
-        self,
-        x: SSAValue,
-        shape: Sequence[SSAValue | int],
-        *,
-        name: str | None = None,
-        comment: str | None = None,
-    ) -> SSAValue:
-        """See `BlockBuilder.broadcast_to`."""
-        return super().broadcast_to(x, shape[::-1], name=name, comment=comment)
-
-    def max(self, x: SSAValue, axis: int, *, name: str | None = None, comment: str | None = None) -> SSAValue:
-        """See `BlockBuilder.max`."""
-        return super().max(x, self._axis(x, axis), name=name, comment=comment)
-
-    def sum(self, x: SSAValue, axis: int, *, name: str | None = None, comment: str | None = None) -> SSAValue:
-        """See `BlockBuilder.sum`."""
-        return super().sum(x, self._axis(x, axis), name=name, comment=comment)
-
-    @staticmethod
-    def _axis(x: SSAValue, axis: int) -> int:
+    def _axis(self, x: SSAValue, axis: int) -> int:
         return len(shape_of(x.type)) - 1 - axis
 
-    def dot(
-        self,
-        a: SSAValue,
-        b: SSAValue,
-        acc: SSAValue | None = None,
-        *,
-        input_precision: str | None = None,
-        name: str | None = None,
-        comment: str | None = None,
-    ) -> SSAValue:
-        """See `BlockBuilder.dot`; (A B)' is B' A'."""
-        return super().dot(b, a, acc, input_precision=input_precision, name=name, comment=comment)
+    def _factors(self, a: SSAValue, b: SSAValue) -> tuple[SSAValue, SSAValue]:
+        # The transpose of A B is B' A'.
+        return b, a
