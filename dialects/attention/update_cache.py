@@ -7,17 +7,8 @@ from dataclasses import dataclass
 from typing import Self, cast
 
 from xdsl.dialects.builtin import (
-    DYNAMIC_INDEX,
     AffineMapAttr,
-    AnyFloat,
-    BFloat16Type,
-    Float16Type,
-    Float32Type,
-    IntegerType,
-    Signedness,
     TensorType,
-    i32,
-    i64,
 )
 from xdsl.ir import SSAValue
 from xdsl.irdl import (
@@ -37,7 +28,6 @@ from xdsl.parser import Parser
 from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
-from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention.assembly import (
     Clause,
@@ -47,11 +37,11 @@ from flashlower.dialects.attention.assembly import (
     print_clause,
     print_extra_attributes,
 )
+from flashlower.dialects.attention.cache_verification import verify_update_cache
 from flashlower.dialects.attention.layout import (
     INNER_DIMS,
     DimSizes,
     batch_rank_of,
-    dim_names,
     resolve_layout,
     used_indices,
 )
@@ -64,16 +54,10 @@ from flashlower.dialects.attention.quantization import (
     Shared,
     lanes_of,
     packing_of,
-    verify_codes,
-    verify_digits,
-    verify_shared,
 )
 from flashlower.dialects.attention.quantizer import (
     QuantizerAttr,
-    Rounding,
     Scaling,
-    code_range,
-    symmetric_limit,
 )
 from flashlower.dialects.attention.types import TensorOf
 
@@ -89,8 +73,6 @@ OPERANDS = (
     "slots",
 )
 """The operands in order, each with a property `<name>_layout`; the names stand in the assembly format too."""
-
-INTEGER_OPERANDS = ("block_table", "rows", "positions", "slots")
 
 
 @dataclass(frozen=True)
@@ -204,8 +186,6 @@ class UpdateCacheOp(IRDLOperation):
             },
         )
 
-    # What passes and kernels ask.
-
     @property
     def batch_rank(self) -> int:
         """The number of batch dimensions."""
@@ -287,204 +267,11 @@ class UpdateCacheOp(IRDLOperation):
         channels = parts.scale.channel_group
         return Groups(tokens, sizes[self.channel] if channels is None else channels)
 
-    # Verification.
-
     def verify_(self) -> None:
         for name in OPERANDS:
             if (getattr(self, name) is None) != (getattr(self, f"{name}_layout") is None):
                 raise VerifyException(f"{name} and {name}_layout must be given together")
-        self._verify_types()
-        self._verify_quantized()
-        sizes = self.collect_sizes()
-        self._verify_dims()
-        self._verify_places()
-        sizes.by_index()
-        self._verify_covered()
-        self._verify_quantizer()
-        for operand, result in self.updates():
-            if operand.type != result.type:
-                raise VerifyException(f"a result has type {result.type}, expected {operand.type} of its operand")
-
-    def _verify_types(self) -> None:
-        new, cache = (cast(TensorOf, value.type).element_type for value in (self.new, self.cache))
-        if not isinstance(new, AnyFloat):
-            raise VerifyException(f"new has element type {new}, expected a float")
-        if self.quantization is None:
-            if isinstance(cache, AnyFloat) and cache.bitwidth == 8:
-                raise VerifyException(f"cache has element type {cache}, but is not quantized; expected quantized codes")
-            if not isinstance(cache, AnyFloat):
-                raise VerifyException(f"cache has element type {cache}, but is not quantized; expected a float")
-        elif not isinstance(new, Float16Type | BFloat16Type | Float32Type):
-            raise VerifyException(f"new has element type {new}, expected f16, bf16 or f32 to quantize")
-        for name in INTEGER_OPERANDS:
-            value: SSAValue | None = getattr(self, name)
-            if value is not None and (element := cast(TensorOf, value.type).element_type) not in (i32, i64):
-                raise VerifyException(f"{name} has element type {element}, expected i32 or i64")
-
-    def _verify_quantized(self) -> None:
-        if (self.quantization is None) != (self.quantizer is None):
-            given, lacking = ("quantized", "a quantizer") if self.quantizer is None else ("a quantizer", "quantized")
-            raise VerifyException(f"{given} is given without {lacking}")
-        quantization = self.parts()
-        if quantization is None:
-            for part in PARTS:
-                if getattr(self, f"cache_{part}") is not None:
-                    raise VerifyException(f"cache_{part} is given, but cache is not quantized")
-        else:
-            cache = cast(TensorOf, self.cache.type)
-            verify_codes("cache", self.channel, quantization.attr, cache, self.cache_layout)
-            verify_shared("cache", quantization)
-        channel = self.channel
-        for name, _, layout in self.layouts():
-            of_codes = channel if name == "cache" and quantization is not None else ""
-            verify_digits(name, layout, ("n", "slot", channel) if name.startswith("cache_") else of_codes, of_codes)
-
-    def _verify_dims(self) -> None:
-        """Every layout uses what its operand may depend on."""
-        inner = ("h", "n", self.channel, "page", "slot")
-        allowed = {
-            "new": ("h", "m", self.channel),
-            "cache": inner,
-            **{f"cache_{part}": inner for part in PARTS},
-            "block_table": ("h", "row", "p"),
-            "rows": ("h",),
-            "positions": ("m",),
-            "slots": ("m",),
-        }
-        for name, _, layout in self.layouts():
-            batch = dim_names(self.batch_rank)[: self.batch_rank]
-            if outside := sorted(used_indices(layout.data) - {*batch, *allowed[name]}):
-                raise VerifyException(f"the layout of {name} depends on {outside[0]}, which {name} has not")
-
-    def _verify_places(self) -> None:
-        """There is one way to find the place of a token."""
-        if (self.positions is None) == (self.slots is None):
-            found = "neither is" if self.positions is None else "both are"
-            raise VerifyException(f"expected positions or slots, but {found} given")
-        used = used_indices(self.cache_layout.data)
-        paged = bool(used & {"page", "slot"})
-        if paged == ("n" in used):
-            raise VerifyException(
-                "the layout of cache uses n and page, expected one of them"
-                if paged
-                else ("the layout of cache uses neither n nor page, so tokens have no place in it")
-            )
-        if "page" not in used and paged:
-            raise VerifyException("the layout of cache uses slot, but not page")
-        if self.slots is not None and not paged:
-            raise VerifyException("slots are numbers in a pool, but the layout of cache uses n; give positions")
-        if (self.block_table is not None) != (paged and self.slots is None):
-            reason = "slots say where tokens go" if self.slots is not None else "the layout of cache uses n"
-            raise VerifyException(
-                f"block_table is given, but {reason}"
-                if self.block_table is not None
-                else "the layout of cache uses page, but there is neither a block_table nor slots"
-            )
-        for name, _, layout in self.layouts():
-            shared = used_indices(layout.data) & {"n", "page", "slot"}
-            if not name.startswith("cache_"):
-                continue
-            if self.slots is not None and "n" in shared:
-                raise VerifyException(f"the layout of {name} uses n, which is not known by slots")
-            if not paged and shared & {"page", "slot"}:
-                raise VerifyException(f"the layout of {name} uses {min(shared - {'n'})}, but cache lies in no pages")
-            if "slot" in shared and "page" not in shared:
-                raise VerifyException(f"the layout of {name} uses slot, but not page")
-        table = set[str]() if self.block_table_layout is None else used_indices(self.block_table_layout.data)
-        if self.block_table is not None and "p" not in table:
-            raise VerifyException("the layout of block_table lacks p, the number of a page of a sequence")
-        if ("row" in table) != (self.rows is not None):
-            found = "uses row, but rows are not given" if "row" in table else "does not use row, but rows are given"
-            raise VerifyException(f"the layout of block_table {found}")
-
-    def _verify_covered(self) -> None:
-        """Tokens and heads have places of their own."""
-        sizes = self.dim_sizes()
-        used = used_indices(self.cache_layout.data)
-        batch = tuple(sizes)[: self.batch_rank]
-        for dim in (*(() if "page" in used else batch), "h", self.channel):
-            if sizes[dim] != 1 and dim not in used:
-                raise VerifyException(f"the layout of cache lacks {dim}, which has size {sizes[dim]}")
-        if self.slots_layout is not None:
-            for dim in (*batch, "m"):
-                if sizes[dim] != 1 and dim not in used | used_indices(self.slots_layout.data):
-                    raise VerifyException(f"the layout of slots lacks {dim}, which has size {sizes[dim]}")
-
-    def _verify_quantizer(self) -> None:
-        quantization, quantizer = self.parts(), self.quantizer
-        if quantization is None or quantizer is None:
-            return
-        attr, scaling = quantization.attr, quantizer.scaling
-        if attr.is_float and quantizer.rounding is not Rounding.TO_NEAREST_EVEN:
-            raise VerifyException(
-                f"codes of type {attr.code_name} are rounded to_nearest_even, not {quantizer.rounding}"
-            )
-        if scaling is Scaling.GIVEN:
-            return
-        if quantization.scale is None:
-            raise VerifyException(f"{scaling} makes scales, but there is no cache_scale; expected given")
-        beside = [part for part, _ in quantization.shared() if part != "scale"]
-        if scaling is Scaling.SYMMETRIC:
-            if beside:
-                raise VerifyException(f"symmetric makes no cache_{beside[0]}; expected asymmetric or given")
-            if symmetric_limit(attr) < 1:
-                raise VerifyException(
-                    f"symmetric codes lie on both sides of zero, but {attr.code_name} has none below "
-                    f"zero = {attr.zero.data}"
-                )
-        else:
-            if attr.is_float:
-                raise VerifyException(f"asymmetric makes integer codes, not {attr.code_name}")
-            if len(beside) != 1 or attr.zero.data:
-                raise VerifyException("asymmetric needs cache_zero or cache_offset, and no constant zero")
-            if quantization.offset is not None and attr.is_signed:
-                raise VerifyException(f"cache_offset is that of unsigned codes, not {attr.code_name}; give cache_zero")
-        self._verify_made(quantization)
-
-    def _verify_made(self, quantization: Quantization) -> None:
-        """Scales that are made have groups of one head, whose tokens come together."""
-        sizes = self.index_sizes()
-        assert quantization.scale is not None
-        scale = quantization.scale
-        for part, shared in quantization.shared():
-            name = f"cache_{part}"
-            element = cast(TensorOf, shared.value.type).element_type
-            if isa(element, IntegerType):
-                low, high = code_range(quantization.attr)
-                bits = element.width.data
-                unsigned = element.signedness.data is Signedness.UNSIGNED
-                least, most = (0, (1 << bits) - 1) if unsigned else (-(1 << bits - 1), (1 << bits - 1) - 1)
-                if low < least or high > most:
-                    raise VerifyException(f"{name} has element type {element}, which does not hold {low} to {high}")
-            elif not isinstance(element, Float16Type | BFloat16Type | Float32Type):
-                raise VerifyException(f"{name} has element type {element}, expected f16, bf16 or f32 to make it")
-            if (shared.channel_group, shared.token_group) != (scale.channel_group, scale.token_group):
-                raise VerifyException(f"{name} has other groups than cache_scale")
-            used = used_indices(shared.layout.data)
-            if sizes["h"] != 1 and "h" not in used:
-                raise VerifyException(f"{name} is shared by all heads, so it cannot be made for new tokens: give it")
-            batch = tuple(sizes)[: self.batch_rank]
-            if "page" not in used and ("n" not in used or any(sizes[dim] != 1 and dim not in used for dim in batch)):
-                raise VerifyException(
-                    f"{name} is shared by tokens that are stored already, so it cannot be made for new ones: give it"
-                )
-        groups = self.groups()
-        assert groups is not None
-        if groups.tokens == 1:
-            return
-        tokens = sizes["m"]
-        if tokens == DYNAMIC_INDEX or tokens % groups.tokens:
-            size = "a dynamic number of" if tokens == DYNAMIC_INDEX else str(tokens)
-            raise VerifyException(
-                f"cache_scale is made for groups of {groups.tokens} tokens, but there are {size} new tokens; expected "
-                "whole groups"
-            )
-        if self.positions_layout is None or "m" in used_indices(self.positions_layout.data):
-            raise VerifyException(
-                f"groups of {groups.tokens} tokens need the positions of first tokens: positions without m"
-            )
-
-    # Assembly format.
+        verify_update_cache(self)
 
     def print(self, printer: Printer) -> None:
         for name, value, layout in self.layouts():
