@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import cast
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, Float32Type, bf16, f32, i64
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 
 from flashlower.dialects.tl import PtrType
@@ -153,3 +153,11 @@ def load_floats(
 def dot_precision(operand: SSAValue) -> str | None:
     """The `input_precision` of a product of such operands: f32 is not rounded to tf32."""
     return "ieee" if isinstance(element_type(operand.type), Float32Type) else None
+
+
+def scaled(b: KernelBuilder, x: SSAValue, factor: SSAValue | None, element: Attribute) -> SSAValue:
+    """A block of rows times a number for each of its columns or one for all, computed in f32."""
+    if factor is None:
+        return x
+    factor = b.columns(factor) if shape_of(factor.type) else factor
+    return b.cast(b.mul(b.cast(x, f32), factor), element, name=x.name_hint)
