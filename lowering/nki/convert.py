@@ -104,11 +104,8 @@ class ConvertAttentionToNkiPass(ModulePass):
             groups = attention_groups(function)
             if not groups:
                 continue
-            if quantized := [op for group in groups for op in group if isinstance(op, AttentionOp) and op.lanes()]:
-                raise DiagnosticException(
-                    f"{self.name}: {quantized[0].name} has quantized K or V, which NKI kernels do not read: dequantise "
-                    "them before"
-                )
+            for quantized in (inner for group in groups for inner in group if isinstance(inner, AttentionOp)):
+                self._check_codes(quantized)
             if not is_kernel_function(function):
                 raise DiagnosticException(
                     f"{self.name}: @{function.sym_name.data} is more than attention on its arguments: "
@@ -128,6 +125,21 @@ class ConvertAttentionToNkiPass(ModulePass):
         for inner in op.walk():
             if isinstance(inner, AttentionOp | CombineOp):
                 raise DiagnosticException(f"{self.name}: {inner.name} outside of a func.func")
+
+    def _check_codes(self, op: AttentionOp) -> None:
+        """Codes that are 8-bit floats, with nothing to compute on them, are read as those floats; others are not."""
+        for name, value in (("k", op.key), ("v", op.value)):
+            quantization = op.quantization(name)
+            if quantization is None:
+                continue
+            attr, type = quantization.attr, value.type
+            if isa(type, TensorOf) and type.element_type == attr.codes and not list(quantization.shared()):
+                continue
+            raise DiagnosticException(
+                f"{self.name}: {name} of {op.name} has {attr.code_name} codes in elements of "
+                f"{type.element_type if isa(type, TensorOf) else type}, which NKI kernels do not dequantise: pass it "
+                "dequantised, or as 8-bit floats without scales"
+            )
 
     def _cores(self, function: func.FuncOp, target: str) -> int:
         """The cores of a launch."""
@@ -263,6 +275,8 @@ class FunctionLowering:
 
     def _problem(self, op: AttentionOp) -> Problem:
         problem = Problem(op, self.tensors)
+        if self.machine.hardware.generation < 4:
+            problem.check_float8(self.machine.hardware.name)
         for access, needed in problem.pool_bytes():
             self.pool_bytes[access.tensor] = max(needed, self.pool_bytes.get(access.tensor, 0))
         return problem
