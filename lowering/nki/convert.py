@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     AffineMapAttr,
     DenseArrayBase,
+    Float8E4M3FNType,
     Float64Type,
     IntegerType,
     ModuleOp,
@@ -36,7 +37,7 @@ from xdsl.utils.hints import isa
 from flashlower.dialects import nki
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.layout import layout_to_str
-from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, TileType, dtype_name
+from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, Hardware, TileType, dtype_name
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.combine_kernel import SPLIT, CombineKernel, partial_access
@@ -153,8 +154,8 @@ class ConvertAttentionToNkiPass(ModulePass):
         return cores
 
 
-def kernel_type(name: str, type: Attribute, memory: str = "shared_hbm") -> TileType:
-    """A tensor type as NKI has it; raises `DiagnosticException` where it has none."""
+def kernel_type(name: str, type: Attribute, hardware: Hardware, memory: str = "shared_hbm") -> TileType:
+    """A tensor type as NKI has it; raises `DiagnosticException` where it has none, or the hardware does not."""
     if not isa(type, TensorOf):
         raise DiagnosticException(f"{name} has type {type}, but arguments and results of an NKI kernel are tensors")
     if DYNAMIC_INDEX in type.get_shape():
@@ -167,6 +168,11 @@ def kernel_type(name: str, type: Attribute, memory: str = "shared_hbm") -> TileT
     if dtype_name(element) is None:
         extra = "; convert it to f32" if isinstance(element, Float64Type) else ""
         raise DiagnosticException(f"{name} has type {type}, of which NKI has no numbers{extra}")
+    if isinstance(element, Float8E4M3FNType) and hardware.generation < 4:
+        # Neuron's compiler calls it NCC_EVRF051.
+        raise DiagnosticException(
+            f"{name} has type {type}, but {hardware.name} has no f8E4M3FN: store f8E4M3 or f8E5M2, or take target=trn3"
+        )
     return TileType(type.get_shape() or (1,), element, memory)
 
 
@@ -214,7 +220,7 @@ class FunctionLowering:
             hint = argument.name_hint or f"arg{i}"
             while hint in arguments:
                 hint = f"{hint}_{i}"
-            arguments[hint] = kernel_type(f"argument {hint} of @{name}", argument.type)
+            arguments[hint] = kernel_type(f"argument {hint} of @{name}", argument.type, machine.hardware)
         self.ops = [op for op in block.ops if isinstance(op, AttentionOp | CombineOp)]
         self.b = KernelBuilder(name, arguments, machine.hardware.name, machine.cores, self._describe())
         self.splits: dict[SSAValue, int] = {}
@@ -230,7 +236,7 @@ class FunctionLowering:
         for op in self.ops:
             for result, hint in zip(op.results, self._result_names(op), strict=False):
                 if result in returned:
-                    type = kernel_type(f"result {hint} of {op.name}", result.type)
+                    type = kernel_type(f"result {hint} of {op.name}", result.type, self.machine.hardware)
                     self.tensors[result] = self.b.tile(hint, type.shape, type.element_type, type.memory.data)
         for op in self.ops:
             self._lower(op)
@@ -275,8 +281,6 @@ class FunctionLowering:
 
     def _problem(self, op: AttentionOp) -> Problem:
         problem = Problem(op, self.tensors)
-        if self.machine.hardware.generation < 4:
-            problem.check_float8(self.machine.hardware.name)
         for access, needed in problem.pool_bytes():
             self.pool_bytes[access.tensor] = max(needed, self.pool_bytes.get(access.tensor, 0))
         return problem
@@ -354,7 +358,7 @@ class FunctionLowering:
         memory = "private_hbm" if self.machine.cores == 1 else "shared_hbm"
         for name, result, hint in zip(("out", "lse", "sum"), op.results, self._result_names(op)):
             if result not in self.tensors:
-                type = kernel_type(hint, result.type, memory)
+                type = kernel_type(hint, result.type, self.machine.hardware, memory)
                 self.tensors[result] = self.b.tile(hint, type.shape, type.element_type, memory)
             accesses[name] = partial_access(self.tensors[result], sizes, splits, with_head_size=name == "out")
         outputs = Outputs(**accesses)

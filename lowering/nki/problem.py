@@ -10,7 +10,6 @@ from math import gcd, prod
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     AffineMapAttr,
-    Float8E4M3FNType,
     Float16Type,
     Float32Type,
     TensorType,
@@ -326,20 +325,12 @@ class Problem:
         stored, query = tile_of(access.tensor).element_type, tile_of(self.query.tensor).element_type
         return f32 if is_float8(stored) and isinstance(query, Float32Type) else stored
 
-    def check_float8(self, target: str) -> None:
-        """Raises `DiagnosticException` for operands in f8E4M3FN, which the Tensor engine multiplies from trn3 on."""
-        for name, access in (("q", self.query), ("k", self.key), ("v", self.value)):
-            if isinstance(tile_of(access.tensor).element_type, Float8E4M3FNType):
-                raise DiagnosticException(
-                    f"{name} of {self.op.name} has elements of f8E4M3FN, which the Tensor engine of {target} does not "
-                    "multiply: store f8E4M3 or f8E5M2, or take target=trn3"
-                )
-
     @property
     def weight_type(self) -> Attribute:
         """The type of exp(s - max) as an operand of the second product: f32 mixes with nothing else."""
         value = self.value_type
-        return value if isinstance(value, Float32Type | Float16Type) else bf16
+        of = tile_of(self.query.tensor).element_type if is_float8(value) else value
+        return of if isinstance(of, Float32Type | Float16Type) else bf16
 
 
 def chunks(size: int, limit: int = PARTITIONS) -> list[tuple[int, int]]:
