@@ -35,7 +35,7 @@ from xdsl.utils.exceptions import DiagnosticException, VerifyException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects import nki
-from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp, UpdateCacheOp
 from flashlower.dialects.attention.layout import layout_to_str
 from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, Hardware, TileType, dtype_name
 from flashlower.lowering.nki.access import Access
@@ -69,6 +69,10 @@ SCHEDULE = "nki.schedule"
 
 SCORE_BYTES = (32768, 16384, 8192, 4096, 2048)
 """Bytes of a partition that the logits of a block may take; the first with which a kernel fits is used."""
+
+
+class TooLargeError(DiagnosticException):
+    """A kernel needs more memory on chip than there is."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +109,14 @@ class ConvertAttentionToNkiPass(ModulePass):
             groups = attention_groups(function)
             if not groups:
                 continue
-            for quantized in (inner for group in groups for inner in group if isinstance(inner, AttentionOp)):
-                self._check_codes(quantized)
+            for inner in (inner for group in groups for inner in group):
+                if isinstance(inner, UpdateCacheOp):
+                    raise DiagnosticException(
+                        f"{self.name}: @{function.sym_name.data} has {inner.name}, but NKI kernels do not write caches: "
+                        "lower it by decompose-attention, or store new keys before the kernel is called"
+                    )
+                if isinstance(inner, AttentionOp):
+                    self._check_codes(inner)
             if not is_kernel_function(function):
                 raise DiagnosticException(
                     f"{self.name}: @{function.sym_name.data} is more than attention on its arguments: "
@@ -182,7 +192,15 @@ def best_kernel(function: func.FuncOp, machine: Machine, arrangement: str) -> nk
     if arrangement == "auto" and any(
         op.schedule is None or op.schedule.option("keys_on_partitions") is None for op in attention
     ):
-        kernels = [convert_function(function, machine, choice) for choice in ARRANGEMENTS]
+        kernels: list[nki.KernelOp] = []
+        failures: list[TooLargeError] = []
+        for choice in ARRANGEMENTS:
+            try:
+                kernels.append(convert_function(function, machine, choice))
+            except TooLargeError as e:
+                failures.append(e)
+        if not kernels:
+            raise failures[-1]
         return min(kernels, key=lambda kernel: account(kernel).bottleneck)
     return convert_function(function, machine, arrangement)
 
@@ -199,10 +217,9 @@ def convert_function(function: func.FuncOp, machine: Machine, arrangement: str) 
             if "capacity" not in str(e) and "SBUF size" not in str(e):
                 raise DiagnosticException(f"@{function.sym_name.data} does not make an NKI kernel: {e}") from e
             failure = e
-    raise DiagnosticException(
-        f"@{function.sym_name.data} does not fit on {machine.hardware.name}: {failure}; "
-        "split the keys with flash-decoding"
-    )
+    # Sums of V lie in PSUM, logits in SBUF.
+    advice = "cut V along its head size" if "PSUM" in str(failure) else "split the keys with flash-decoding"
+    raise TooLargeError(f"@{function.sym_name.data} does not fit on {machine.hardware.name}: {failure}; {advice}")
 
 
 class FunctionLowering:
