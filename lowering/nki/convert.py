@@ -112,7 +112,7 @@ class ConvertAttentionToNkiPass(ModulePass):
             for inner in (inner for group in groups for inner in group):
                 if isinstance(inner, UpdateCacheOp):
                     raise DiagnosticException(
-                        f"{self.name}: @{function.sym_name.data} has {inner.name}, but NKI kernels do not write caches: "
+                        f"{self.name}: @{function.sym_name.data} has {inner.name}, but NKI kernels do not store: "
                         "lower it by decompose-attention, or store new keys before the kernel is called"
                     )
                 if isinstance(inner, AttentionOp):
