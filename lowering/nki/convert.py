@@ -20,6 +20,7 @@ from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
     AffineMapAttr,
     DenseArrayBase,
+    Float8E4M3FNType,
     Float64Type,
     IntegerType,
     ModuleOp,
@@ -34,9 +35,9 @@ from xdsl.utils.exceptions import DiagnosticException, VerifyException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects import nki
-from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp
+from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, SdpaOp, UpdateCacheOp
 from flashlower.dialects.attention.layout import layout_to_str
-from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, TileType, dtype_name
+from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, Hardware, TileType, dtype_name
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.combine_kernel import SPLIT, CombineKernel, partial_access
@@ -68,6 +69,10 @@ SCHEDULE = "nki.schedule"
 
 SCORE_BYTES = (32768, 16384, 8192, 4096, 2048)
 """Bytes of a partition that the logits of a block may take; the first with which a kernel fits is used."""
+
+
+class TooLargeError(DiagnosticException):
+    """A kernel needs more memory on chip than there is."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +109,14 @@ class ConvertAttentionToNkiPass(ModulePass):
             groups = attention_groups(function)
             if not groups:
                 continue
-            if quantized := [op for group in groups for op in group if isinstance(op, AttentionOp) and op.lanes()]:
-                raise DiagnosticException(
-                    f"{self.name}: {quantized[0].name} has quantized K or V, which NKI kernels do not read: dequantise "
-                    "them before"
-                )
+            for inner in (inner for group in groups for inner in group):
+                if isinstance(inner, UpdateCacheOp):
+                    raise DiagnosticException(
+                        f"{self.name}: @{function.sym_name.data} has {inner.name}, but NKI kernels do not store: "
+                        "lower it by decompose-attention, or store new keys before the kernel is called"
+                    )
+                if isinstance(inner, AttentionOp):
+                    self._check_codes(inner)
             if not is_kernel_function(function):
                 raise DiagnosticException(
                     f"{self.name}: @{function.sym_name.data} is more than attention on its arguments: "
@@ -129,6 +137,21 @@ class ConvertAttentionToNkiPass(ModulePass):
             if isinstance(inner, AttentionOp | CombineOp):
                 raise DiagnosticException(f"{self.name}: {inner.name} outside of a func.func")
 
+    def _check_codes(self, op: AttentionOp) -> None:
+        """Codes that are 8-bit floats, with nothing to compute on them, are read as those floats; others are not."""
+        for name, value in (("k", op.key), ("v", op.value)):
+            quantization = op.quantization(name)
+            if quantization is None:
+                continue
+            attr, type = quantization.attr, value.type
+            if isa(type, TensorOf) and type.element_type == attr.codes and not list(quantization.shared()):
+                continue
+            raise DiagnosticException(
+                f"{self.name}: {name} of {op.name} has {attr.code_name} codes in elements of "
+                f"{type.element_type if isa(type, TensorOf) else type}, which NKI kernels do not dequantise: pass it "
+                "dequantised, or as 8-bit floats without scales"
+            )
+
     def _cores(self, function: func.FuncOp, target: str) -> int:
         """The cores of a launch."""
         cores = self.cores
@@ -141,8 +164,8 @@ class ConvertAttentionToNkiPass(ModulePass):
         return cores
 
 
-def kernel_type(name: str, type: Attribute, memory: str = "shared_hbm") -> TileType:
-    """A tensor type as NKI has it; raises `DiagnosticException` where it has none."""
+def kernel_type(name: str, type: Attribute, hardware: Hardware, memory: str = "shared_hbm") -> TileType:
+    """A tensor type as NKI has it; raises `DiagnosticException` where it has none, or the hardware does not."""
     if not isa(type, TensorOf):
         raise DiagnosticException(f"{name} has type {type}, but arguments and results of an NKI kernel are tensors")
     if DYNAMIC_INDEX in type.get_shape():
@@ -155,6 +178,11 @@ def kernel_type(name: str, type: Attribute, memory: str = "shared_hbm") -> TileT
     if dtype_name(element) is None:
         extra = "; convert it to f32" if isinstance(element, Float64Type) else ""
         raise DiagnosticException(f"{name} has type {type}, of which NKI has no numbers{extra}")
+    if isinstance(element, Float8E4M3FNType) and hardware.generation < 4:
+        # Neuron's compiler calls it NCC_EVRF051.
+        raise DiagnosticException(
+            f"{name} has type {type}, but {hardware.name} has no f8E4M3FN: store f8E4M3 or f8E5M2, or take target=trn3"
+        )
     return TileType(type.get_shape() or (1,), element, memory)
 
 
@@ -164,7 +192,15 @@ def best_kernel(function: func.FuncOp, machine: Machine, arrangement: str) -> nk
     if arrangement == "auto" and any(
         op.schedule is None or op.schedule.option("keys_on_partitions") is None for op in attention
     ):
-        kernels = [convert_function(function, machine, choice) for choice in ARRANGEMENTS]
+        kernels: list[nki.KernelOp] = []
+        failures: list[TooLargeError] = []
+        for choice in ARRANGEMENTS:
+            try:
+                kernels.append(convert_function(function, machine, choice))
+            except TooLargeError as e:
+                failures.append(e)
+        if not kernels:
+            raise failures[-1]
         return min(kernels, key=lambda kernel: account(kernel).bottleneck)
     return convert_function(function, machine, arrangement)
 
@@ -181,10 +217,9 @@ def convert_function(function: func.FuncOp, machine: Machine, arrangement: str) 
             if "capacity" not in str(e) and "SBUF size" not in str(e):
                 raise DiagnosticException(f"@{function.sym_name.data} does not make an NKI kernel: {e}") from e
             failure = e
-    raise DiagnosticException(
-        f"@{function.sym_name.data} does not fit on {machine.hardware.name}: {failure}; "
-        "split the keys with flash-decoding"
-    )
+    # Sums of V lie in PSUM, logits in SBUF.
+    advice = "cut V along its head size" if "PSUM" in str(failure) else "split the keys with flash-decoding"
+    raise TooLargeError(f"@{function.sym_name.data} does not fit on {machine.hardware.name}: {failure}; {advice}")
 
 
 class FunctionLowering:
@@ -202,7 +237,7 @@ class FunctionLowering:
             hint = argument.name_hint or f"arg{i}"
             while hint in arguments:
                 hint = f"{hint}_{i}"
-            arguments[hint] = kernel_type(f"argument {hint} of @{name}", argument.type)
+            arguments[hint] = kernel_type(f"argument {hint} of @{name}", argument.type, machine.hardware)
         self.ops = [op for op in block.ops if isinstance(op, AttentionOp | CombineOp)]
         self.b = KernelBuilder(name, arguments, machine.hardware.name, machine.cores, self._describe())
         self.splits: dict[SSAValue, int] = {}
@@ -218,7 +253,7 @@ class FunctionLowering:
         for op in self.ops:
             for result, hint in zip(op.results, self._result_names(op), strict=False):
                 if result in returned:
-                    type = kernel_type(f"result {hint} of {op.name}", result.type)
+                    type = kernel_type(f"result {hint} of {op.name}", result.type, self.machine.hardware)
                     self.tensors[result] = self.b.tile(hint, type.shape, type.element_type, type.memory.data)
         for op in self.ops:
             self._lower(op)
@@ -340,7 +375,7 @@ class FunctionLowering:
         memory = "private_hbm" if self.machine.cores == 1 else "shared_hbm"
         for name, result, hint in zip(("out", "lse", "sum"), op.results, self._result_names(op)):
             if result not in self.tensors:
-                type = kernel_type(hint, result.type, memory)
+                type = kernel_type(hint, result.type, self.machine.hardware, memory)
                 self.tensors[result] = self.b.tile(hint, type.shape, type.element_type, memory)
             accesses[name] = partial_access(self.tensors[result], sizes, splits, with_head_size=name == "out")
         outputs = Outputs(**accesses)

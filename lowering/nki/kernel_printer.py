@@ -21,10 +21,10 @@ from flashlower.lowering.nki.builder import COMMENT
 from flashlower.lowering.triton.kernel_printer import MAX_LINE, wrap_call
 from flashlower.lowering.triton.names import Names, checked_symbol, comment_lines, one_line
 
-NEG_INF = "NEG_INF"
-"""The name of -inf in the file, which Python has no literal of."""
+NEG_INF, NAN = "NEG_INF", "NAN"
+"""The names of -inf and NaN in the file, which Python has no literals of."""
 
-RESERVED = ("nki", "nisa", "nl", NEG_INF, "range", "float", "min", "max")
+RESERVED = ("nki", "nisa", "nl", NEG_INF, NAN, "range", "float", "min", "max")
 """Names that the file gives a meaning, beside those that are never given out."""
 
 Arguments = list[tuple[str, str]]
@@ -365,7 +365,7 @@ def _number(attr: FloatAttr) -> str:
     if value == inf:
         return f"-{NEG_INF}"
     if value != value:
-        raise DiagnosticException("an NKI kernel has no constant NaN")
+        return NAN
     return repr(value)
 
 

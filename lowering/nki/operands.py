@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 
 from xdsl.dialects.builtin import f32
 from xdsl.ir import SSAValue
@@ -77,9 +78,9 @@ class KeysAndValues:
     def bytes_per_partition(self, keys: int) -> int:
         """What `stage` takes."""
         tiles = -(-keys // PARTITIONS)
-        key, value = self._problem.key.tensor, self._problem.value.tensor
-        key_bytes = len(chunks(self._problem.sizes["k"])) * PARTITIONS * element_bytes(tile_of(key).element_type)
-        return tiles * (key_bytes + self._problem.sizes["d"] * element_bytes(tile_of(value).element_type))
+        problem = self._problem
+        key_bytes = len(chunks(problem.sizes["k"])) * PARTITIONS * element_bytes(problem.key_type)
+        return tiles * (key_bytes + problem.sizes["d"] * element_bytes(problem.value_type))
 
     @property
     def loads_absent_keys(self) -> bool:
@@ -103,8 +104,7 @@ class KeysAndValues:
         """Loads all keys of a head, `group` tiles at a time."""
         b, sizes = self._b, self._problem.sizes
         self._staged = None
-        key_type = tile_of(self._problem.key.tensor).element_type
-        value_type = tile_of(self._problem.value.tensor).element_type
+        key_type, value_type = self._problem.key_type, self._problem.value_type
         tiles, whole, rest = -(-keys // PARTITIONS), keys // PARTITIONS, keys % PARTITIONS
         columns = self._key_columns(keys)
         key_parts = [
@@ -146,9 +146,8 @@ class KeysAndValues:
         b = self._b
         if self._staged is not None:
             return [b.view(part, None, (tile * PARTITIONS, width)) for part in self._staged[0]]
-        element = tile_of(self._problem.key.tensor).element_type
         parts = [
-            b.tile(f"k_t{i or ''}", [part, self._key_columns(width)], element)
+            b.tile(f"k_t{i or ''}", [part, self._key_columns(width)], self._problem.key_type)
             for i, (_, part) in enumerate(chunks(self._problem.sizes["k"]))
         ]
         self._load_keys(parts, indices, n, tile, width, clear)
@@ -163,9 +162,8 @@ class KeysAndValues:
         if self._staged is not None:
             return self._staged[1][0], tile
         partitions = min(width, PARTITIONS)
-        element = tile_of(self._problem.value.tensor).element_type
         shape = [self._value_rows(partitions), width // partitions, self._problem.sizes["d"]]
-        rows = self._b.tile("v_rows", shape, element)
+        rows = self._b.tile("v_rows", shape, self._problem.value_type)
         self._load_values(rows, indices, n, tile)
         return rows, Sum()
 
@@ -181,7 +179,23 @@ class KeysAndValues:
         return -(-keys // PARTITIONS) * PARTITIONS if gathers else keys
 
     def _load_values(self, target: SSAValue, indices: Mapping[str, Sum], n: Sum, tile: Sum) -> None:
-        self._load_rows(target, self._problem.value, "d", indices, n, tile)
+        value = self._problem.value
+        with self._as_stored(target, value, "v_stored") as stored:
+            self._load_rows(stored, value, "d", indices, n, tile)
+
+    @contextmanager
+    def _as_stored(self, target: SSAValue, access: Access, name: str) -> Generator[SSAValue]:
+        """A tile of the type in HBM, which is then converted to the type of a tile; the tile itself where it has it."""
+        b, element = self._b, tile_of(access.tensor).element_type
+        if tile_of(target).element_type == element:
+            yield target
+            return
+        stored = b.tile(name, tile_of(target).shape, element)
+        if access.is_paged and not self._gathers(access):
+            # Rows of absent keys are not loaded.
+            b.add(nki.MemsetOp(stored, 0.0))
+        yield stored
+        b.add(nki.TensorCopyOp(target, stored))
 
     def _load_rows(
         self, target: SSAValue, access: Access, dim: str, indices: Mapping[str, Sum], n: Sum, tile: Sum
@@ -218,7 +232,8 @@ class KeysAndValues:
             if key.is_paged and isinstance(self._paged, GatheredKeys):
                 self._paged.load_transposed(target, key, (start, part), indices, tile)
             elif key.stride("n") == 1:
-                b.add(nki.DmaCopyOp(target, key.view(b, [("k", part), ("n", keys)], at)))
+                with self._as_stored(target, key, "k_stored") as stored:
+                    b.add(nki.DmaCopyOp(stored, key.view(b, [("k", part), ("n", keys)], at)))
             else:
                 source = b.add(
                     nki.ApOp(

@@ -145,7 +145,8 @@ class GatheredKeys(PagedKeys):
         b, table = self.b, self.pages.table
         self._check_rows(table, 1)
         at = b.tile("entry_at", self._shape, u32)
-        if (row := self._load_row_number(indices, PARTITIONS, length)) is not None:
+        # A sequence without keys may have any row. Where it has entries of none, it needs none.
+        if (row := self._load_row_number(indices, PARTITIONS, None if ends_early else length)) is not None:
             start = column(b, "table_start", PARTITIONS)
             b.add(nki.TensorScalarOp(start, row, "multiply", float(table.stride("row"))))
             step = float(table.stride("p"))

@@ -6,12 +6,15 @@ The same module gives the same text.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.utils.exceptions import DiagnosticException, VerifyException
 
 from flashlower.dialects import nki
-from flashlower.lowering.nki.kernel_printer import NEG_INF, RESERVED, print_kernel
+from flashlower.lowering.nki.kernel_printer import NAN, NEG_INF, RESERVED, print_kernel
 from flashlower.lowering.triton.names import checked_symbol, one_line
 
 _HEADER = '''\
@@ -49,11 +52,18 @@ def print_module(module: ModuleOp) -> str:
         return "\n\n".join([header, *(["\n".join(left_out)] if left_out else [])]) + "\n"
     bodies = [print_kernel(kernel, names) for kernel in kernels]
     parts = [_HEADER.format(names=", ".join(names)), _IMPORTS]
-    if any(NEG_INF in body for body in bodies):
-        parts.append(f'{NEG_INF} = float("-inf")')
+    constants = [
+        f'{name} = float("{text}")' for name, text in ((NEG_INF, "-inf"), (NAN, "nan")) if _is_used(name, bodies)
+    ]
+    if constants:
+        parts.append("\n".join(constants))
     if left_out:
         parts.append("\n".join(left_out))
     return "\n\n\n".join(["\n\n".join(parts), *bodies]) + "\n"
+
+
+def _is_used(name: str, bodies: Sequence[str]) -> bool:
+    return any(re.search(rf"\b{name}\b", body) for body in bodies)
 
 
 def _describe(op: Operation) -> str:

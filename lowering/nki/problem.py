@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from math import prod
+from math import gcd, prod
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, Float16Type, Float32Type, TensorType, bf16, f32
+from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
+    AffineMapAttr,
+    Float16Type,
+    Float32Type,
+    TensorType,
+    bf16,
+    f32,
+)
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
@@ -15,7 +23,7 @@ from xdsl.utils.hints import isa
 from flashlower.dialects.attention import AttentionOp, CombineOp
 from flashlower.dialects.attention.bounds import KeyIntervalAttr
 from flashlower.dialects.attention.layout import INNER_DIMS
-from flashlower.dialects.nki.types import PARTITIONS, Hardware, element_bytes, tile_of
+from flashlower.dialects.nki.types import PARTITIONS, Hardware, element_bytes, is_float8, tile_of
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 
@@ -287,10 +295,12 @@ class Problem:
         lower = reach.evaluate_lower(lambda expr: expr.eval(block, []), max, min)
         upper = reach.evaluate_upper(lambda expr: expr.eval(block, []), max, min)
         first = min(max(lower or 0, 0), keys - 1)
+        end = max(min(keys if upper is None else upper, keys), first + 1)
         if self.pages is not None:
             # Tiles of whole pages, or of whole parts of them.
             first -= first % PARTITIONS
-        return first, max(min(keys if upper is None else upper, keys), first + 1)
+            end += -end % gcd(self.pages.size, PARTITIONS)
+        return first, end
 
     @property
     def batch_dims(self) -> list[str]:
@@ -301,15 +311,26 @@ class Problem:
         return self.op.scale.value.data
 
     @property
+    def key_type(self) -> Attribute:
+        """The element type of K as an operand of products."""
+        return self._operand_type(self.key)
+
+    @property
     def value_type(self) -> Attribute:
-        """The element type of V."""
-        return tile_of(self.value.tensor).element_type
+        """The element type of V as an operand of products."""
+        return self._operand_type(self.value)
+
+    def _operand_type(self, access: Access) -> Attribute:
+        """8-bit floats multiply with 16-bit ones as they are; f32 mixes with nothing else, so they become f32 too."""
+        stored, query = tile_of(access.tensor).element_type, tile_of(self.query.tensor).element_type
+        return f32 if is_float8(stored) and isinstance(query, Float32Type) else stored
 
     @property
     def weight_type(self) -> Attribute:
         """The type of exp(s - max) as an operand of the second product: f32 mixes with nothing else."""
         value = self.value_type
-        return value if isinstance(value, Float32Type | Float16Type) else bf16
+        of = tile_of(self.query.tensor).element_type if is_float8(value) else value
+        return of if isinstance(of, Float32Type | Float16Type) else bf16
 
 
 def chunks(size: int, limit: int = PARTITIONS) -> list[tuple[int, int]]:

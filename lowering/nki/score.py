@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import cast
 
+import numpy as np
 from xdsl.dialects import arith, tensor
 from xdsl.ir import Operation
 from xdsl.utils.exceptions import DiagnosticException
@@ -17,6 +18,7 @@ from xdsl.utils.hints import isa
 from flashlower.dialects import nki
 from flashlower.dialects.attention import YieldOp
 from flashlower.dialects.attention.score import score_arg_names
+from flashlower.dialects.numpy_values import numpy_dtype
 from flashlower.lowering.nki.builder import Sum
 from flashlower.lowering.nki.grid import Index, Value
 from flashlower.lowering.nki.score_captures import ScoreCaptures
@@ -104,8 +106,9 @@ class ScoreLowering(ScoreConditions, ScoreCaptures):
         if (function := FUNCTIONS.get(type(op))) is not None:
             value = self._as_operand(self._operands(op)[0])
             if not isinstance(value, Value):
-                raise self._error(op, "its operand is a constant: fold it")
-            return self._e.activation(function[0], value, scale=function[1], into=self._reusable(op.operands[0]))
+                with np.errstate(all="ignore"):
+                    return float(function.fold(float(np.float32(value))))
+            return self._e.activation(function.name, value, scale=function.scale, into=self._reusable(op.operands[0]))
         raise self._error(op, "no instruction computes it")
 
     def _arithmetic(self, op: Operation, name: str) -> Scalar:
@@ -139,7 +142,7 @@ class ScoreLowering(ScoreConditions, ScoreCaptures):
         """A conversion to a narrower float rounds: through a tile of that type."""
         value = self._as_operand(self._operands(op)[0])
         if not isinstance(value, Value):
-            raise self._error(op, "its operand is a constant: fold it")
+            return float(np.float64(value).astype(numpy_dtype(op.results[0].type)))
         narrow = self._e.new("narrow", value.axes, op.results[0].type)
         self._b.add(nki.TensorCopyOp(narrow.tile, value.tile))
         return self._e.copy(narrow, value.axes)
@@ -147,9 +150,10 @@ class ScoreLowering(ScoreConditions, ScoreCaptures):
     def _divide(self, op: Operation) -> Scalar:
         lhs, rhs = map(self._as_operand, self._operands(op))
         if not isinstance(rhs, Value):
-            if not isinstance(lhs, Value):
-                return lhs / rhs
-            return self._binary("multiply", op.operands[0], 1.0 / rhs)
+            with np.errstate(all="ignore"):
+                if not isinstance(lhs, Value):
+                    return float(np.divide(lhs, rhs))
+                return self._binary("multiply", op.operands[0], float(np.divide(1.0, rhs)))
         inverse = self._e.new("inverse", rhs.axes)
         self._b.add(nki.ReciprocalOp(inverse.tile, rhs.tile))
         return self._e.binary("multiply", inverse, lhs)

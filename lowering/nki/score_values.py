@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math as python_math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import Float32Type, FloatAttr, IntegerAttr, IntegerType, TensorType
 from xdsl.ir import Attribute, Operation, SSAValue
@@ -56,15 +56,24 @@ BINARY: dict[type[Operation], str] = {
     math.PowFOp: "power",
 }
 
-FUNCTIONS: dict[type[Operation], tuple[str, float | None]] = {
-    math.AbsFOp: ("abs", None),
-    math.AbsIOp: ("abs", None),
-    math.ExpOp: ("exp", None),
-    math.Exp2Op: ("exp", python_math.log(2.0)),
-    math.LogOp: ("log", None),
-    math.RsqrtOp: ("rsqrt", None),
-    math.SqrtOp: ("sqrt", None),
-    math.TanhOp: ("tanh", None),
+@dataclass(frozen=True)
+class Function:
+    """A function of the Scalar engine: its name, the factor of its operand, and what it is of a constant."""
+
+    name: str
+    fold: Callable[[float], float]
+    scale: float | None = None
+
+
+FUNCTIONS: dict[type[Operation], Function] = {
+    math.AbsFOp: Function("abs", abs),
+    math.AbsIOp: Function("abs", abs),
+    math.ExpOp: Function("exp", np.exp),
+    math.Exp2Op: Function("exp", np.exp2, float(np.log(2.0))),
+    math.LogOp: Function("log", np.log),
+    math.RsqrtOp: Function("rsqrt", lambda x: 1.0 / np.sqrt(x)),
+    math.SqrtOp: Function("sqrt", np.sqrt),
+    math.TanhOp: Function("tanh", np.tanh),
 }
 
 FOLD: dict[str, Callable[[float, float], float]] = {

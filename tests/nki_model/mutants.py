@@ -10,6 +10,7 @@ counts, masks that mask. A survivor means that an instruction does nothing for t
 
 import ast
 import copy
+import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -35,10 +36,26 @@ _ORDERED = ("subtract", "less", "less_equal", "greater", "greater_equal")
 # Instructions that stand guard (a bound, a NaN) change nothing on most data.
 _GUARDS = ("maximum", "minimum")
 
+Change = tuple[str, Callable[[Any], None]]
+Site = tuple[Any, str, Callable[[Any], None]]
+
 
 def mutants(source: str) -> Iterator[tuple[str, str]]:
     """Wrong versions of `source`, each with what was done, in the order of the source."""
     module = ast.parse(source)
+    return _distinct(module, _sites(module))
+
+
+def sample(source: str, count: int, seed: int) -> list[tuple[str, str]]:
+    """`count` of the mutants, at random."""
+    module = ast.parse(source)
+    sites = _sites(module)
+    random.Random(seed).shuffle(sites)
+    return list(itertools.islice(_distinct(module, sites), count))
+
+
+def _sites(module: ast.Module) -> list[Site]:
+    """Every change that makes a mutant of a module, with the node that it is made to."""
     nodes = [node for node in ast.walk(module) if hasattr(node, "lineno")]
     inert = {id(inner) for node in nodes if _stabilises(node) for inner in ast.walk(node) if inner is not node}
     whole = {
@@ -48,25 +65,22 @@ def mutants(source: str) -> Iterator[tuple[str, str]]:
         for word in node.keywords
         if isinstance(word.value, ast.Name)
     }
+    ordered = sorted(nodes, key=lambda node: (node.lineno, node.col_offset))
+    return [(node, *change) for node in ordered if id(node) not in inert for change in _changes(node, whole)]
+
+
+def _distinct(module: ast.Module, sites: Iterable[Site]) -> Iterator[tuple[str, str]]:
+    """The text of each mutant. Printing a module takes longer than to change it, so it is done when asked for."""
     seen = {ast.unparse(module)}
-    for node in sorted(nodes, key=lambda node: (node.lineno, node.col_offset)):
-        if id(node) in inert:
-            continue
-        for text, change in _changes(node, whole):
-            before = vars(node).copy()
-            vars(node).update({name: copy.deepcopy(value) for name, value in before.items()})
-            change(node)
-            result = ast.unparse(ast.fix_missing_locations(module))
-            vars(node).update(before)
-            if result not in seen:
-                seen.add(result)
-                yield f"line {node.lineno}: {text}", result
-
-
-def sample(source: str, count: int, seed: int) -> list[tuple[str, str]]:
-    """`count` of the mutants, at random."""
-    found = list(mutants(source))
-    return found if len(found) <= count else random.Random(seed).sample(found, count)
+    for node, text, change in sites:
+        before = vars(node).copy()
+        vars(node).update({name: copy.deepcopy(value) for name, value in before.items()})
+        change(node)
+        result = ast.unparse(ast.fix_missing_locations(module))
+        vars(node).update(before)
+        if result not in seen:
+            seen.add(result)
+            yield f"line {node.lineno}: {text}", result
 
 
 def survivors(
@@ -102,9 +116,6 @@ def _error(got: np.ndarray, want: np.ndarray) -> float:
     if (np.isnan(got) | (np.isfinite(got) != finite)).any():
         return float("inf")
     return float(np.linalg.norm((got - want)[finite]) / max(np.linalg.norm(want[finite]), 1e-30))
-
-
-Change = tuple[str, Callable[[Any], None]]
 
 
 def _changes(node: ast.AST, whole: set[str]) -> Iterator[Change]:
