@@ -77,6 +77,11 @@ def heads_obstacle(op: AttentionOp, heads: int, block_m: int) -> str | None:
     return None
 
 
+def has_floats(op: AttentionOp) -> bool:
+    """Whether any codes are 8-bit floats."""
+    return any(attr is not None and attr.is_float for attr in (op.key_quantization, op.value_quantization))
+
+
 def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
     """Whether quantised K and V lie in words that the target has assembly for."""
     capability = target.compute_capability
