@@ -16,11 +16,15 @@ import torch
 import torch.nn.functional as F
 
 import flashlower as fl
+from benchmarks import lightllm
 from benchmarks.cases import PAGE_SIZE, Case, Inputs
-from benchmarks.quantized import Format, QuantizedInputs
+from benchmarks.quantized import LIGHTLLM_INT4, Format, QuantizedInputs
 from flashlower.frontends.sdpa import build_attention
 
 Call = Callable[[], torch.Tensor]
+
+TOLERANCE = 3e-3
+"""||a - b|| / ||b|| against float32 of the same bfloat16 inputs; the result itself is rounded to bfloat16."""
 
 
 @dataclass(frozen=True)
@@ -209,11 +213,18 @@ class QuantizedPeer:
     name: str
     prepare: Callable[[QuantizedInputs], Call]
     supports: Callable[[Format], bool] = lambda form: True
+    tolerance: float = TOLERANCE
 
 
 def installed_quantized_peers(device: str) -> list[QuantizedPeer]:
     """flashlower, and what there is to compare it with on this machine."""
     peers = [QuantizedPeer("flashlower", _flashlower_quantized)]
+    if lightllm.is_here():
+        peers += [
+            QuantizedPeer(name, prepare, supports=lambda form: form is LIGHTLLM_INT4, tolerance=lightllm.TOLERANCE)
+            for name, prepare in (("LightLLM", lightllm.prepare), ("LightLLM tuned", lightllm.prepare_tuned))
+            if device == "cuda" or prepare is lightllm.prepare
+        ]
     if device == "cuda" and find_spec("flashinfer"):
         peers += [
             QuantizedPeer(

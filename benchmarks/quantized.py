@@ -47,8 +47,10 @@ class Format:
         return 2 * sum(case.lengths()) * case.kv_heads * token
 
 
+LIGHTLLM_INT4 = Format("int4 group 8, LightLLM", "u4", 8, torch.bfloat16, head_major=False, rounded=True)
+
 FORMATS = [
-    Format("int4 group 8, LightLLM", "u4", 8, torch.bfloat16, head_major=False, rounded=True),
+    LIGHTLLM_INT4,
     Format("int4 group 8, head-major", "u4", 8, torch.bfloat16, head_major=True, rounded=True),
     Format("int4 group 64, head-major", "u4", 64, torch.float32, head_major=True, planar=True),
     Format("int4 per token-head, head-major", "u4", 128, torch.float32, head_major=True),

@@ -59,7 +59,7 @@ def _formats(suite: str, rows: list[dict[str, Any]]) -> list[str]:
     for form, peer in names:
         found = {row["case"]: row for row in rows if (row.get("format"), row["peer"]) == (form, peer)}
         cells = [_relative_cell(found.get(case), bf16[case]) for case in cases]
-        lines.append(f"| {form}{'' if peer == OURS else f', {peer}'} | " + " | ".join(cells) + " |")
+        lines.append(f"| {form}{'' if peer == OURS else f', by {peer}'} | " + " | ".join(cells) + " |")
     return lines
 
 

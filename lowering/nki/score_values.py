@@ -56,6 +56,7 @@ BINARY: dict[type[Operation], str] = {
     math.PowFOp: "power",
 }
 
+
 @dataclass(frozen=True)
 class Function:
     """A function of the Scalar engine: its name, the factor of its operand, and what it is of a constant."""

@@ -19,7 +19,7 @@ from xdsl.utils.exceptions import DiagnosticException
 
 from flashlower.dialects.attention import AttentionOp, SdpaOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
-from flashlower.dialects.tl import GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
+from flashlower.dialects.tl import ConstexprOp, GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
 from flashlower.dialects.tl.types import element_type
 from flashlower.lowering.triton.builder import Carried, KernelBuilder, TransposedKernelBuilder
 from flashlower.lowering.triton.captures import Captures
@@ -260,7 +260,7 @@ class AttentionKernel:
         for position, (part, pointers) in enumerate(zip(self._v.parts, out_ptrs)):
             out = b.truediv(last[f"acc{part.suffix}"], b.rows(l_safe), name=f"out{part.suffix}")
             for factor in (self._v.channel_scale(position), self._v.scale()):
-                out = scaled(b, out, factor, f32)
+                out = self._without_keys(scaled(b, out, factor, f32), factor, last["l_i"])
             element = cast(PtrType, element_type(pointers.type)).pointee
             b.store(pointers, b.cast(out, element), mask=own_mask(b, programs, part))
         if "lse" in row_ptrs:
@@ -275,6 +275,16 @@ class AttentionKernel:
             b.store(row_ptrs["sum"], last["l_i"], mask=programs.row_mask)
         if self._fused is not None:
             self._fused.build(b, self._sizes, programs, self._v.parts, self._fused_accesses, self._results.of_split)
+
+    def _without_keys(self, out: SSAValue, factor: SSAValue | None, sum: SSAValue) -> SSAValue:
+        """Zeros in rows without keys, where the factor that the output was multiplied with may be NaN or infinite."""
+        b = self._b
+        if factor is None or isinstance(factor.owner, ConstexprOp):
+            return out
+        if "sinks" in self._accesses:
+            # Their sum is not 0; where it is that of the sink alone, keys may have had too little weight to be seen.
+            return b.where(b.lt(self._keys.runs[0].lo, self._keys.hi), out, 0.0, name=out.name_hint)
+        return b.where(b.rows(b.eq(sum, 0.0)), 0.0, out, name=out.name_hint)
 
 
 def reaches_further(op: AttentionOp) -> bool:

@@ -34,6 +34,7 @@ from flashlower.lowering.triton.frame import can_pack_group, outer_dims, row_dim
 from flashlower.lowering.triton.fused_combine import CLEARED, FusedCombine, clear_kernel
 from flashlower.lowering.triton.host import Digit, Host, TensorOf, constant_index, leading_digits
 from flashlower.lowering.triton.in_place import check_in_place
+from flashlower.lowering.triton.nibbles import take_bytes
 from flashlower.lowering.triton.runs import combine_of, count_runs
 from flashlower.lowering.triton.score import constant_of
 from flashlower.lowering.triton.update_cache_kernel import UpdateCacheKernel
@@ -81,6 +82,7 @@ class ConvertAttentionToTritonPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = get_target(self.target)
         check_in_place(op)
+        take_bytes(op)
         found = [a for a in op.walk() if isinstance(a, Convertible | UpdateCacheOp)]
         shared: dict[Convertible, SharedRuns] = {}
         for attention, name in zip(found, kernel_names(op, found)):

@@ -20,7 +20,7 @@ from flashlower.rewrites.schedule.measure import (
 )
 from flashlower.rewrites.schedule.splits import MAX_DECODE_ROWS, runs_of
 from flashlower.rewrites.schedule.targets import TargetDescription
-from flashlower.rewrites.schedule.unpacking import choose_unpacking
+from flashlower.rewrites.schedule.unpacking import choose_unpacking, has_floats
 
 STAGE_BYTES = 32768
 """What one stage of K and V should load: two programs of three stages keep over 64 KB a core in flight."""
@@ -76,7 +76,7 @@ def choose_schedule(
     budget = target.shared_memory_bytes // target.programs_per_core - block_m * key_size * element_bytes
     # A prefill kernel with three stages leaves room for one program on a core, and two overlap better.
     stages = min(target.max_stages, 2 if block_m == 128 else target.max_stages)
-    if warps == 1 and key_bytes > 128:
+    if key_bytes > 128 and (warps == 1 or (warps == 2 and "heads" not in unpacking.options and not has_floats(op))):
         stages = min(stages, 2)
     while block_n > 16 and stages * block_n * key_bytes > budget:
         block_n //= 2
@@ -99,7 +99,8 @@ def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription
     """
     schedule = op.schedule or choose_schedule(op, target)
     if op.lanes() and (warps := schedule.warps.data) < 4:
-        return WARPS_PER_CORE // warps
+        # Pairs of warps with one tile under way, of 8-bit integers: half as many again were best.
+        return WARPS_PER_CORE * 3 // 4 if warps == 2 and schedule.stages.data == 2 else WARPS_PER_CORE // warps
     return min(max(STAGE_BYTES // (block_n * key_bytes_of(op, op.dim_sizes())), 1), target.programs_per_core)
 
 
