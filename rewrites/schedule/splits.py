@@ -39,8 +39,7 @@ def choose_splits(
 
     One, if `batch_heads` (batch times KV heads) times the tiles of `m_rows` (queries times head group) fill 80% of
     the `slots` already: cores times `concurrent_programs`. Else the fewest with which the busiest slot has at most 3%
-    more to do than with any other number: waves of one program a slot, times the tiles of the longest run and one more,
-    which is what it costs to fill the pipeline of a program and to store its result.
+    more tiles than with any other number: waves of one program a slot, times the tiles of the longest run.
 
     `ragged`: sequences have lengths of their own up to `n`, and a slot that has a long one is busy when all others
     are done. Then no run is longer than `RAGGED_CHUNK` keys, up to `MAX_RAGGED_SPLITS` of them.
@@ -61,7 +60,7 @@ def choose_splits(
         return shortest >= chunk and longest < math.ceil(tiles / (splits - 1))
 
     def busiest(splits: int) -> int:
-        return math.ceil(work * splits / slots) * (math.ceil(tiles / splits) + 1)
+        return math.ceil(work * splits / slots) * math.ceil(tiles / splits)
 
     candidates = [1, *(s for s in range(2, min(max_splits, tiles) + 1) if eligible(s))]
     most = min(math.ceil(n / RAGGED_CHUNK), MAX_RAGGED_SPLITS) if ragged else 1

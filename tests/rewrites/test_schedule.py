@@ -56,8 +56,8 @@ def test_splits_are_the_fewest_that_keep_cores_equally_busy(batch_heads: int, n:
         runs = run_lengths(n, count, 64)
         tiles = math.ceil(max(runs) / 64)
         if count == 1 or (min(runs) >= 64 and tiles < math.ceil(max(run_lengths(n, count - 1, 64)) / 64)):
-            # Cores take programs in turn, so the busiest has the most programs; each costs a tile more than it has.
-            busiest[count] = max(len(range(core, batch_heads * count, CORES)) for core in range(CORES)) * (tiles + 1)
+            # Cores take programs in turn, so the busiest has the most programs.
+            busiest[count] = max(len(range(core, batch_heads * count, CORES)) for core in range(CORES)) * tiles
     allowed = 1.03 * min(busiest.values())
     assert splits(batch_heads, 4, n) == min(count for count, tiles in busiest.items() if tiles <= allowed)
 
