@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from attention_pages import POOL_LAYOUTS, SPARE_PAGES, Pages, make_pages
+from attention_pages import POOL_LAYOUTS, SPARE_PAGES, SPARE_ROWS, Pages, make_pages
 from attention_reference import reference_attention
 from attention_steps import DTYPES, REGION_STEPS, SHORT_STEPS, Step, make_step
 
@@ -280,25 +280,28 @@ class AttentionCase:
 
         return "[" + ", ".join(index(names) for names in self.indices(operand)) + "]"
 
+    def _main_clauses(self) -> tuple[dict[str, str], list[str]]:
+        """Types and clauses of q, k and v: no arrays are drawn, so that cases of any size have a text."""
+        types = {name: self._tensor(self._shape(name), self.dtype) for name in ("q", "k", "v")}
+        return types, [f"{name}(%{name}{self._layout(name)} : {type})" for name, type in types.items()]
+
     def module_text(self) -> str:
         """A module whose @main is one attention.sdpa over its arguments."""
-        operands = self._operands()
-        main = self.main_operands(operands)
-        types = {operand.name: self._tensor(operand.array.shape, operand.element_type) for operand in main}
-        clauses = [f"{o.name}(%{o.name}{o.layout} : {types[o.name]}){o.suffix}" for o in main]
+        types, clauses = self._main_clauses()
         heads = f"h * {self.group} + g"
         if self.page_size:
             row = "row" if self.rows else ", ".join(self.batch_names)
-            types["block_table"] = self._tensor(operands["block_table"].shape, "i32")
+            table = (self.sequences + SPARE_ROWS,) if self.rows else self.batch
+            types["block_table"] = self._tensor((*table, self.max_pages), "i32")
             clauses.append(f"block_table(%block_table[{', '.join(filter(None, (row, 'p')))}] : {types['block_table']})")
         if self.page_size and self.rows:
-            types["rows"] = self._tensor(operands["rows"].shape, "i64")
+            types["rows"] = self._tensor(self.batch, "i64")
             clauses.append(f"rows(%rows[{', '.join(self.batch_names)}] : {types['rows']})")
         if self.kv_lens:
-            types["kv_lens"] = self._tensor(operands["kv_lens"].shape, "i32")
+            types["kv_lens"] = self._tensor(self.batch, "i32")
             clauses.append(f"kv_lens(%kv_lens[{', '.join(self.batch_names)}] : {types['kv_lens']})")
         if self.sinks:
-            types["sinks"] = self._tensor(operands["sinks"].shape, "f32")
+            types["sinks"] = self._tensor((self.kv_heads * self.group,), "f32")
             clauses.append(f"sinks(%sinks[{heads}] : {types['sinks']})")
         for i, step in enumerate(self.make_steps()):
             if step.captured is not None:

@@ -178,6 +178,11 @@ class QuantizedCase(AttentionCase):
                 found.append(MainOperand(f"{name}_{part}", *self._part(values, axes, form), element))
         return found
 
+    def _main_clauses(self) -> tuple[dict[str, str], list[str]]:
+        main = self.main_operands(self._operands())
+        types = {operand.name: self._tensor(operand.array.shape, operand.element_type) for operand in main}
+        return types, [f"{o.name}(%{o.name}{o.layout} : {types[o.name]}){o.suffix}" for o in main]
+
     def _digits(
         self, storage: np.ndarray, axes: tuple[str, ...], name: str, form: Format, channel: str
     ) -> tuple[np.ndarray, str]:

@@ -6,6 +6,8 @@ of the FileCheck tests and the random graphs of the fuzzer: fully masked rows, e
 
 from __future__ import annotations
 
+import re
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +35,8 @@ from quantized_cases import QUANTIZED_CASES, QuantizedCase
 FILES = [
     path
     for path in sorted((Path(__file__).parent / "filecheck" / "rewrites").glob("*.mlir"))
-    # Files of errors, of another pass, and those that look at the corpus.
-    if not path.stem.endswith("_invalid") and "inline" not in path.stem and "xdsl-opt %s" in path.read_text()
+    # Files of errors, of other passes (schedules are for long sequences), and those that look at the corpus.
+    if not re.search("_invalid$|inline|schedule_attention", path.stem) and "xdsl-opt %s" in path.read_text()
 ]
 CANNOT_RUN = {
     # Scalar arguments; what the bounds of keys are computed from.
@@ -91,7 +93,7 @@ def functions_of(path: Path) -> list[tuple[str, ModuleOp]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_filecheck_inputs(path: Path) -> None:
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
     count = 0
     for name, module in functions_of(path):
         if name in CANNOT_RUN.get(path.stem, ()):
@@ -111,7 +113,7 @@ def test_what_is_left_out_is_there() -> None:
         assert names[stem].issuperset(left_out)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(20))
 def test_random_graphs(seed: int) -> None:
     case = generate(seed)
     module = parse_module(case.text)

@@ -3,12 +3,13 @@
 import os
 import sys
 
-import lit.formats
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, here)
 
-here = os.path.dirname(__file__)
+from in_process import InProcess  # noqa: E402
 
 config.name = "flashlower"  # noqa: F821
-config.test_format = lit.formats.ShTest(execute_external=False)  # noqa: F821
+config.test_format = InProcess(execute_external=False)  # noqa: F821
 config.suffixes = [".mlir"]  # noqa: F821
 config.test_source_root = here  # noqa: F821
 config.test_exec_root = os.path.join(here, "..", "..", "build", "lit")  # noqa: F821
