@@ -18,7 +18,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
+from multiprocessing import forkserver, get_context
 from pathlib import Path
 from typing import Any
 
@@ -160,8 +160,9 @@ def main() -> None:
         parser.error(f"no case {', '.join(unknown)}; {args.suite} has {', '.join(named)}")
     path = args.out or DIRECTORY / f"{args.hardware}.json"
     path.parent.mkdir(exist_ok=True)
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("fork")) as pool:
-        # The first task starts all processes: before this one has a CUDA context, which cannot be forked.
+    # Compilers are forks of a process that has imported everything, and has no CUDA context.
+    forkserver.set_forkserver_preload([__spec__.name])
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("forkserver")) as pool:
         tunings = [Tuning.start(named[name], args.hardware, pool, args.most) for name in wanted]
         results: dict[str, Any] = {"machine": machine("cuda"), "cases": {}}
         for tuning in tunings:
