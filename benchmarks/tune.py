@@ -111,7 +111,7 @@ class Tuning:
             seen.add(found.source)
             seconds = found.problem or _measure(found, sets, inputs[0])
             if isinstance(seconds, float):
-                rows.append({"seconds": seconds, **found.fields})
+                rows.append({"seconds": float(f"{seconds:.4g}"), **found.fields})
             print(f"{seconds * 1e6:9.1f} us" if isinstance(seconds, float) else seconds, dict(given), flush=True)
         return sorted(rows, key=lambda row: row["seconds"])
 
@@ -158,13 +158,13 @@ def main() -> None:
     wanted = list(named) if args.cases is None else args.cases.split(",")
     if unknown := [name for name in wanted if name not in named]:
         parser.error(f"no case {', '.join(unknown)}; {args.suite} has {', '.join(named)}")
-    path = args.out or DIRECTORY / f"{args.hardware}.json"
+    path = args.out or DIRECTORY / f"{args.hardware}-lengths.json"
     path.parent.mkdir(exist_ok=True)
     # Compilers are forks of a process that has imported everything, and has no CUDA context.
-    forkserver.set_forkserver_preload([__spec__.name])
+    forkserver.set_forkserver_preload(["benchmarks.attention"])
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("forkserver")) as pool:
         tunings = [Tuning.start(named[name], args.hardware, pool, args.most) for name in wanted]
-        results: dict[str, Any] = {"machine": machine("cuda"), "cases": {}}
+        results: dict[str, Any] = {"machine": machine("cuda"), "lengths": True, "cases": {}}
         for tuning in tunings:
             print(tuning.case, file=sys.stderr, flush=True)
             rows = tuning.measure(deadline)
