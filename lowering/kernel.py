@@ -86,7 +86,15 @@ class Kernel:
 
     def launcher(self, function: str) -> Launcher:
         """What runs a function of the source through Triton."""
-        return launcher_of(self.source, function, self.workspace_sizes.get(function, 0))
+        found = self._launchers.get(function)
+        if found is None:
+            found = launcher_of(self.source, function, self.workspace_sizes.get(function, 0))
+            self._launchers[function] = found
+        return found
+
+    @cached_property
+    def _launchers(self) -> dict[str, Launcher]:
+        return {}
 
     def workspace_size(self, function: str | None = None) -> int:
         """

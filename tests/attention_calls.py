@@ -4,6 +4,8 @@
     call.run()                                # flashlower.attention, into given memory where the call has some
     call.check()                              # against plain float64 PyTorch; AssertionError with the call's arguments
 
+Whatever is drawn may be given by name: `Call(seed, "cuda", queries=16, page_size=1, schedule={"pdl": 1})`.
+
 Tensors are strided and offset views as callers have them. Whatever must not be read is NaN, or no page: keys beyond
 a length, pages of nobody, entries of the table beyond a length.
 """
@@ -18,6 +20,7 @@ import numpy as np
 import torch
 
 import flashlower as fl
+from flashlower.frontends.sdpa import build_attention
 
 HEAD_SIZES = ((64, 64), (80, 80), (96, 96), (128, 128), (192, 128), (192, 192), (256, 256), (576, 512))
 """d_qk and d_v; the last is MLA's, where V is the front of K."""
@@ -33,22 +36,28 @@ Change = Callable[[torch.Tensor], torch.Tensor]
 class Call:
     """One call: tensors, options, and the reference."""
 
-    def __init__(self, seed: int, device: str, *, small: bool = False):
+    def __init__(
+        self, seed: int, device: str, *, small: bool = False, schedule: dict[str, int] | None = None, **fixed: Any
+    ):
+        """`fixed` are choices that are not drawn: whatever `pick` has a name for."""
+        self.fixed = fixed
+        self.schedule = schedule
         self.rng = np.random.default_rng([seed, 4])
         self.device = device
         self.small = small
-        self.key_size, self.value_size = self.pick(((16, 16), (24, 24), (40, 32)) if small else HEAD_SIZES)
+        self.key_size, self.value_size = self.pick(((16, 16), (24, 24), (40, 32)) if small else HEAD_SIZES, "sizes")
         self.latent = self.key_size != self.value_size and self.value_size in (512, 32)
-        self.dtype: torch.dtype = self.pick(DTYPES)
-        self.batch = self.pick((1, 2, 3))
-        self.kv_heads = 1 if self.latent else self.pick((1, 2, 3))
-        self.group = self.pick((1, 2, 3, 8) if small else (1, 2, 4, 5, 8, 16))
-        self.queries = self.pick((1, 2, 4, 7) if small else (1, 1, 2, 4, 7, 16, 300))
-        self.page_size = self.pick((None, None, 1, 16, 64, 100))
+        self.dtype: torch.dtype = self.pick(DTYPES, "dtype")
+        self.batch = self.pick((1, 2, 3), "batch")
+        self.kv_heads = 1 if self.latent else self.pick((1, 2, 3), "kv_heads")
+        self.group = self.pick((1, 2, 3, 8) if small else (1, 2, 4, 5, 8, 16), "group")
+        self.queries = self.pick((1, 2, 4, 7) if small else (1, 1, 2, 4, 7, 16, 300), "queries")
+        self.page_size = self.pick((None, None, 1, 16, 64, 100), "page_size")
         self.keys = int(self.rng.integers(1, 150 if small else self.pick((200, 3000))))
+        self.keys = fixed.get("keys", self.keys)
         if self.page_size is not None:
             self.keys = -(-self.keys // self.page_size) * self.page_size
-        self.layout = self.pick(("bhsd", "bshd"))
+        self.layout = self.pick(("bhsd", "bshd"), "layout")
         self.options: dict[str, Any] = {"layout": self.layout}
         self.changes: list[Change] = []
         self.lens: torch.Tensor | None = None
@@ -58,8 +67,9 @@ class Call:
         self._make_score()
         self._make_rest()
 
-    def pick(self, choices: Any) -> Any:
-        return choices[int(self.rng.integers(len(choices)))]
+    def pick(self, choices: Any, name: str | None = None) -> Any:
+        drawn = choices[int(self.rng.integers(len(choices)))]
+        return self.fixed.get(name, drawn) if name is not None else drawn
 
     def normal(self, *shape: int, dtype: torch.dtype | None = None) -> torch.Tensor:
         """A random tensor: contiguous, or a view with gaps, or one that begins off the alignment of an allocator."""
@@ -83,7 +93,7 @@ class Call:
         return shape[0], shape[2], shape[1], shape[3]
 
     def _make_lengths(self) -> None:
-        if self.page_size is None and self.pick((True, False)):
+        if self.page_size is None and not self.pick((False, True), "lengths"):
             return
         lens = self.rng.integers(0, self.keys + 1, self.batch)
         lens[int(self.rng.integers(self.batch))] = self.pick((0, 1, self.keys))
@@ -106,7 +116,7 @@ class Call:
             return
         pages = n // self.page_size
         count = b * pages + 3
-        heads_first = self.pick((True, False))
+        heads_first = self.pick((True, False), "heads_first")
 
         def pool(size: int) -> torch.Tensor:
             if heads_first:
@@ -129,7 +139,10 @@ class Call:
         self.options["block_table"] = table.to(self.pick((torch.int32, torch.int64)))
 
     def _make_score(self) -> None:
-        steps = [self.pick(STEPS)(self) for _ in range(self.pick((0, 1, 1, 2, 3)))]
+        chosen = self.fixed.get("steps")
+        if chosen is None:
+            chosen = (self.pick(STEPS) for _ in range(self.pick((0, 1, 1, 2, 3))))
+        steps = [step(self) for step in chosen]
         self.changes = [change for _, change in steps]
         if steps:
             scores = [score for score, _ in steps]
@@ -137,19 +150,19 @@ class Call:
 
     def _make_rest(self) -> None:
         heads = self.kv_heads * self.group
-        if self.pick((True, False, False)):
+        if self.pick((True, False, False), "sinks"):
             self.sinks = self.normal(heads, dtype=self.pick((torch.float32, self.dtype)))
             self.options["sinks"] = self.sinks
         if self.pick((True, False, False)):
             self.options["scale"] = float(self.rng.uniform(0.02, 0.2))
-        self.options["splits"] = self.pick((None, None, None, 1, 2, 7))
-        self.options["return_lse"] = self.pick((True, False))
-        if self.pick((True, False)):
+        self.options["splits"] = self.pick((None, None, None, 1, 2, 7), "splits")
+        self.options["return_lse"] = self.pick((True, False), "return_lse")
+        if self.pick((True, False), "out"):
             out = torch.full_like(self.sequence_first(self.batch, heads, self.queries, self.value_size), math.nan)
             lse = torch.full((self.batch, heads, self.queries), math.nan, device=self.device)
             self.options["out"] = (out, lse) if self.options["return_lse"] else out
-            if self.pick((True, False)):
-                size = fl.workspace_size(self.q, self.k, self.v, **self.options)
+            if self.pick((True, False), "workspace"):
+                size = self.kernel()[0].workspace_size()
                 self.options["workspace"] = torch.full((size,), 255, dtype=torch.uint8, device=self.device)
 
     def positions(self) -> torch.Tensor:
@@ -170,9 +183,22 @@ class Call:
         return list(out) if isinstance(out, tuple) else [out]
 
     def run(self) -> Any:
-        """The call."""
-        self.result = fl.attention(self.q, self.k, self.v, **self.options)
+        """The call: with a schedule, through a kernel that is compiled for it."""
+        if self.schedule is None:
+            self.result = fl.attention(self.q, self.k, self.v, **self.options)
+        else:
+            kernel, arguments = self.kernel()
+            given = {name: self.options[name] for name in ("out", "workspace") if name in self.options}
+            self.result = kernel(*arguments, **given)
         return self.result
+
+    def kernel(self) -> tuple[fl.Kernel, list[Any]]:
+        """The kernel of the call, and its arguments."""
+        options = {name: x for name, x in self.options.items() if name not in ("out", "workspace", "splits")}
+        built = build_attention(self.q, self.k, self.v, **options)
+        splits = self.options["splits"]
+        auto = "auto" if splits is None else splits
+        return fl.compile(str(built.module), splits=auto, schedule=self.schedule), built.arguments
 
     def reference(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Output [B, Hq, M, D] and LSE [B, Hq, M] in float64."""

@@ -32,7 +32,16 @@ class Buffer:
 
     shape: tuple[int, ...]
     like: Any
-    """A tensor without elements, of its dtype and on its device."""
+    """One element as a tensor of that shape: `torch.empty_like` takes half the time of `new_empty`."""
+
+    @staticmethod
+    def of(tensor: Any, shape: tuple[int, ...], **options: Any) -> Buffer:
+        """A contiguous buffer on the device of a tensor, and of its dtype if `options` have no other."""
+        return Buffer(shape, tensor.detach().new_empty((), **options).expand(shape))
+
+    def empty(self) -> Any:
+        """The tensor."""
+        return sys.modules["torch"].empty_like(self.like)
 
 
 @dataclass(frozen=True)
@@ -73,14 +82,14 @@ class Plan:
         the launches or None for Triton's choice. Both lists are changed.
         """
         for buffer in self.results:
-            result = buffer.like.new_empty(buffer.shape)
+            result = buffer.empty()
             tensors.append(result)
             addresses.append(result.data_ptr())
         memory: Any = None
         if self.block is not None:
             if workspace is None:
                 # Its name keeps the memory until all kernels are in the stream.
-                memory = self.block.like.new_empty(self.block.shape)
+                memory = self.block.empty()
                 workspace = cast(int, memory.data_ptr())
             for offset in self.offsets:
                 addresses.append(workspace + offset)
@@ -160,10 +169,9 @@ class Recorder:
                     return None
             launches.append(Launch(compiled[(*grid, 1, 1)[:3]], _picker(indices)))
         returned = tuple(number[id(value)] for value in values)
-        block = views[0].detach().new_empty((0,), dtype=uint8) if inner else None
         return Plan(
-            tuple(Buffer(tuple(buffer.shape), buffer.new_empty((0,))) for buffer in results),
-            None if block is None else Buffer((ends[-1],), block),
+            tuple(Buffer.of(buffer, tuple(buffer.shape)) for buffer in results),
+            Buffer.of(views[0], (ends[-1],), dtype=uint8) if inner else None,
             tuple(ends[:-1]),
             tuple(constants),
             tuple(launches),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +38,11 @@ MAX_PLANS = 1024
 
 Signature = tuple[Any, ...]
 
+Form = tuple[Any, ...]
+"""How many arguments a call has, whether it has no workspace, and which results it gives."""
 
-@dataclass(frozen=True)
+
+@dataclass(eq=False)
 class Remembered:
     """What calls of one signature do."""
 
@@ -48,6 +51,13 @@ class Remembered:
     """The index of the GPU."""
     pairs: tuple[tuple[int, int, int, int], ...]
     """Tensors that must not share memory: two positions among all tensors of a call, and the bytes that each spans."""
+    form: Form
+    remainders: list[int]
+    """Of the addresses, by `ALIGNMENT`."""
+    guard: Callable[..., bool] | None = None
+    """Whether tensors have the shapes, strides, dtypes and devices of the signature, asked of all of them at once."""
+    disjoint: list[int] | None = None
+    """Addresses at which no two tensors of `pairs` share memory: those of the last call."""
 
 
 class Launcher:
@@ -59,44 +69,42 @@ class Launcher:
         self.function = function
         self.workspace_size = workspace_size
         self._plans: BoundedCache[Remembered] = BoundedCache(MAX_PLANS)
+        self._last: Remembered | None = None
 
     def __call__(self, args: Sequence[Any], *, out: Any = None, workspace: Any = None) -> Any:
         """
         Runs the function; `call` says how, and what it raises.
 
-        A warm call on a GPU costs its launches and little else: it compares the signature, and that results share no
-        memory with anything else.
+        A warm call on a GPU costs its launches and little else: it asks whether the tensors are like those of the call
+        before, or else compares the signature, and that results share no memory with anything else.
         """
         given: tuple[Any, ...] = () if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
+        form = (len(args), workspace is None, *[x is None for x in given])
         every = [*args, *[x for x in given if x is not None]]
         if workspace is not None:
             every.append(workspace)
+        last = self._last
+        if last is not None and last.form == form and last.guard is not None and last.guard(*every):
+            addresses = [tensor.data_ptr() for tensor in every]
+            if [address % ALIGNMENT for address in addresses] == last.remainders and _apart(last, every, addresses):
+                return _repeat(last, every, addresses, workspace)
         signature = None
         torch = sys.modules.get("torch")
         if getattr(getattr(torch, "version", None), "cuda", None) is not None:
-            read = _signature(torch, every, (len(args), workspace is None, *[x is None for x in given]))
+            read = _signature(torch, every, form)
             if read is not None:
                 signature, addresses = read
                 found = self._plans.get(signature)
-                if found is not None and not (found.pairs and _share(found.pairs, every, addresses)):
-                    return self._repeat(torch, found, every, addresses, workspace)
+                if found is not None and _apart(found, every, addresses):
+                    if found.guard is None or found is last:
+                        found.guard = tensor_guard(every)
+                    self._last = found
+                    return _repeat(found, every, addresses, workspace)
         return self._first(args, given, workspace, signature)
 
     def plans(self) -> list[Remembered]:
         """All that is remembered."""
         return self._plans.values()
-
-    def _repeat(self, torch: Any, found: Remembered, every: list[Any], addresses: list[int], workspace: Any) -> Any:
-        block = None
-        if workspace is not None:
-            every.pop()
-            block = addresses.pop()
-        active = _driver()
-        stream = active.get_current_stream(found.device)
-        if active.get_current_device() == found.device:
-            return found.plan.run(every, addresses, block, stream)
-        with torch.cuda.device(found.device):
-            return found.plan.run(every, addresses, block, stream)
 
     def _first(self, args: Sequence[Any], given: tuple[Any, ...], workspace: Any, signature: Signature | None) -> Any:
         """The call with all checks; it is remembered where it has a signature and all tensors are on one GPU."""
@@ -129,7 +137,9 @@ class Launcher:
                 return function(*args, **results, empty=empty)
             returned, plan = Recorder(module, empty).call(self.function, args, results)
         if plan is not None:
-            self._plans.put(signature, Remembered(plan, device.index, _pairs(args, results, workspace)))
+            pairs = _pairs(args, results, workspace)
+            # A signature is the form, and five entries for each tensor, of which the remainder is the last.
+            self._plans.put(signature, Remembered(plan, device.index, pairs, signature[0], [*signature[5::5]]))
         return returned
 
     def _results(self, names: Sequence[str], given: Sequence[Any]) -> dict[str, Any]:
@@ -155,6 +165,46 @@ def _pairs(args: Sequence[Any], results: Mapping[str, Any], workspace: Any) -> t
     sizes = [extent(tensor) for tensor in every]
     written = range(len(args), len(every))
     return tuple((i, j, sizes[i], sizes[j]) for i in written for j in range(i) if sizes[i] and sizes[j])
+
+
+def _repeat(found: Remembered, every: list[Any], addresses: list[int], workspace: Any) -> Any:
+    """A warm call."""
+    block = None
+    if workspace is not None:
+        every.pop()
+        block = addresses.pop()
+    active = _driver()
+    stream = active.get_current_stream(found.device)
+    if active.get_current_device() == found.device:
+        return found.plan.run(every, addresses, block, stream)
+    with sys.modules["torch"].cuda.device(found.device):
+        return found.plan.run(every, addresses, block, stream)
+
+
+def tensor_guard(tensors: Sequence[Any]) -> Callable[..., bool] | None:
+    """
+    A function that tells whether others are like these tensors: in type, shape, strides, dtype and device, and in
+    whether they record gradients. None where torch has no such function, or it does not know these tensors.
+
+    It is the one that torch.compile guards its code with; it looks at all tensors in one call from Python. What it
+    refuses may still have the same signature.
+    """
+    try:
+        guards = sys.modules["torch"]._C._dynamo.guards.TensorGuards
+        check = guards(*tensors, dynamic_dims_sizes=None, dynamic_dims_strides=None).check
+        return check if check(*tensors) else None
+    except (AttributeError, TypeError):
+        return None
+
+
+def _apart(found: Remembered, tensors: list[Any], addresses: list[int]) -> bool:
+    """Whether no two tensors of `pairs` share memory."""
+    if not found.pairs or addresses == found.disjoint:
+        return True
+    if _share(found.pairs, tensors, addresses):
+        return False
+    found.disjoint = list(addresses)
+    return True
 
 
 def _share(pairs: Sequence[tuple[int, int, int, int]], tensors: list[Any], addresses: list[int]) -> bool:

@@ -80,10 +80,15 @@ class ScheduleAttentionPass(ModulePass):
                 attention.schedule = choose_schedule(attention, target)
 
     def _overridden(self, chosen: ScheduleAttr) -> ScheduleAttr:
-        given = {name: value for name in ScheduleAttr.FIELDS if (value := getattr(self, name)) is not None}
+        given: dict[str, int | None] = {
+            name: value for name in ScheduleAttr.FIELDS if (value := getattr(self, name)) is not None
+        }
         if self.transposed == 0:
             # Rows are the long side of the matrix unit then.
             given.setdefault("block_m", max(chosen.block_m.data, MIN_DOT_SIZE))
+        if "splits" in given:
+            # Splits that a person asks for are splits of each sequence.
+            given.setdefault("runs", None)
         try:
             return chosen.replace(**given)
         except VerifyException as e:
