@@ -40,7 +40,7 @@ def choose_unpacking(
         warps, keys = _unpacking_tile(op, key_bytes, target)
         if rows is None or rows > DECODE_ROWS:
             return Unpacking((block_m, warps, keys), options)
-        if _pairs_heads(op, rows):
+        if _pairs_heads(op, target):
             return Unpacking((DECODE_ROWS, 2, 32), {"heads": 2, "transposed": 1, **options})
         return Unpacking((DECODE_ROWS, warps, keys), {"transposed": 1, **options})
     if target.compute_capability is not None and not _packs_floats(op):
@@ -112,8 +112,7 @@ def _unpacking_tile(op: AttentionOp, key_bytes: int, target: TargetDescription) 
     if key_bytes > 256:
         return 4, 64
     if key_bytes > 128:
-        work = [size for name, size in op.dim_sizes().items() if name not in ("g", "m", "n", "k", "d")]
-        return (1, 32) if DYNAMIC_INDEX in work or prod(work) >= target.cores else (2, 64)
+        return (1, 32) if _fills(op, target) else (2, 64)
     match _channel_scales(op):
         case "value":
             return 2, 64
@@ -123,12 +122,20 @@ def _unpacking_tile(op: AttentionOp, key_bytes: int, target: TargetDescription) 
             return 1, 64
 
 
-def _pairs_heads(op: AttentionOp, rows: int) -> bool:
+def _fills(op: AttentionOp, target: TargetDescription) -> bool:
+    """Whether there are at least as many sequences and heads as cores."""
+    work = [size for name, size in op.dim_sizes().items() if name not in ("g", "m", "n", "k", "d")]
+    return DYNAMIC_INDEX in work or prod(work) >= target.cores
+
+
+def _pairs_heads(op: AttentionOp, target: TargetDescription) -> bool:
     """
     Whether pairs of heads should share a tile: tokens of a page lie outside of its heads, so that a head has few bytes
-    of a token together, and values have scales of their own, of which there are as many pieces.
+    of a token together, and values have scales of their own, of which there are as many pieces; or they are 8-bit
+    floats of many sequences.
     """
-    if _channel_scales(op) != "value" or heads_obstacle(op, 2, DECODE_ROWS) is not None:
+    pays = _channel_scales(op) == "value" or (has_floats(op) and _fills(op, target))
+    if not pays or heads_obstacle(op, 2, DECODE_ROWS) is not None:
         return False
     layout = op.key_layout.data
     names = index_names(layout.num_dims - len(INNER_DIMS))
