@@ -114,12 +114,7 @@ class ZerosOp(IRDLOperation):
         _verify_shape_operands(self, self.shape, self.result.type)
 
 
-@irdl_op_definition
-class BroadcastToOp(IRDLOperation):
-    """`tl.broadcast_to(input, shape)`; operators broadcast by themselves, stores of blocks do too."""
-
-    name = "tl.broadcast_to"
-
+class _ReshapingOp(IRDLOperation):
     input = operand_def()
     shape = var_operand_def()
     result = result_def()
@@ -134,6 +129,13 @@ class BroadcastToOp(IRDLOperation):
             operands=[input, shape],
             result_types=[TensorType(element, [constant_size(size) for size in shape])],
         )
+
+
+@irdl_op_definition
+class BroadcastToOp(_ReshapingOp):
+    """`tl.broadcast_to(input, shape)`; operators broadcast by themselves, stores of blocks do too."""
+
+    name = "tl.broadcast_to"
 
     def verify_(self) -> None:
         _verify_shape_operands(self, self.shape, block_of(element_type(self.input.type), shape_of(self.result.type)))
@@ -141,25 +143,10 @@ class BroadcastToOp(IRDLOperation):
 
 
 @irdl_op_definition
-class ReshapeOp(IRDLOperation):
+class ReshapeOp(_ReshapingOp):
     """`tl.reshape(input, shape)`: the same elements in row-major order in another shape."""
 
     name = "tl.reshape"
-
-    input = operand_def()
-    shape = var_operand_def()
-    result = result_def()
-
-    traits = traits_def(Pure())
-
-    assembly_format = "$input `[` $shape `]` attr-dict `:` type($input) `[` type($shape) `]` `->` type($result)"
-
-    def __init__(self, input: SSAValue | Operation, shape: Sequence[SSAValue]):
-        element = element_type(SSAValue.get(input).type)
-        super().__init__(
-            operands=[input, shape],
-            result_types=[TensorType(element, [constant_size(size) for size in shape])],
-        )
 
     def verify_(self) -> None:
         source, target = self.input.type, self.result.type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from xdsl.interfaces import HasCanonicalizationPatternsInterface
@@ -22,11 +23,8 @@ from flashlower.dialects.tl.types import (
 )
 
 
-@irdl_op_definition
-class CastOp(InferredOp, HasCanonicalizationPatternsInterface):
-    """`input.to(dtype)`: another element type, the same shape. Floats go to integers towards zero."""
-
-    name = "tl.cast"
+class _ConversionOp(InferredOp, ABC):
+    """An op whose result has the element type that its constructor, or IR text, names."""
 
     input = operand_def()
     result = result_def()
@@ -40,6 +38,23 @@ class CastOp(InferredOp, HasCanonicalizationPatternsInterface):
         super(InferredOp, self).__init__(operands=[input], result_types=[result_type])
 
     @staticmethod
+    @abstractmethod
+    def _check(source: Attribute, target: Attribute) -> None:
+        """Raises `VerifyException` for types that there is no conversion between."""
+
+    def infer(self, types: Sequence[Attribute]) -> Attribute:
+        target = self.results[0].type
+        self._check(types[0], target)
+        return target
+
+
+@irdl_op_definition
+class CastOp(_ConversionOp, HasCanonicalizationPatternsInterface):
+    """`input.to(dtype)`: another element type, the same shape. Floats go to integers towards zero."""
+
+    name = "tl.cast"
+
+    @staticmethod
     def _check(source: Attribute, target: Attribute) -> None:
         if not is_number(element_type(source)) or not is_number(element_type(target)):
             raise VerifyException(f"tl.cast is between numbers, got {source} to {target}")
@@ -47,32 +62,16 @@ class CastOp(InferredOp, HasCanonicalizationPatternsInterface):
         if shape_of(source) != shape_of(target):
             raise VerifyException(f"tl.cast keeps the shape, got {source} to {target}")
 
-    def infer(self, types: Sequence[Attribute]) -> Attribute:
-        target = self.results[0].type
-        self._check(types[0], target)
-        return target
-
     @classmethod
     def get_canonicalization_patterns(cls) -> tuple[RewritePattern, ...]:
         return canonicalization_patterns()
 
 
 @irdl_op_definition
-class BitcastOp(InferredOp):
+class BitcastOp(_ConversionOp):
     """`input.to(dtype, bitcast=True)`: the same bits read as another type of as many bits."""
 
     name = "tl.bitcast"
-
-    input = operand_def()
-    result = result_def()
-
-    assembly_format = "$input attr-dict `:` type($input) `->` type($result)"
-
-    def __init__(self, input: SSAValue | Operation, element: Attribute):
-        type = SSAValue.get(input).type
-        result_type = block_of(element, shape_of(type))
-        self._check(type, result_type)
-        super(InferredOp, self).__init__(operands=[input], result_types=[result_type])
 
     @staticmethod
     def _check(source: Attribute, target: Attribute) -> None:
@@ -83,8 +82,3 @@ class BitcastOp(InferredOp):
             raise VerifyException(f"tl.bitcast keeps the bits, got {source} to {target}")
         if shape_of(source) != shape_of(target):
             raise VerifyException(f"tl.bitcast keeps the shape, got {source} to {target}")
-
-    def infer(self, types: Sequence[Attribute]) -> Attribute:
-        target = self.results[0].type
-        self._check(types[0], target)
-        return target

@@ -90,9 +90,9 @@ class _ConstantOp(IRDLOperation):
     @classmethod
     def parse(cls, parser: Parser):
         value = parser.parse_attribute()
-        if not (isa(value, IntegerAttr) or isa(value, FloatAttr)):
+        if not isa(value, ScalarAttr):
             parser.raise_error(f"{cls.name} is a number such as `64 : i32` or `0.5 : f32`, got {value}")
-        op = cls(value)  # pyright: ignore[reportUnknownArgumentType]
+        op = cls(value)
         op.attributes |= parser.parse_optional_attr_dict()
         return op
 
