@@ -97,7 +97,9 @@ class ScheduleAttr(ParametrizedAttribute):
 
     def replace(self, **values: int | None) -> ScheduleAttr:
         """The schedule with other values of some fields; None takes an optional field away."""
-        return ScheduleAttr(**{**self.fields(), **values})  # pyright: ignore[reportArgumentType]
+        given = self.fields() | {name: value for name, value in values.items() if value is not None}
+        required = [given.pop(name) for name in self.REQUIRED]
+        return ScheduleAttr(*required, **{name: values.get(name, value) for name, value in given.items()})
 
     def verify(self) -> None:
         for field in ("block_m", "block_n"):

@@ -80,13 +80,13 @@ class QuantizationAttr(ParametrizedAttribute):
     zero: IntAttr
     round: BFloat16Type | Float16Type | NoneAttr
 
-    def __init__(self, codes: str | CodeType, zero: int = 0, round: AnyFloat | NoneAttr | None = None):
-        """`codes` is a type or its name, one of `CODES`."""
-        super().__init__(
-            CODES.get(codes, codes) if isinstance(codes, str) else codes,  # pyright: ignore[reportArgumentType]
-            IntAttr(zero),
-            NoneAttr() if round is None else round,  # pyright: ignore[reportArgumentType]
-        )
+    def __init__(self, codes: str, zero: int = 0, round: AnyFloat | None = None):
+        """`codes` is one of `CODES`, `round` one of `ROUNDINGS` or None. Raises `VerifyException` for others."""
+        if codes not in CODES:
+            raise VerifyException(f"codes have type {codes}, expected one of {', '.join(CODES)}")
+        if round is not None and not isinstance(round, BFloat16Type | Float16Type):
+            raise VerifyException(f"values are rounded to {round}, expected one of {', '.join(ROUNDINGS)}")
+        super().__init__(CODES[codes], IntAttr(zero), NoneAttr() if round is None else round)
 
     @property
     def bits(self) -> int:

@@ -17,6 +17,7 @@ from xdsl.dialects.builtin import Float32Type, IntegerType
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from flashlower.dialects import tl
+from flashlower.dialects.tl.binary import BinaryOp
 from flashlower.dialects.tl.canonicalize import INTEGER_FOLDS
 from flashlower.dialects.tl.constants import constant_value
 from flashlower.dialects.tl.types import bit_width, element_type, is_bool, is_integer, is_unsigned, shape_of
@@ -279,7 +280,7 @@ class Expressions:
         """Whether Python computes on these i32 numbers what i32 arithmetic does."""
         if isinstance(op, tl.NegOp):
             return numbers[0] > -(2**31)
-        fold = INTEGER_FOLDS.get(type(op))  # pyright: ignore[reportArgumentType]
+        fold = INTEGER_FOLDS.get(type(op)) if isinstance(op, BinaryOp) else None
         if fold is None or min(numbers) < 0:
             return False
         if numbers[1] == 0 and isinstance(op, tl.FloorDivOp | tl.ModOp):

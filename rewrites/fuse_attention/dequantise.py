@@ -27,7 +27,7 @@ from flashlower.rewrites.fuse_attention.unpack import Codes, integer_range, inte
 # Integers of at most this size are exact.
 _EXACT: dict[type[Attribute], int] = {BFloat16Type: 1 << 8, Float16Type: 1 << 11, Float32Type: 1 << 24}
 
-_FLOAT_CODES = {type: name for name, type in CODES.items() if name.startswith("f")}
+_FLOAT_CODES: Mapping[Attribute, str] = {type: name for name, type in CODES.items() if name.startswith("f")}
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class DequantisationReader:
     def _float(self, read: Read, state: _State) -> tuple[Read, QuantizedRead] | None:
         while True:
             element_type = hlo.element_type(read.value)
-            if (name := _FLOAT_CODES.get(element_type)) is not None:  # pyright: ignore[reportCallIssue, reportArgumentType]
+            if (name := _FLOAT_CODES.get(element_type)) is not None:
                 return self._finish(Codes(read, name), state)
             op = hlo.owner(read.value)
             if op is None:
