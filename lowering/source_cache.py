@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import linecache
 import os
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 
 @functools.cache
@@ -42,3 +44,17 @@ def write_source(source: str) -> Path:
             file.write(data)
         os.replace(file.name, path)
     return path
+
+
+def execute_source(source: str, suffix: str = "") -> ModuleType:
+    """
+    The module of an emitted file, which `write_source` writes; `suffix` ends the module's name.
+
+    Lines are given to `linecache`: `inspect` finds them there, whatever happens to the file.
+    """
+    path = write_source(source)
+    module = ModuleType(f"flashlower_{path.stem[:16]}{suffix}")
+    module.__file__ = str(path)
+    linecache.cache[str(path)] = (len(source), None, source.splitlines(keepends=True), str(path))
+    exec(compile(source, path, "exec"), vars(module))
+    return module

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import linecache
 import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from xdsl.ir import Attribute
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.numpy_values import numpy_dtype
-from flashlower.lowering.source_cache import write_source
+from flashlower.lowering.source_cache import execute_source
 from flashlower.rewrites.outline_attention import attention_groups
 
 TARGET_VARIABLE = "NEURON_PLATFORM_TARGET_OVERRIDE"
@@ -89,12 +88,7 @@ def simulator() -> ModuleType:
 @functools.cache
 def load_source(source: str) -> ModuleType:
     """The module of an emitted file. Neuron's compiler reads kernels from the file."""
-    path = write_source(source)
-    module = ModuleType(f"flashlower_{path.stem[:16]}")
-    module.__file__ = str(path)
-    linecache.cache[str(path)] = (len(source), None, source.splitlines(keepends=True), str(path))
-    exec(compile(source, path, "exec"), vars(module))
-    return module
+    return execute_source(source)
 
 
 @contextmanager

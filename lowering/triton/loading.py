@@ -6,10 +6,9 @@ from __future__ import annotations
 
 import functools
 import importlib
-import linecache
 from types import ModuleType
 
-from flashlower.lowering.source_cache import write_source
+from flashlower.lowering.source_cache import execute_source
 
 
 class TritonNotFoundError(ImportError):
@@ -43,12 +42,7 @@ def load_source(source: str, *, interpret: bool) -> ModuleType:
 
     from flashlower.lowering.triton.interpreter import interpret_kernels  # noqa: PLC0415 (imports triton)
 
-    path = write_source(source)
-    module = ModuleType(f"flashlower_{path.stem[:16]}{'_interpreted' if interpret else ''}")
-    module.__file__ = str(path)
-    # `inspect` finds the lines here, whatever happens to the file.
-    linecache.cache[str(path)] = (len(source), None, source.splitlines(keepends=True), str(path))
-    exec(compile(source, path, "exec"), vars(module))
+    module = execute_source(source, "_interpreted" if interpret else "")
     if interpret:
         interpret_kernels(module)
     elif not isinstance(_any_kernel(module), JITFunction | None):
