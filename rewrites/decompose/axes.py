@@ -52,6 +52,13 @@ class TensorBuilder:
         op.results[0].name_hint = hint
         return op.results[0]
 
+    def bitcast(self, x: Named, element_type: Attribute, hint: str | None = None) -> Named:
+        """The same bits as another type."""
+        if x.element_type == element_type:
+            return x
+        type = TensorType(element_type, cast(TensorType[Attribute], x.value.type).get_shape())
+        return Named(self.emit(stablehlo.BitcastConvertOp(x.value, type), hint), x.axes)
+
     def shape(self, axes: Iterable[str]) -> list[int]:
         return [self.sizes[axis] for axis in axes]
 

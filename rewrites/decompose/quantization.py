@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from xdsl.dialects.builtin import BFloat16Type, FixedBitwidthType, IntegerType, Signedness, TensorType, i64
+from xdsl.dialects.builtin import BFloat16Type, FixedBitwidthType, IntegerType, Signedness, i64
 from xdsl.ir import Attribute
 
 from flashlower.dialects import stablehlo
@@ -50,9 +50,9 @@ def _codes(builder: TensorBuilder, x: Named, attr: QuantizationAttr, packing: Pa
         return x
     width, bits = cast(FixedBitwidthType, x.element_type).bitwidth, attr.bits
     if packing.lanes == 1:
-        return _bitcast(builder, x, attr.codes if attr.is_float else _integer(width, attr.is_signed))
+        return builder.bitcast(x, attr.codes if attr.is_float else _integer(width, attr.is_signed), x.value.name_hint)
     element_type = _integer(width, attr.is_signed)
-    x = _bitcast(builder, x, element_type)
+    x = builder.bitcast(x, element_type, x.value.name_hint)
 
     def amount(multiple: int, shift: int) -> Named:
         """The lane times so many bits, plus some."""
@@ -76,16 +76,12 @@ def _codes(builder: TensorBuilder, x: Named, attr: QuantizationAttr, packing: Pa
     x = builder.elementwise(stablehlo.ShiftRightLogicalOp, x, amount(bits, 0))
     mask = builder.constant((1 << bits) - 1, element_type)
     x = builder.elementwise(stablehlo.AndOp, x, mask, hint="codes")
-    return _bitcast(builder, builder.convert(x, _integer(bits, signed=False)), attr.codes) if attr.is_float else x
+    if not attr.is_float:
+        return x
+    x = builder.convert(x, _integer(bits, signed=False))
+    return builder.bitcast(x, attr.codes, x.value.name_hint)
 
 
 def _integer(width: int, signed: bool) -> IntegerType:
     """StableHLO's integers: signless ones are signed."""
     return IntegerType(width, Signedness.SIGNLESS if signed else Signedness.UNSIGNED)
-
-
-def _bitcast(builder: TensorBuilder, x: Named, element_type: Attribute) -> Named:
-    if x.element_type == element_type:
-        return x
-    type = TensorType(element_type, cast(TensorType[Attribute], x.value.type).get_shape())
-    return Named(builder.emit(stablehlo.BitcastConvertOp(x.value, type), x.value.name_hint), x.axes)

@@ -16,11 +16,10 @@ from xdsl.dialects.builtin import (
     IndexType,
     IntegerType,
     Signedness,
-    TensorType,
     i1,
     i64,
 )
-from xdsl.ir import Attribute, Operation
+from xdsl.ir import Operation
 from xdsl.utils.exceptions import DiagnosticException
 
 from flashlower.dialects import stablehlo
@@ -93,7 +92,7 @@ def scalar_to_tensors(builder: TensorBuilder, op: Operation, operands: Sequence[
             return builder.elementwise(named, *operands)
         if (named := _UNSIGNED.get(type(op))) is not None:
             result = builder.elementwise(named, *(_unsigned(builder, x) for x in operands))
-            return _bitcast(builder, result, operands[0].element_type)
+            return builder.bitcast(result, operands[0].element_type)
         special = _composed(builder, op, operands) or _converted(builder, op, operands)
         if special is not None:
             return special
@@ -155,16 +154,9 @@ def _converted(builder: TensorBuilder, op: Operation, operands: Sequence[Named])
                 x = builder.elementwise(stablehlo.AndOp, x, builder.constant(1, x.element_type))
             return builder.convert(x, element_type)
         case arith.BitcastOp():
-            return _bitcast(builder, operands[0], element_type)
+            return builder.bitcast(operands[0], element_type)
         case _:
             return None
-
-
-def _bitcast(builder: TensorBuilder, x: Named, element_type: Attribute) -> Named:
-    if x.element_type == element_type:
-        return x
-    type = TensorType(element_type, cast(TensorType[Attribute], x.value.type).get_shape())
-    return Named(builder.emit(stablehlo.BitcastConvertOp(x.value, type)), x.axes)
 
 
 def _unsigned(builder: TensorBuilder, x: Named) -> Named:
@@ -172,7 +164,7 @@ def _unsigned(builder: TensorBuilder, x: Named) -> Named:
     if x.element_type == i1:
         return x
     width = cast(FixedBitwidthType, x.element_type).bitwidth
-    return _bitcast(builder, x, IntegerType(width, Signedness.UNSIGNED))
+    return builder.bitcast(x, IntegerType(width, Signedness.UNSIGNED))
 
 
 def _is_nan(builder: TensorBuilder, x: Named) -> Named:

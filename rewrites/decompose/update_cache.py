@@ -225,7 +225,7 @@ class _Update:
         if isinstance(type, AnyFloat):
             return codes
         if not isinstance(codes.element_type, IntegerType):
-            codes = self._bitcast(codes, IntegerType(8, Signedness.UNSIGNED))
+            codes = b.bitcast(codes, IntegerType(8, Signedness.UNSIGNED), codes.value.name_hint)
         word = IntegerType(cast(FixedBitwidthType, type).bitwidth, Signedness.UNSIGNED)
         codes = b.elementwise(stablehlo.AndOp, b.convert(codes, word), b.constant((1 << packing.bits) - 1, word))
         rows = (*self.outer, "m")
@@ -235,11 +235,7 @@ class _Update:
         lanes = b.transpose(lanes, b.ordered(split))
         words = b.elementwise(stablehlo.ShiftLeftOp, lanes, b.convert(bits, word))
         words = b.reduce(words, "lane", "or", 0, "words")
-        return self._bitcast(words, type)
-
-    def _bitcast(self, x: Named, element_type: Attribute) -> Named:
-        type = TensorType(element_type, cast(TensorType[Attribute], x.value.type).get_shape())
-        return Named(self.builder.emit(stablehlo.BitcastConvertOp(x.value, type), x.value.name_hint), x.axes)
+        return b.bitcast(words, type, words.value.name_hint)
 
     # Results.
 
