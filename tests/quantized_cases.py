@@ -7,6 +7,7 @@ no code of flashlower. Scales of keys that do not exist are NaN where the format
 `random_quantized_case(rng)` draws a case of any format, layout, page size and mask; K or V may stay floats.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -99,6 +100,10 @@ class Format:
         return (value.astype(ROUND[self.round]) if self.round else value).astype(np.float64)
 
 
+KERNEL_TOLERANCE = {"f32": 2e-5, "f16": 2e-3, "bf16": 8e-3}
+"""Of ||a - b|| / ||b||: values that are not rounded by definition are rounded to the type of Q for the dots."""
+
+
 @dataclass(frozen=True)
 class QuantizedCase(AttentionCase):
     """One attention; an operand without a format is of floats, as in `AttentionCase`."""
@@ -108,6 +113,14 @@ class QuantizedCase(AttentionCase):
 
     def __str__(self) -> str:
         return f"{super().__str__()}-k:{self.k_format}-v:{self.v_format}"
+
+    def check_kernel(self, results: Sequence[np.ndarray], tolerance: float | None = None) -> None:
+        """Compares what a kernel gives with `expected()`; infinities and NaN must be in the same places."""
+        for got, want in zip(results, self.expected(), strict=True):
+            finite = np.isfinite(want)
+            np.testing.assert_array_equal(got[~finite].astype(np.float64), want[~finite])
+            error = np.linalg.norm(got[finite].astype(np.float64) - want[finite])
+            assert error <= (tolerance or KERNEL_TOLERANCE[self.dtype]) * np.linalg.norm(want[finite]), self
 
     def _quantized(self, name: str, operands: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Codes and parts on the axes of the floats that they replace; parts have size 1 where they are shared."""

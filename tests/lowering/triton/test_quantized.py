@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from attention_reference import reference_attention
 from pipelines import transform
-from quantized_cases import Format, QuantizedCase, random_quantized_case
+from quantized_cases import KERNEL_TOLERANCE, Format, QuantizedCase, random_quantized_case
 
 from flashlower.lowering.triton.compile import TARGETS, compile_module_kernels
 from flashlower.lowering.triton.printer import print_module
@@ -31,9 +31,6 @@ PORTABLE = "mi300x"
 GPUS = {"cuda:80": "a100", "cuda:90": "h100", "cuda:100": "h100", "hip:gfx942": "mi300x"}
 """The GPU of each target that schedules are chosen for."""
 
-TOLERANCE = {"f32": 2e-5, "f16": 2e-3, "bf16": 8e-3}
-"""Of ||a - b|| / ||b||: values that are not rounded by definition are rounded to the type of Q for the dots."""
-
 
 def pipeline(splits: int, gpu: str) -> str:
     convert = f"convert-attention-to-triton{{target={gpu}}}"
@@ -46,12 +43,7 @@ def run(text: str, inputs: list[np.ndarray], splits: int = 0, gpu: str = PORTABL
 
 
 def check(case: QuantizedCase, splits: int = 0, gpu: str = PORTABLE) -> None:
-    results = run(case.module_text(), case.inputs(), splits, gpu)
-    for got, want in zip(results, case.expected(), strict=True):
-        finite = np.isfinite(want)
-        np.testing.assert_array_equal(got[~finite].astype(np.float64), want[~finite])
-        error = np.linalg.norm(got[finite].astype(np.float64) - want[finite])
-        assert error <= TOLERANCE[case.dtype] * np.linalg.norm(want[finite]), case
+    case.check_kernel(run(case.module_text(), case.inputs(), splits, gpu))
 
 
 INT8 = Format("i8", storage=8)
@@ -228,7 +220,7 @@ def test_scales_of_pools(layout: str, shape: tuple[int, ...], spread: Any, unit:
         scores=[],
     )
     want = want.reshape(out.shape)
-    assert np.linalg.norm(out.astype(np.float64) - want) <= TOLERANCE["f16"] * np.linalg.norm(want)
+    assert np.linalg.norm(out.astype(np.float64) - want) <= KERNEL_TOLERANCE["f16"] * np.linalg.norm(want)
 
 
 @pytest.mark.parametrize("target", TARGETS)
