@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 from xdsl.context import Context
 from xdsl.dialects.builtin import (
     DYNAMIC_INDEX,
@@ -24,7 +23,7 @@ from xdsl.interpreter import Interpreter, InterpreterFunctions
 from xdsl.ir import Attribute
 from xdsl.utils.exceptions import InterpretationError
 
-from flashlower.dialects.numpy_values import dense_to_numpy, numpy_dtype, numpy_to_dense
+from flashlower.dialects.numpy_values import dense_to_numpy, numpy_dtype
 from flashlower.dialects.parsing import resource_literal
 from flashlower.dialects.stablehlo.base import AnyTensor
 from flashlower.interpreters.numerics import Array
@@ -80,8 +79,3 @@ def attr_to_numpy(attr: Attribute, ctx: Context | None = None) -> Array:
             return np.array(list(values), numpy_dtype(attr.elt_type))
         case _:
             raise InterpretationError(f"attribute {attr} has no NumPy value")
-
-
-def numpy_to_attr(array: npt.ArrayLike, type: Attribute | None = None) -> DenseIntOrFPElementsAttr:
-    """A dense literal with an array's values; see `numpy_to_dense`."""
-    return numpy_to_dense(array, type)

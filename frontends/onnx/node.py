@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 from xdsl.ir import Attribute
 
 from flashlower.dialects.numpy_values import element_type_of
@@ -134,7 +133,3 @@ def describe(proto: Any, opset: int | None) -> str:
     domain = normal_domain(proto.domain) or "ai.onnx"
     name = f"node {proto.name!r}" if proto.name else f"the node of {list(proto.output)}"
     return f"{name} ({proto.op_type}, domain {domain}, opset {'?' if opset is None else opset})"
-
-
-def is_integer_array(array: Array) -> bool:
-    return bool(np.issubdtype(array.dtype, np.integer))

@@ -5,9 +5,10 @@ import pytest
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import InterpretationError
 
+from flashlower.dialects.numpy_values import numpy_to_dense
 from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.interpreters import run_module
-from flashlower.interpreters.values import attr_to_numpy, numpy_to_attr
+from flashlower.interpreters.values import attr_to_numpy
 
 IDENTITY = """
 func.func {visibility} @{name}(%x: {type}) -> {type} {{
@@ -120,7 +121,7 @@ def test_resources_need_their_context():
 
 def test_attributes_as_arrays():
     array = np.array([[1.5, -2.0]], np.float32)
-    np.testing.assert_array_equal(attr_to_numpy(numpy_to_attr(array)), array)
+    np.testing.assert_array_equal(attr_to_numpy(numpy_to_dense(array)), array)
     module = parse_module('"test.op"() {a = array<i64: 3, 4>, b = 2.5 : bf16, c = true, d = "text"} : () -> ()')
     (op,) = module.ops
     assert attr_to_numpy(op.attributes["a"]).tolist() == [3, 4]
