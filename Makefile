@@ -15,8 +15,9 @@ types:
 filecheck:
 	$(PYTHON) -c 'from lit.main import main; main()' tests/filecheck
 
+# One core for each worker, which libraries would share among their threads.
 unit:
-	$(PYTHON) -m pytest -n auto
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist worksteal
 
 format:
 	$(PYTHON) -m ruff check --fix .
