@@ -3,7 +3,10 @@ PYTHON ?= python
 
 .PHONY: test lint types unit filecheck format docs
 
-test: lint types filecheck unit
+# The type checker has one thread; FileCheck tests run beside it.
+test:
+	$(MAKE) -j2 lint types filecheck
+	$(MAKE) unit
 
 lint:
 	$(PYTHON) -m ruff check .
