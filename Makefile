@@ -3,7 +3,10 @@ PYTHON ?= python
 
 .PHONY: test lint types unit filecheck format docs
 
-test: lint types filecheck unit
+# The type checker has one thread; FileCheck tests run beside it.
+test:
+	$(MAKE) -j2 lint types filecheck
+	$(MAKE) unit
 
 lint:
 	$(PYTHON) -m ruff check .
@@ -15,8 +18,9 @@ types:
 filecheck:
 	$(PYTHON) -c 'from lit.main import main; main()' tests/filecheck
 
+# One core for each worker, which libraries would share among their threads.
 unit:
-	$(PYTHON) -m pytest -n auto
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(PYTHON) -m pytest -n auto --dist worksteal
 
 format:
 	$(PYTHON) -m ruff check --fix .

@@ -42,10 +42,7 @@ def _floor_divide(lhs: Array, rhs: Array) -> Array:
 
 
 def _ceil_divide(lhs: Array, rhs: Array) -> Array:
-    return -np.floor_divide(-lhs, rhs)
-
-
-def _ceil_divide_unsigned(lhs: Array, rhs: Array) -> Array:
+    # Without a sign change, which the smallest number does not survive.
     return np.floor_divide(lhs, rhs) + (np.remainder(lhs, rhs) != 0)
 
 
@@ -102,7 +99,7 @@ class ArithFunctions(InterpreterFunctions):
     run_ceildivsi = elementwise(arith.CeilDivSIOp, _ceil_divide)
     run_remsi = elementwise(arith.RemSIOp, np.fmod)
     run_divui = elementwise(arith.DivUIOp, _unsigned(np.floor_divide))
-    run_ceildivui = elementwise(arith.CeilDivUIOp, _unsigned(_ceil_divide_unsigned))
+    run_ceildivui = elementwise(arith.CeilDivUIOp, _unsigned(_ceil_divide))
     run_remui = elementwise(arith.RemUIOp, _unsigned(np.remainder))
     run_minsi = elementwise(arith.MinSIOp, np.minimum)
     run_maxsi = elementwise(arith.MaxSIOp, np.maximum)

@@ -46,6 +46,7 @@ def run_on_jax(text: str, args: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         options = xla_client.CompileOptions()
         # Every module is run once.
         options.executable_build_options.debug_options.xla_backend_optimization_level = 0
+        options.executable_build_options.debug_options.xla_llvm_disable_expensive_passes = True
         executable = compiler.backend_compile_and_load(
             device.client, module, xla_client.DeviceList((device,)), options, []
         )

@@ -61,7 +61,7 @@ def run(stages: list[list[str]]) -> str | None:
         finally:
             sys.stdin = stdin
         output.flush()
-        data = output.buffer.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+        data = output.buffer.getvalue()
         if code:
             return f"{shlex.join(stage)}\n{code}\n{errors.getvalue()}{data.decode()}"
     return None

@@ -24,7 +24,7 @@ def test_without_jax(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("jitted", [False, True])
 def test_attention_of_jax(is_causal: bool, jitted: bool) -> None:
     jax = pytest.importorskip("jax", reason="the extra jax is not installed")
-    rng = np.random.default_rng()
+    rng = np.random.default_rng(0)
     q, k, v = (rng.standard_normal((2, n, h, 24)).astype(np.float32) for n, h in ((5, 6), (90, 2), (90, 2)))
 
     def attention(q: Any, k: Any, v: Any) -> Any:

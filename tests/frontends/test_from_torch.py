@@ -18,6 +18,7 @@ from torch import nn
 
 import flashlower as fl
 
+torch.manual_seed(0)
 X = torch.randn(2, 3)
 
 

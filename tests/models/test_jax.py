@@ -29,8 +29,10 @@ def test_model(name: str, dtype: str) -> None:
     check(export(models(element)[name]()), tolerance, kernels=dtype == "f32")
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", variants(np.float32))
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [*((name, "f32") for name in variants(np.float32)), ("bias and mask", "bf16"), ("query lengths", "bf16")],
+)
 def test_dot_product_attention(name: str, dtype: str) -> None:
     element, tolerance = DTYPES[dtype]
     check(export(variants(element)[name]), tolerance, kernels=dtype == "f32")

@@ -6,9 +6,11 @@
 `FLASHLOWER_NKI=model` takes the model even where Neuron's package is installed.
 """
 
+import functools
 import importlib
 import importlib.util
 import itertools
+import linecache
 import os
 import sys
 import tempfile
@@ -23,9 +25,13 @@ FOLDER = Path(__file__).parent
 TARGETS = ("trn1", "trn2", "trn3")
 _VARIABLE = "NEURON_PLATFORM_TARGET_OVERRIDE"
 
-_sources = tempfile.TemporaryDirectory(prefix="nki_source_")
-"""Where kernels lie while this process runs."""
 _numbers = itertools.count()
+
+
+@functools.cache
+def _sources() -> tempfile.TemporaryDirectory[str]:
+    """Where kernels lie while this process runs."""
+    return tempfile.TemporaryDirectory(prefix="nki_source_")
 
 
 def _neuron_is_installed() -> bool:
@@ -72,9 +78,15 @@ def on_target(name: str) -> Iterator[None]:
 
 
 def load(source: str) -> ModuleType:
-    """A module with this source, from a file (Neuron's compiler reads the file)."""
-    nki()
-    path = Path(_sources.name) / f"kernel_{next(_numbers)}.py"
+    """A module with this source: from a file for Neuron's compiler, which reads it; the model needs none."""
+    number = next(_numbers)
+    if is_model():
+        name = f"<kernel {number}>"
+        linecache.cache[name] = (len(source), None, source.splitlines(True), name)
+        module = ModuleType("kernel")
+        exec(compile(source, name, "exec"), vars(module))
+        return module
+    path = Path(_sources().name) / f"kernel_{number}.py"
     path.write_text(source)
     spec = importlib.util.spec_from_file_location("kernel", path)
     assert spec is not None and spec.loader is not None

@@ -212,9 +212,9 @@ def test_large_scores_end_in_time(step: Step, groups: int) -> None:
     b = attention_module(step)
     text = b.module(b.results)
     module = parse_module(text)
-    start = time.monotonic()
+    start = time.process_time()
     FuseAttentionPass().apply(make_context(), module)
-    assert time.monotonic() - start < 30
+    assert time.process_time() - start < 30
     assert sum(isinstance(op, SdpaOp) for op in module.walk()) == groups
 
 

@@ -29,7 +29,7 @@ from xdsl.parser import Parser
 import flashlower
 from flashlower.dialects import tl
 from flashlower.dialects.launch import Launch
-from flashlower.lowering.source_cache import cache_directory, write_source
+from flashlower.lowering.source_cache import _fallback_directory, cache_directory, write_source
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.compile import TARGETS, compile_module_kernels, gpu_target, signature_type
 from flashlower.lowering.triton.loading import load_source
@@ -247,7 +247,7 @@ def test_without_triton_the_error_says_what_to_install():
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": os.path.join(os.path.dirname(__file__), "..", "..")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
@@ -270,7 +270,7 @@ def test_numpy_needs_no_torch():
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": os.path.join(os.path.dirname(__file__), "..", "..")},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
@@ -376,7 +376,11 @@ def test_an_unwritable_cache_falls_back_to_a_temporary_directory(tmp_path, monke
     blocker = tmp_path / "file"
     blocker.write_text("")
     monkeypatch.setenv("FLASHLOWER_CACHE_DIR", str(blocker / "below"))
-    assert write_source("y = 1\n").read_text() == "y = 1\n"
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    _fallback_directory.cache_clear()
+    path = write_source("y = 1\n")
+    assert path.read_text() == "y = 1\n" and path.is_relative_to(tmp_path)
+    _fallback_directory.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["print", "print_loops", "print_types"])
