@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from attention_cases import CASES, AttentionCase, random_case
 from attention_reference import reference_attention
+from attention_steps import DTYPES
 from nki_kernels import relative_error, run
 from nki_model import cross
 from pipelines import transform
@@ -199,7 +200,7 @@ def test_lengths_of_heads_of_sequences_that_share_a_tile():
     rng = np.random.default_rng(6)
     lens = np.array([[0, 70], [33, 96], [100, 1]], np.int64)
     for dtype, size in (("f32", 16), ("bf16", 15)):
-        numpy_type = np.float32 if dtype == "f32" else ml_dtypes.bfloat16
+        numpy_type = np.float32 if dtype == "f32" else DTYPES["bf16"]
         q, k, v = (
             rng.standard_normal(shape).astype(numpy_type)
             for shape in ((3, 4, 1, size), (3, 2, 100, size), (3, 2, 100, size))
