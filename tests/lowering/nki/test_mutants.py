@@ -26,8 +26,9 @@ CASES = {
         replace(BASE, keys=300, kv_heads=1, group=4, steps=("bias",), seed=5),
         "schedule-attention{block-n=128 keys-on-partitions=0}",
     ),
+    # The first row of the pool is nobody's and has NaN, and a sequence has the last row of the table.
     "pages": (
-        replace(BASE, keys=240, page_size=48, rows=True, dtype="bf16"),
+        replace(BASE, keys=240, page_size=48, rows=True, dtype="bf16", seed=26),
         "schedule-attention{keys-on-partitions=1}",
     ),
 }
