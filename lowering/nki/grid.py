@@ -247,6 +247,7 @@ def floor_divide(b: KernelBuilder, dst: SSAValue, value: SSAValue, divisor: int)
     half rounds to the nearest.
     """
     magic = 1.5 * 2.0**23
+    b.comment(f"n // {divisor}: a sum with 1.5 * 2**23 is rounded to a whole number.")
     b.add(nki.TensorScalarOp(dst, value, "add", 0.5, op1="multiply", operand1=1.0 / divisor))
     b.add(nki.TensorScalarOp(dst, dst, "subtract", 0.5, op1="add", operand1=magic))
     b.add(nki.TensorScalarOp(dst, dst, "subtract", magic))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterable, Sequence
 from math import inf
 from typing import cast
@@ -16,15 +17,17 @@ from xdsl.utils.exceptions import DiagnosticException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects import nki
-from flashlower.dialects.nki.types import TileType, dtype_name, tile_of
+from flashlower.dialects.nki.types import FP32_MIN, TileType, dtype_name, tile_of
 from flashlower.lowering.nki.builder import COMMENT
 from flashlower.lowering.triton.kernel_printer import MAX_LINE, wrap_call
 from flashlower.lowering.triton.names import Names, checked_symbol, comment_lines, one_line
 
-NEG_INF, NAN = "NEG_INF", "NAN"
-"""The names of -inf and NaN in the file, which Python has no literals of."""
+NEG_INF, NAN, LOWEST = "NEG_INF", "NAN", "FP32_MIN"
 
-RESERVED = ("nki", "nisa", "nl", NEG_INF, NAN, "range", "float", "min", "max")
+CONSTANTS = {NEG_INF: 'float("-inf")', NAN: 'float("nan")', LOWEST: repr(FP32_MIN)}
+"""Names in the file of numbers that Python has no literals of, or long ones."""
+
+RESERVED = ("nki", "nisa", "nl", *CONSTANTS, "range", "float", "min", "max")
 """Names that the file gives a meaning, beside those that are never given out."""
 
 Arguments = list[tuple[str, str]]
@@ -45,12 +48,24 @@ class _KernelPrinter:
 
     def print(self) -> str:
         kernel = self._kernel
-        head = [f"# {line}".rstrip() for line in comment_lines(kernel.doc.data)] if kernel.doc else []
+        doc = comment_lines(kernel.doc.data) if kernel.doc else []
+        head = [line for text in doc for line in _comment(re.split(r", (?=\w+\[)", text))]
         parameters = [self._named(argument, "tensor") for argument in kernel.body.block.args]
+        head += self._usage(parameters)
         head.append("@nki.jit")
         head += wrap_call(f"def {checked_symbol(kernel.sym_name.data)}", parameters, ":", "")
         self._print_block(kernel.body.block)
         return "\n".join([*head, *self._lines])
+
+    def _usage(self, parameters: Sequence[str]) -> list[str]:
+        """What the arguments are, and how the kernel is launched, as comments."""
+        kernel = self._kernel
+        tensors = [
+            f"{name} {_tuple(tile_of(argument).shape)} {dtype_name(tile_of(argument).element_type)}"
+            for name, argument in zip(parameters, kernel.body.block.args, strict=True)
+        ]
+        name, cores = kernel.sym_name.data, kernel.cores.value.data
+        return [*_comment(tensors), f"# For {kernel.target.data}, launched as {name}[{cores}]."]
 
     def _named(self, value: SSAValue, default: str) -> str:
         """Gives a value its name."""
@@ -350,6 +365,12 @@ _KEYWORDS: dict[tuple[type[Operation], str], str] = {
 """Keywords of NKI that differ from the names of operands."""
 
 
+def _comment(items: Sequence[str]) -> list[str]:
+    """Items of a list as lines of a comment; none is cut."""
+    text = ", ".join(item.replace(" ", "\xa0") for item in items)
+    return [f"# {line}".replace("\xa0", " ") for line in textwrap.wrap(text, MAX_LINE - 2)]
+
+
 def _pattern(pattern: Sequence[tuple[int, int]]) -> str:
     return "[" + ", ".join(f"[{step}, {num}]" for step, num in pattern) + "]"
 
@@ -366,6 +387,8 @@ def _number(attr: FloatAttr) -> str:
         return f"-{NEG_INF}"
     if value != value:
         return NAN
+    if value == FP32_MIN:
+        return LOWEST
     return repr(value)
 
 

@@ -7,14 +7,13 @@ The same module gives the same text.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.utils.exceptions import DiagnosticException, VerifyException
 
 from flashlower.dialects import nki
-from flashlower.lowering.nki.kernel_printer import NAN, NEG_INF, RESERVED, print_kernel
+from flashlower.lowering.nki.kernel_printer import CONSTANTS, RESERVED, print_kernel
 from flashlower.lowering.triton.names import checked_symbol, one_line
 
 _HEADER = '''\
@@ -53,17 +52,13 @@ def print_module(module: ModuleOp) -> str:
     bodies = [print_kernel(kernel, names) for kernel in kernels]
     parts = [_HEADER.format(names=", ".join(names)), _IMPORTS]
     constants = [
-        f'{name} = float("{text}")' for name, text in ((NEG_INF, "-inf"), (NAN, "nan")) if _is_used(name, bodies)
+        f"{name} = {value}" for name, value in CONSTANTS.items() if any(re.search(rf"\b{name}\b", b) for b in bodies)
     ]
     if constants:
         parts.append("\n".join(constants))
     if left_out:
         parts.append("\n".join(left_out))
     return "\n\n\n".join(["\n\n".join(parts), *bodies]) + "\n"
-
-
-def _is_used(name: str, bodies: Sequence[str]) -> bool:
-    return any(re.search(rf"\b{name}\b", body) for body in bodies)
 
 
 def _describe(op: Operation) -> str:

@@ -28,7 +28,14 @@ func.func @attend(%lambda: tensor<2x4x1x64xbf16>, %k: tensor<2x2x256x64xbf16>, %
 // CHECK-NEXT: import nki.isa as nisa
 // CHECK-NEXT: import nki.language as nl
 // CHECK-EMPTY:
+// CHECK-NEXT: FP32_MIN = -3.4028234663852886e+38
+// CHECK-EMPTY:
 // CHECK-NEXT: # main is not printed: it is no kernel.
+
+// What it computes, of which tensors, and how it is launched.
+// CHECK:      # attention.sdpa: q[b, h * 2 + g, m, k], k[b, h, n, k], v[b, h, n, d], out[b, h * 2 + g, m, d]
+// CHECK-NEXT: # lambda_1 (2, 4, 1, 64) bfloat16, k (2, 2, 256, 64) bfloat16, nl_1 (2, 2, 256, 64) bfloat16
+// CHECK-NEXT: # For trn2, launched as attend[1].
 
 // Names from the IR become names that Python and the file do not use.
 // CHECK:      @nki.jit
