@@ -1,49 +1,91 @@
 """The work of the Vector and Scalar engines of NKI kernels for a decoding step, by the two arrangements, as a table.
 
-    python benchmarks/nki_account.py
+    python benchmarks/nki_account.py                       # all of it; some minutes
+    python benchmarks/nki_account.py --shapes 8x1 4x2 --keys 128 1000 --sizes 128
+    python benchmarks/nki_account.py --target trn3 --cores 2
 
-Nothing runs: it is the cost account of `-t nki-cost`, which is no speed.
+Nothing runs: it is the cost account of `-t nki-cost`, which is no speed. A number is the work with keys on the
+partitions over that with the query group there, groups of four; the last column is the most bytes of DMA of a line over
+the least possible. The end says how many kernels are above a quarter.
 """
 
 from __future__ import annotations
+
+import argparse
+import itertools
+from typing import Any
 
 from flashlower.dialects import nki
 from flashlower.dialects.parsing import make_context, parse_module
 from flashlower.lowering.nki.convert import ConvertAttentionToNkiPass
 from flashlower.lowering.nki.cost import Account, account
 
-GROUP, HEAD_SIZE = 4, 128
+GROUP = 4
+SHAPES = ("8x1", "4x2", "2x4", "1x8", "9x1", "16x1", "1x16", "16x2", "4x8", "32x1", "37x1", "8x8", "64x1")
+"""Sequences and KV heads: 8 to 64 pairs."""
+KEYS = (1, 100, 128, 241, 512, 1000, 4096, 16384)
+SIZES = (64, 128)
+STORAGE = tuple(itertools.product(("bf16", "f32"), (False, True)))
+"""The type, and whether sequences have lengths."""
+LEAST_PART = 0.25
 
 
-def account_of(batch: int, heads: int, keys: int, arrangement: str) -> Account:
-    """The account of a decoding step."""
-    q = f"tensor<{batch}x{heads * GROUP}x1x{HEAD_SIZE}xbf16>"
-    kv = f"tensor<{batch}x{heads}x{keys}x{HEAD_SIZE}xbf16>"
-    module = parse_module(f"""
-func.func @decode(%q: {q}, %k: {kv}, %v: {kv}) -> {q} {{
+def decoding_step(batch: int, heads: int, keys: int, size: int, dtype: str, *, lengths: bool) -> str:
+    """A module of one attention."""
+    q = f"tensor<{batch}x{heads * GROUP}x1x{size}x{dtype}>"
+    kv = f"tensor<{batch}x{heads}x{keys}x{size}x{dtype}>"
+    lens = f"tensor<{batch}xi32>"
+    return f"""
+func.func @decode(%q: {q}, %k: {kv}, %v: {kv}{f", %lens: {lens}" * lengths}) -> {q} {{
   %0 = attention.sdpa
       q(%q[b, h * {GROUP} + g, m, k] : {q}) k(%k[b, h, n, k] : {kv}) v(%v[b, h, n, d] : {kv})
+      {f"kv_lens(%lens[b] : {lens})" * lengths}
       scale(0.088) -> out[b, h * {GROUP} + g, m, d] : {q}
   func.return %0 : {q}
-}}""")
-    ConvertAttentionToNkiPass(arrangement=arrangement).apply(make_context(), module)
+}}"""
+
+
+def account_of(text: str, **options: Any) -> Account:
+    """The account of a module's kernel, by the options of the pass."""
+    module = parse_module(text)
+    ConvertAttentionToNkiPass(**options).apply(make_context(), module)
     (kernel,) = (op for op in module.ops if isinstance(op, nki.KernelOp))
     return account(kernel)
 
 
+def work_of(found: Account) -> int:
+    """Cycles of the Vector and Scalar engines."""
+    return found.engines["Vector"].cycles + found.engines["Scalar"].cycles
+
+
 def main() -> None:
     """Prints the table."""
-    print(f"{'batch':>5}{'heads':>6}{'keys':>7}{'keys on partitions':>20}{'rows there':>12}{'part':>6}{'DMA':>6}")
-    for batch, heads in ((1, 8), (4, 2), (8, 1), (8, 8)):
-        for keys in (128, 1000, 4096, 16384):
-            work: dict[str, int] = {}
-            for arrangement in ("keys", "rows"):
-                found = account_of(batch, heads, keys, arrangement)
-                work[arrangement] = found.engines["Vector"].cycles + found.engines["Scalar"].cycles
-                if arrangement == "keys":
-                    moved = found.engines["DMA"].bytes / found.least_bytes
-            part = work["keys"] / work["rows"]
-            print(f"{batch:>5}{heads:>6}{keys:>7}{work['keys']:>20}{work['rows']:>12}{part:>6.2f}{moved:>6.2f}")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", default=SHAPES)
+    parser.add_argument("--keys", type=int, nargs="+", default=KEYS)
+    parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
+    parser.add_argument("--target", default="trn2")
+    parser.add_argument("--cores", type=int, default=1)
+    args = parser.parse_args()
+    machine = {"target": args.target, "cores": args.cores}
+    variants = list(itertools.product(args.sizes, STORAGE))
+    print(f"{'':19}" + "".join(f"{f'd = {size}':>11}" for size, _ in variants))
+    names = [f"{dtype}{', lens' * lengths}" for _, (dtype, lengths) in variants]
+    print(f"{'batch heads':>11}{'keys':>8}" + "".join(f"{name:>11}" for name in names) + f"{'DMA':>7}")
+    parts: list[float] = []
+    for shape, keys in itertools.product(args.shapes, args.keys):
+        batch, heads = map(int, shape.split("x"))
+        line: list[float] = []
+        moved = 0.0
+        for size, (dtype, lengths) in variants:
+            text = decoding_step(batch, heads, keys, size, dtype, lengths=lengths)
+            by_keys, by_rows = (account_of(text, arrangement=name, **machine) for name in ("keys", "rows"))
+            line.append(work_of(by_keys) / work_of(by_rows))
+            moved = max(moved, by_keys.engines["DMA"].bytes / by_keys.least_bytes)
+        print(f"{batch:>5}{heads:>6}{keys:>8}" + "".join(f"{part:>11.2f}" for part in line) + f"{moved:>7.2f}")
+        parts += line
+    above = sum(part > LEAST_PART for part in parts)
+    print(f"{above} of {len(parts)} parts above a quarter, the most is {max(parts):.2f}")
 
 
 if __name__ == "__main__":

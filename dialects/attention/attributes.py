@@ -50,6 +50,7 @@ class ScheduleAttr(ParametrizedAttribute):
     - `pack`: 1 puts the query heads of a KV head into one tile, 0 gives each a program of its own.
     - `cores`: the logical cores of a NeuronCore that share a launch of an NKI kernel.
     - `keys_on_partitions`: 1 puts keys on the partitions of a tile of logits of an NKI kernel, 0 rows.
+    - `sequences`: the sequences that share a tile of logits of an NKI kernel, with all of their heads.
     """
 
     name = "attention.schedule"
@@ -73,6 +74,7 @@ class ScheduleAttr(ParametrizedAttribute):
         "transposed": OptionalField("0 or 1", 0, 1),
         "heads": OptionalField("1 to 16", 1, 16),
         "assembly": OptionalField("0 or 1", 0, 1),
+        "sequences": OptionalField("1 to 128", 1, 128),
     }
     """Fields that need not be there, in the order of printing."""
 

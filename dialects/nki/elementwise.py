@@ -35,6 +35,7 @@ from flashlower.dialects.nki.base import (
     REDUCTIONS,
     CopyingInstruction,
     Instruction,
+    require_generation,
     require_memory,
     require_op,
     require_same_size,
@@ -59,6 +60,18 @@ def _number(value: SSAValue | float | None) -> FloatAttr | None:
     return None if isinstance(value, SSAValue) else _float(value)
 
 
+def _verify_gpsimd(op: TensorTensorOp, engine: str, tiles: dict[str, TileType]) -> None:
+    if engine != "gpsimd":
+        raise VerifyException(f"engine: tensor_tensor has gpsimd or none, got {engine!r}")
+    require_generation(op, "tensor_tensor of integers on GpSimd", 3)
+    for name, type in tiles.items():
+        require_memory(f"{name} of tensor_tensor on GpSimd", type, ("sbuf",))
+        if not isa(type.element_type, IntegerType) or type.element_type.width.data != 32:
+            raise VerifyException(
+                f"engine: tensor_tensor on GpSimd is of 32-bit integers, {name} has {type.element_type}"
+            )
+
+
 @irdl_op_definition
 class ReciprocalOp(CopyingInstruction):
     """`nisa.reciprocal(dst, data)`, on the Vector engine."""
@@ -75,7 +88,11 @@ def _verify_bitvec(op: StringAttr, tiles: dict[str, TileType]) -> None:
 
 @irdl_op_definition
 class TensorTensorOp(Instruction):
-    """`nisa.tensor_tensor(dst, data1, data2, op)`: elementwise, without broadcasting."""
+    """
+    `nisa.tensor_tensor(dst, data1, data2, op, engine)`: elementwise, without broadcasting.
+
+    The Vector engine computes in f32. `engine = "gpsimd"` is for 32-bit integers, of which it computes every bit.
+    """
 
     name = "nki.tensor_tensor"
 
@@ -83,13 +100,19 @@ class TensorTensorOp(Instruction):
     data1 = operand_def(TileType)
     data2 = operand_def(TileType)
     op = prop_def(StringAttr)
+    engine = opt_prop_def(StringAttr)
 
     traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
 
-    assembly_format = "$op $dst `,` $data1 `,` $data2 attr-dict `:` type($dst) `,` type($data1) `,` type($data2)"
+    assembly_format = (
+        "$op $dst `,` $data1 `,` $data2 (`on` $engine^)? attr-dict `:` type($dst) `,` type($data1) `,` type($data2)"
+    )
 
-    def __init__(self, dst: SSAValue, data1: SSAValue, data2: SSAValue, op: str):
-        super().__init__(operands=[dst, data1, data2], properties={"op": StringAttr(op)})
+    def __init__(self, dst: SSAValue, data1: SSAValue, data2: SSAValue, op: str, engine: str | None = None):
+        super().__init__(
+            operands=[dst, data1, data2],
+            properties={"op": StringAttr(op), "engine": None if engine is None else StringAttr(engine)},
+        )
 
     def verify_(self) -> None:
         for name, type in self.tiles().items():
@@ -99,6 +122,8 @@ class TensorTensorOp(Instruction):
         if tile_of(self.data1).memory.data == tile_of(self.data2).memory.data == "psum":
             raise VerifyException("PSUM operands: tensor_tensor does not read both inputs from PSUM")
         _verify_bitvec(self.op, self.tiles())
+        if self.engine is not None:
+            _verify_gpsimd(self, self.engine.data, self.tiles())
 
 
 @irdl_op_definition

@@ -14,7 +14,7 @@ from xdsl.dialects.builtin import (
     IntegerType,
     i64,
 )
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
     IRDLOperation,
@@ -35,7 +35,7 @@ from xdsl.utils.exceptions import VerifyException
 from xdsl.utils.hints import isa
 
 from flashlower.dialects.nki.base import require_generation
-from flashlower.dialects.nki.types import HBM, TileType, tile_of
+from flashlower.dialects.nki.types import HBM, TileType, element_bytes, tile_of
 
 
 def verify_start_partition(start: int, partitions: int) -> None:
@@ -162,9 +162,11 @@ def _parse_dim(parser: Parser) -> tuple[int | SSAValue, int]:
 @irdl_op_definition
 class ApOp(IRDLOperation):
     """
-    `tensor.ap(pattern=[[step, num], ...], offset=..., vector_offset=rows, indirect_dim=0)`: an access pattern.
+    `tensor.ap(pattern=[[step, num], ...], offset=..., vector_offset=rows, indirect_dim=0, dtype=...)`: an access
+    pattern.
 
-    Element [i, j, ...] of the view is the element offset + i * step0 + j * step1 + ... of the flat tensor. Two
+    Element [i, j, ...] of the view is the element offset + i * step0 + j * step1 + ... of the flat tensor. A tile on
+    chip may be read as elements of another type, of which steps and offset are then. Two
     operands, tiles of 32-bit integers in SBUF, make the access indirect. A row is what one index of the tensor's first
     dimension selects.
 
@@ -194,7 +196,9 @@ class ApOp(IRDLOperation):
         offset: int | SSAValue = 0,
         rows: SSAValue | None = None,
         row: SSAValue | None = None,
+        element: Attribute | None = None,
     ):
+        """`element` is the element type of the view, that of the tile without."""
         type = tile_of(tile)
         dynamic = isinstance(offset, SSAValue)
         super().__init__(
@@ -204,7 +208,7 @@ class ApOp(IRDLOperation):
                 "steps": DenseArrayBase.from_list(i64, [step for step, _ in pattern]),
                 "nums": DenseArrayBase.from_list(i64, [num for _, num in pattern]),
             },
-            result_types=[TileType([num for _, num in pattern], type.element_type, type.memory.data)],
+            result_types=[TileType([num for _, num in pattern], element or type.element_type, type.memory.data)],
         )
 
     def pattern(self) -> list[tuple[int, int]]:
@@ -223,8 +227,11 @@ class ApOp(IRDLOperation):
         type = tile_of(self.tile)
         if not _allocated(self.tile):
             raise VerifyException("access pattern: .ap stands on a whole tensor, not on a view of one")
-        if self.result.type != TileType(self.nums.get_values(), type.element_type, type.memory.data):
+        element = self.result.type.element_type
+        if self.result.type != TileType(self.nums.get_values(), element, type.memory.data):
             raise VerifyException(f"the view has shape {self.nums.get_values()}, got {self.result.type}")
+        if element != type.element_type:
+            type = self._reinterpreted(type, element)
         if len(self.pattern()) > 5:
             raise VerifyException(f"access pattern: at most 5 dimensions, got {len(self.pattern())}")
         step, _ = self.pattern()[0]
@@ -239,6 +246,14 @@ class ApOp(IRDLOperation):
             )
             if self.static_offset.value.data < 0 or last >= prod(type.shape):
                 raise VerifyException(f"bounds: the last element is {last}, but {type} has {prod(type.shape)}")
+
+    @staticmethod
+    def _reinterpreted(type: TileType, element: Attribute) -> TileType:
+        """A tile on chip as rows of elements of another type."""
+        row, rest = divmod(type.free_size * element_bytes(type.element_type), element_bytes(element))
+        if rest or not type.on_chip:
+            raise VerifyException(f"access pattern: {type} is not whole elements of {element} on chip")
+        return TileType((type.partitions, row), element, type.memory.data)
 
     def _verify_indirect(self, type: TileType) -> None:
         if self.rows is not None and self.row is not None:
@@ -275,6 +290,9 @@ class ApOp(IRDLOperation):
         printer.print_op_attributes(self.attributes)
         printer.print_string(" : ")
         printer.print_attribute(self.tile.type)
+        if self.result.type.element_type != tile_of(self.tile).element_type:
+            printer.print_string(" as ")
+            printer.print_attribute(self.result.type.element_type)
         for name, value in (("rows", self.rows), ("row", self.row)):
             if value is not None:
                 printer.print_string(f" {name} ")
@@ -297,13 +315,14 @@ class ApOp(IRDLOperation):
         attributes = parser.parse_optional_attr_dict()
         parser.parse_punctuation(":")
         value = parser.resolve_operand(tile, parser.parse_type())
+        element = parser.parse_type() if parser.parse_optional_keyword("as") else None
         indices: dict[str, SSAValue] = {}
         for name in ("rows", "row"):
             if parser.parse_optional_keyword(name):
                 unresolved = parser.parse_unresolved_operand()
                 parser.parse_punctuation(":")
                 indices[name] = parser.resolve_operand(unresolved, parser.parse_type())
-        op = cls(value, pattern, offset, indices.get("rows"), indices.get("row"))
+        op = cls(value, pattern, offset, indices.get("rows"), indices.get("row"), element)
         op.attributes |= attributes
         return op
 

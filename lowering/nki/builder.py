@@ -187,10 +187,12 @@ class KernelBuilder:
         return Sum.of(self._program_id)
 
     @contextmanager
-    def loop(self, name: str, end: int | Sum, *, start: int | Sum = 0, step: int = 1) -> Generator[Sum]:
-        """A loop; where it runs once for certain there is none, and the counter is its start."""
+    def loop(
+        self, name: str, end: int | Sum, *, start: int | Sum = 0, step: int = 1, keep: bool = False
+    ) -> Generator[Sum]:
+        """A loop; where it runs once for certain there is none without `keep`, and the counter is its start."""
         first, last = as_sum(start), as_sum(end)
-        if not first.terms and not last.terms and first.constant < last.constant <= first.constant + step:
+        if not keep and not first.terms and not last.terms and first.constant < last.constant <= first.constant + step:
             yield first
             return
         body = Block(arg_types=[IndexType()])

@@ -18,10 +18,12 @@ from xdsl.utils.hints import isa
 
 from flashlower.dialects import nki
 from flashlower.dialects.attention import CombineOp
+from flashlower.dialects.nki.types import PARTITIONS
 from flashlower.lowering.nki.access import Access
+from flashlower.lowering.nki.blocks import Block, choose_block, parts
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, u8
-from flashlower.lowering.nki.problem import Outputs, block_loops, choose_block, column, starts, static_sizes
+from flashlower.lowering.nki.problem import Outputs, column, starts, static_sizes
 from flashlower.lowering.nki.rows import LEAST_SUM, add_sink, bounded_maximum, load_sinks, store_rows
 
 SPLIT = "split"
@@ -68,20 +70,21 @@ class CombineKernel:
         self.sinks = None
         if op.sinks is not None and op.sinks_layout is not None and isa(op.sinks.type, TensorType[Attribute]):
             self.sinks = Access.of(tensors[op.sinks], op.sinks.type.get_shape(), op.sinks_layout)
-        self.block = choose_block(self.sizes, 128, cores)
 
     def emit(self) -> None:
         """All rows."""
-        with block_loops(self.b, self.sizes, self.block, self.cores) as indices:
-            self._rows(starts(indices, split=0))
+        block = choose_block(self.sizes, PARTITIONS, self.cores, sequences=PARTITIONS)
+        for part in parts(self.sizes, block):
+            with part.loops(self.b, self.cores) as indices:
+                self._rows(part.block, starts(indices, split=0))
 
-    def _rows(self, indices: Mapping[str, Sum]) -> None:
-        b, block, splits = self.b, self.block, self.splits
-        dims = [*block.dims(), (SPLIT, splits)]
+    def _rows(self, block: Block, indices: Mapping[str, Sum]) -> None:
+        b, splits = self.b, self.splits
+        rows = block.dims()
 
         def load(name: str, access: Access) -> SSAValue:
             tile = b.tile(name, [block.rows, splits])
-            b.add(nki.DmaCopyOp(tile, access.view(b, dims, indices, lead=3)))
+            b.add(nki.DmaCopyOp(tile, access.view(b, [*rows, (SPLIT, splits)], indices, lead=len(rows))))
             return tile
 
         b.comment("Splits put together: each weighs exp(lse - max).")
@@ -117,7 +120,7 @@ class CombineKernel:
         with b.loop(SPLIT, splits) as split:
             part = b.tile("partial_rows", [block.rows, width])
             at = starts(indices, split=split)
-            b.add(nki.DmaCopyOp(part, self.partial.view(b, [*block.dims(), ("d", width)], at, lead=3)))
+            b.add(nki.DmaCopyOp(part, self.partial.view(b, [*rows, ("d", width)], at, lead=len(rows))))
             weight = b.view(weights, None, (split, 1))
             b.add(nki.ScalarTensorTensorOp(combined, part, "multiply", weight, "add", combined))
         store_rows(b, self.outputs, block, indices, top, total, width, [(0, combined)])

@@ -76,6 +76,11 @@ class Account:
         """The cycles of the engine that has most."""
         return max(engine.cycles for engine in self.engines.values())
 
+    @property
+    def order(self) -> tuple[int, int]:
+        """What a choice makes least: the cycles of the busiest engine, then those of the Vector and Scalar engines."""
+        return self.bottleneck, self.engines["Vector"].cycles + self.engines["Scalar"].cycles
+
     def table(self) -> str:
         """The account as text."""
         lines = [f"{'engine':8}{'instructions':>14}{'elements':>12}{'cycles':>12}{'bytes':>14}"]
@@ -159,7 +164,7 @@ def _value(value: SSAValue, known: Mapping[SSAValue, int]) -> int:
 
 def _add(result: Account, op: Instruction, times: int) -> None:
     name = ENGINES.get(type(op), "Vector")
-    if isinstance(op, nki.MemsetOp) and op.engine is not None and op.engine.data == "gpsimd":
+    if isinstance(op, nki.MemsetOp | nki.TensorTensorOp) and op.engine is not None and op.engine.data == "gpsimd":
         name = "GpSimd"
     engine = result.engines[name]
     tiles = op.tiles()

@@ -149,6 +149,8 @@ class _KernelPrinter:
                     arguments += [f"vector_offset={self._tile(op.rows)}", "indirect_dim=0"]
                 if op.row is not None:
                     arguments += [f"scalar_offset={self._tile(op.row)}", "indirect_dim=0"]
+                if (element := op.result.type.element_type) != tile_of(op.tile).element_type:
+                    arguments.append(f"dtype=nl.{dtype_name(element)}")
                 return f"{self._tile(op.tile)}.ap({', '.join(arguments)})"
             case _:
                 name = op.name if isinstance(op, Operation) else "a block argument"
@@ -237,7 +239,8 @@ class _KernelPrinter:
             case nki.TensorScalarOp():
                 return self._tensor_scalar(op)
             case nki.TensorTensorOp():
-                return [*self._tiles(op, "dst", "data1", "data2"), ("op", f"nl.{op.op.data}")]
+                engine: Arguments = [] if op.engine is None else [("engine", f"nisa.engine.{op.engine.data}")]
+                return [*self._tiles(op, "dst", "data1", "data2"), ("op", f"nl.{op.op.data}"), *engine]
             case _:
                 raise DiagnosticException(f"{op.name} cannot be printed in an NKI kernel")
 

@@ -6,9 +6,9 @@ Attention with keys on the partitions: a tile of logits is [128 keys, rows, tile
     O^T = V^T p      stationary V [128 keys, d], moving p [128 keys, rows of a head], summed in PSUM over all keys
 
 A decoding step has few rows, so tiles of one row a partition would leave most of the Vector and Scalar engines idle.
-Here their instructions run on 128 partitions, over the rows of several heads and all tiles of keys at once: an element
-a partition is 128 logits. All logits of a block of rows stay in SBUF, so the maximum is known before any exponential
-is taken, and nothing is rescaled; the maximum and the sum over partitions are taken once a block.
+Here their instructions run on 128 partitions, over the rows of several heads and sequences and all tiles of keys at
+once: an element a partition is 128 logits. All logits of a block of rows stay in SBUF, so the maximum is known before
+any exponential is taken, and nothing is rescaled; the maximum and the sum over partitions are taken once a block.
 """
 
 from __future__ import annotations
@@ -17,16 +17,17 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from math import prod
 
-from xdsl.dialects.builtin import f32, i32
+from xdsl.dialects.builtin import f32
 from xdsl.ir import SSAValue
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import PARTITIONS, tile_of
-from flashlower.lowering.nki.builder import KernelBuilder, Sum
-from flashlower.lowering.nki.grid import MASKED, Elementwise, Grid, Index, Value, u8
-from flashlower.lowering.nki.lengths import existing_keys
+from flashlower.lowering.nki.blocks import Block, largest_divisor
+from flashlower.lowering.nki.builder import Dim, KernelBuilder, Sum
+from flashlower.lowering.nki.grid import MASKED, ZERO, Elementwise, Grid, Index, Value
+from flashlower.lowering.nki.lengths import Clearing, absent_by_pair, existing_keys
 from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
-from flashlower.lowering.nki.problem import Block, Outputs, Problem, chunks, column, starts
+from flashlower.lowering.nki.problem import Outputs, Problem, chunks, column
 from flashlower.lowering.nki.rows import add_sink, bounded_maximum, load_sinks, store_rows
 from flashlower.lowering.nki.score import ScoreLowering
 
@@ -60,24 +61,31 @@ class KeysKernel:
         """
         b, block = self.b, self.block
         tiles = -(-keys // PARTITIONS)
-        shape = [PARTITIONS, block.query_heads, block.queries, tiles]
-        scores = b.tile("scores", shape)
+        scores = b.tile("scores", [PARTITIONS, *block.shape, tiles])
         rest = keys % PARTITIONS
         if rest:
             filler = 0.0 if self.problem.op.score.blocks else MASKED
-            b.add(nki.MemsetOp(b.view(scores, None, None, None, (tiles - 1, 1)), filler))
+            b.add(nki.MemsetOp(self._tiles(scores, tiles - 1, 1), filler))
         queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
         elementwise = Elementwise(b, self._grid(indices, n, tiles))
-        absent = self._absent_keys(elementwise, indices, n, keys)
+        absent = self.absent = self._absent_keys(elementwise, indices, n, keys)
+        self.clearing = None
+        if absent is not None and self.key_values.clears_values:
+            self.clearing = Clearing(b, absent.tile, self.problem.value_type, self.sizes["d"])
         b.comment("S^T = scale * K Q^T, a tile of 128 keys a product.")
-        with b.loop("head", block.heads) as head:
-            self._score_head(queries, scores, starts(indices, h=indices["h"] + head), head, n, keys, absent)
+        sequences, heads = self._pairs_of_bank(tiles)
+        names = ("sequence" if sequences == 1 else "first_sequence", "head" if heads == 1 else "first_head")
+        with (
+            b.loop(names[0], block.sequences, step=sequences) as sequence,
+            b.loop(names[1], block.heads, step=heads) as head,
+        ):
+            self._score_pairs(queries, scores, indices, (sequence, head), (sequences, heads), n, keys)
 
         b.comment("The score function, on all logits at once." if self.problem.op.score.blocks else "Absent keys.")
         lowering = self._score_lowering(elementwise, tiles, rest)
         logits = lowering.apply(Value(scores, elementwise.grid.everywhere))
         if rest and self.problem.op.score.blocks:
-            last = b.view(logits.tile, None, None, None, (tiles - 1, 1))
+            last = self._tiles(logits.tile, tiles - 1, 1)
             pattern = [(0, block.rows)]
             b.add(nki.AffineSelectOp(last, last, MASKED, "greater_equal", pattern, rest - 1, -1))
         if absent is not None:
@@ -90,83 +98,109 @@ class KeysKernel:
         weights, total = self._exponentials(logits.tile, negated, tiles)
         if self.sink is not None:
             add_sink(b, self.sink, top, total)
-        sums = self._weighted_values(weights, absent, indices, n, keys)
+        sums = self._weighted_values(weights, indices, n, keys)
         b.comment("Normalise, and store.")
         parts = self._turned(sums)
         store_rows(b, self.outputs, block, {**indices, **(more or {})}, top, total, self.sizes["d"], parts)
 
     # Logits.
 
+    def _tiles(self, tile: SSAValue, first: Sum | int, count: int, partitions: int = PARTITIONS) -> SSAValue:
+        """Some tiles of keys of a tile of logits."""
+        rows = [None] * (len(tile_of(tile).shape) - 2)
+        return self.b.view(tile, (0, partitions), *rows, (first, count))
+
+    def _pair(self, tile: SSAValue, sequence: Sum, head: Sum) -> list[Dim]:
+        """The indices of the rows of one pair in a tile [partitions, rows..., tiles]."""
+        several = len(tile_of(tile).shape) == len(self.block.shape) + 2 and self.block.sequences > 1
+        return [*([sequence] if several else []), (head * self.block.group, self.block.group), None]
+
     def _grid(self, indices: Mapping[str, Sum], n: Sum, tiles: int) -> Grid:
         block = self.block
         first_head = indices["h"] * self.sizes["g"] + indices["g"]
+        sequences = [{block.batch_dim: 1}] if block.sequences > 1 else []
         return Grid(
             PARTITIONS,
-            (block.query_heads, block.queries, tiles),
+            (*block.shape, tiles),
             {"n": 1},
-            ({"hq": 1}, {"m": 1}, {"n": PARTITIONS}),
+            (*sequences, {"hq": 1}, {"m": 1}, {"n": PARTITIONS}),
             {**indices, "hq": first_head, "n": n},
         )
 
-    def _score_head(
+    def _pairs_of_bank(self, tiles: int) -> tuple[int, int]:
+        """The sequences and the heads whose logits of all keys lie in one bank of PSUM; 1 of each where they do not."""
+        block = self.block
+        room = max(MATMUL_COLUMNS // (block.rows_of_head * tiles), 1)
+        if room < block.heads:
+            return 1, largest_divisor(block.heads, room)
+        return largest_divisor(block.sequences, room // block.heads), block.heads
+
+    def _score_pairs(
         self,
         queries: list[SSAValue],
         scores: SSAValue,
         indices: Mapping[str, Sum],
-        head: Sum,
+        first: tuple[Sum, Sum],
+        count: tuple[int, int],
         n: Sum,
         keys: int,
-        absent: Value | None,
     ) -> None:
-        """Scaled products of one KV head, a bank of PSUM at a time."""
-        block = self.block
-        group = max(min(MATMUL_COLUMNS // block.rows_of_head, 32), 1)
+        """Scaled products of some pairs, from a sequence and a head of the block on, a bank of PSUM at a time."""
+        block, (sequences, heads) = self.block, count
+        shape = [*([sequences] if sequences > 1 else []), heads * block.group, block.queries]
 
-        def bank(first: Sum, tiles: int, partitions: int) -> None:
+        def bank(start: Sum, tiles: int, partitions: int) -> None:
             b = self.b
-            products = b.tile("products", [partitions, block.group, block.queries, tiles], f32, "psum")
-
-            def load(start: Sum, count: int) -> None:
-                width = (count - 1) * PARTITIONS + partitions
-                clear = None
-                if absent is not None and self.key_values.loads_absent_keys:
-                    clear = partial(
-                        self._clear,
-                        absent=absent,
-                        head=head,
-                        start=first + start,
-                        shift=Sum(),
-                        partitions=partitions,
-                        count=count,
-                    )
-                key_parts = self.key_values.keys(indices, n, first + start, width, clear)
-                with b.loop("j", count) as j:
-                    for i, (key, query) in enumerate(zip(key_parts, queries, strict=True)):
-                        q = b.ap(
-                            query,
-                            [(block.rows, tile_of(query).partitions), (1, block.rows_of_head)],
-                            head * block.rows_of_head,
-                        )
-                        stationary = b.view(key, None, (j * PARTITIONS, partitions))
-                        target = b.view(products, None, None, None, start + j)
-                        b.add(nki.NcMatmulOp(target, stationary, q, b.flag(i)))
-
-            self._groups("load", tiles, self.load_tiles, load)
-            target = b.view(scores, (0, partitions), (head * block.group, block.group), None, (first, tiles))
+            products = b.tile("products", [partitions, *shape, tiles], f32, "psum")
+            with b.loop("sequence", sequences) as sequence, b.loop("head", heads) as head:
+                self._products(products, queries, indices, first, (sequence, head), (n, start, tiles, partitions))
+            rows: list[Dim] = [(first[1] * block.group, heads * block.group), None]
+            if block.sequences > 1:
+                rows.insert(0, (first[0], sequences) if sequences > 1 else first[0])
+            target = b.view(scores, (0, partitions), *rows, (start, tiles))
             b.add(nki.ActivationOp(target, "copy", products, scale=self.problem.scale))
 
+        tiles = -(-keys // PARTITIONS)
+        alone = sequences * heads == 1
+        group = max(min(MATMUL_COLUMNS // block.rows_of_head, 32), 1) if alone else tiles
         whole = keys // PARTITIONS
-        self._groups("bank", whole, group, lambda first, tiles: bank(first, tiles, PARTITIONS))
+        groups(self.b, "bank", whole, min(group, max(whole, 1)), lambda at, size: bank(at, size, PARTITIONS))
         if keys % PARTITIONS:
             bank(Sum(whole), 1, keys % PARTITIONS)
 
-    def _groups(self, name: str, count: int, size: int, body: Callable[[Sum, int], None]) -> None:
-        """`body` on runs of `size` of `count` items, in a loop, and on what is left."""
-        if count >= size:
-            with self.b.loop(name, count // size) as i:
-                body(i * size, size)
-        if count % size:
-            body(Sum(count - count % size), count % size)
+    def _products(
+        self,
+        products: SSAValue,
+        queries: list[SSAValue],
+        indices: Mapping[str, Sum],
+        first: tuple[Sum, Sum],
+        place: tuple[Sum, Sum],
+        run: tuple[Sum, Sum, int, int],
+    ) -> None:
+        """
+        Products of one pair, at a place in the bank that begins with pair `first`.
+
+        `run` is the first key of all, the first tile, how many there are, and the keys of each.
+        """
+        b, block, (n, tile, tiles, partitions) = self.b, self.block, run
+        sequence, head = (start + i for start, i in zip(first, place, strict=True))
+        at = block.pair(indices, sequence, head)
+        row = (sequence * block.heads + head) * block.rows_of_head
+
+        def load(start: Sum, count: int) -> None:
+            clear = None
+            if self.clearing is not None and self.key_values.clears_keys:
+                clear = partial(self._clear, pair=(sequence, head), tile=tile + start, count=count, keys=partitions)
+            width = (count - 1) * PARTITIONS + partitions
+            key_parts = self.key_values.keys(at, n, tile + start, width, clear)
+            with b.loop("j", count) as j:
+                for i, (key, query) in enumerate(zip(key_parts, queries, strict=True)):
+                    q = b.ap(query, [(block.rows, tile_of(query).partitions), (1, block.rows_of_head)], row)
+                    stationary = b.view(key, None, (j * PARTITIONS, partitions))
+                    target = b.view(products, None, *self._pair(products, *place), start + j)
+                    b.add(nki.NcMatmulOp(target, stationary, q, b.flag(i)))
+
+        groups(b, "load", tiles, self.load_tiles, load)
 
     def _score_lowering(self, elementwise: Elementwise, tiles: int, rest: int) -> ScoreLowering:
         b, grid = self.b, elementwise.grid
@@ -185,27 +219,33 @@ class KeysKernel:
                 if count and (last or first == 0):
                     sizes = [*shape[1:-1], count]
                     pattern = [(channel, partitions), *zip(steps, sizes, strict=True)]
-                    target = b.view(value.tile, (0, partitions), None, None, (first, count))
+                    target = self._tiles(value.tile, first, count, partitions)
                     b.add(nki.DmaCopyOp(target, b.ap(source, pattern, index.start + first * steps[-1])))
 
         return ScoreLowering(self.problem.op, b, elementwise, self.problem.tensors, load)
 
     def _absent_keys(self, elementwise: Elementwise, indices: Mapping[str, Sum], n: Sum, keys: int) -> Value | None:
-        """Where keys are from the length on, [128, heads or 1, 1, tiles]; and loads of keys begin."""
-        b, grid, block = self.b, elementwise.grid, self.block
-        lens = self.problem.kv_lens
-        if lens is None or block.heads == 1 or not lens.stride("h"):
-            existing = existing_keys(b, self.problem, indices, n, keys, grid.shape((False, False, True))[1:])
-            self.key_values.begin(indices, n, Sum(), keys, existing)
-            return None if existing.absent is None else Value(existing.absent, (False, False, True))
-        b.comment("Keys from the length on do not exist; heads have lengths of their own.")
-        raw = elementwise.new("length_i32", (True, False, False), i32)
-        pattern = [(0, PARTITIONS), (lens.stride("h"), block.heads), (0, block.group)]
-        at = lens.offset({name: grid.starts[name] for name in (*self.problem.batch_dims, "h")})
-        b.add(nki.DmaCopyOp(raw.tile, b.ap(lens.tensor, pattern, at)))
-        length = elementwise.copy(raw, raw.axes, "length")
-        position = elementwise.materialize(grid.index("n"), "position")
-        return elementwise.binary("greater_equal", position, length, element=u8, name="absent")
+        """Where keys are from the length on, on the axes that lengths differ on and tiles; and loads of keys begin."""
+        b, lens = self.b, self.problem.kv_lens
+        if lens is not None and any(size > 1 and lens.stride(name) for name, size in self.block.dims()):
+            return absent_by_pair(b, self.problem, self.block, elementwise, keys)
+        axes = (False,) * len(self.block.shape) + (True,)
+        existing = existing_keys(b, self.problem, indices, n, keys, elementwise.grid.shape(axes)[1:])
+        self.key_values.begin(indices, n, Sum(), keys, existing)
+        return None if existing.absent is None else Value(existing.absent, axes)
+
+    def _clear(
+        self, values: SSAValue, pair: tuple[Sum, Sum], tile: Sum, count: int, keys: int, shift: Sum = ZERO
+    ) -> None:
+        """Sets rows of keys of a pair that do not exist to 0, in some tiles of K or V from `shift` on."""
+        assert self.absent is not None and self.clearing is not None
+        sequences, heads, _, tiles = [1, *tile_of(self.absent.tile).shape[1:]][-4:]
+        at = tile
+        if sequences > 1:
+            at = at + pair[0] * (heads * tiles)
+        if heads > 1:
+            at = at + pair[1] * (self.block.group * tiles)
+        self.clearing.clear(values, at, shift, keys, count)
 
     # Softmax.
 
@@ -249,9 +289,8 @@ class KeysKernel:
                     )
                 )
         else:
-            spread = b.add(
-                nki.ApOp(negated, [(rows, PARTITIONS), (shape[2], shape[1]), (1, shape[2]), (0, tiles)])
-            ).result
+            steps = [(prod(shape[i + 2 : -1]), size) for i, size in enumerate(shape[1:-1])]
+            spread = b.add(nki.ApOp(negated, [(rows, PARTITIONS), *steps, (0, tiles)])).result
             b.add(nki.TensorTensorOp(logits, logits, spread, "add"))
             b.add(nki.ActivationOp(weights, "exp", logits))
             b.add(nki.TensorReduceOp(partial, "add", weights, 1))
@@ -263,32 +302,31 @@ class KeysKernel:
 
     # Values.
 
-    def _weighted_values(
-        self, weights: SSAValue, absent: Value | None, indices: Mapping[str, Sum], n: Sum, keys: int
-    ) -> list[SSAValue]:
+    def _weighted_values(self, weights: SSAValue, indices: Mapping[str, Sum], n: Sum, keys: int) -> list[SSAValue]:
         """O^T, [part, rows] in PSUM for each run of 128 of the head size of V."""
         b, block = self.b, self.block
         parts = chunks(self.sizes["d"])
         sums = [b.tile(f"out_t{i or ''}", [part, block.rows], f32, "psum") for i, (_, part) in enumerate(parts)]
         b.comment("O^T = V^T p, summed over keys in PSUM.")
-        with b.loop("head", block.heads) as head:
-            at = starts(indices, h=indices["h"] + head)
+        with b.loop("sequence", block.sequences) as sequence, b.loop("head", block.heads) as head:
+            at = block.pair(indices, sequence, head)
+            row = (sequence * block.heads + head) * block.rows_of_head
 
             def load(start: Sum, count: int, partitions: int = PARTITIONS) -> None:
                 width = (count - 1) * PARTITIONS + partitions
                 values, shift = self.key_values.values(at, n, start, width)
-                if absent is not None and self.key_values.loads_absent_values:
-                    self._clear(values, absent, head, start, shift, partitions, count)
+                if self.clearing is not None:
+                    self._clear(values, (sequence, head), start, count, partitions, shift)
                 with b.loop("j", count) as j:
                     tile = start + j
-                    weight = b.view(weights, (0, partitions), (head * block.group, block.group), None, tile)
+                    weight = b.view(weights, (0, partitions), *self._pair(weights, sequence, head), tile)
                     for (first, part), target in zip(parts, sums, strict=True):
                         value = b.view(values, (0, partitions), shift + j, (first, part))
-                        rows = b.view(target, None, (head * block.rows_of_head, block.rows_of_head))
+                        rows = b.view(target, None, (row, block.rows_of_head))
                         b.add(nki.NcMatmulOp(rows, value, weight, b.flag(tile)))
 
             whole = keys // PARTITIONS
-            self._groups("load", whole, self.load_tiles, load)
+            groups(b, "load", whole, self.load_tiles, load)
             if keys % PARTITIONS:
                 load(Sum(whole), 1, keys % PARTITIONS)
         return sums
@@ -303,17 +341,11 @@ class KeysKernel:
             b.add(nki.NcTransposeOp(turned, copied))
             yield first, turned
 
-    def _clear(
-        self, values: SSAValue, absent: Value, head: Sum, start: Sum, shift: Sum, partitions: int, count: int
-    ) -> None:
-        """
-        Rows of keys that do not exist become 0.
 
-        Values, because their weight is 0 and 0 * NaN is not; K, because trn1's transposition is a product as well.
-        """
-        b, size = self.b, tile_of(values).shape[2]
-        free = tile_of(absent.tile).shape
-        offset = start + (head * (self.block.group * free[3]) if free[1] > 1 else 0)
-        pattern = [(prod(free[1:]), partitions), (1, count), (0, size)]
-        predicate = b.add(nki.ApOp(absent.tile, pattern, b.offset(offset))).result
-        b.add(nki.TensorCopyPredicatedOp(b.view(values, (0, partitions), (shift, count)), 0.0, predicate))
+def groups(b: KernelBuilder, name: str, count: int, size: int, body: Callable[[Sum, int], None]) -> None:
+    """`body` on runs of `size` of `count` items, in a loop, and on what is left."""
+    if count >= size:
+        with b.loop(name, count // size) as i:
+            body(i * size, size)
+    if count % size:
+        body(Sum(count - count % size), count % size)

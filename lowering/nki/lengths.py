@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from math import prod
 
 from xdsl.dialects.builtin import i32
-from xdsl.ir import SSAValue
+from xdsl.ir import Attribute, SSAValue
 
 from flashlower.dialects import nki
-from flashlower.dialects.nki.types import PARTITIONS
+from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, element_bytes, tile_of
+from flashlower.lowering.nki.access import Access
+from flashlower.lowering.nki.blocks import Block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
-from flashlower.lowering.nki.grid import u8
+from flashlower.lowering.nki.grid import Elementwise, Value, u8
 from flashlower.lowering.nki.problem import Problem, column
 
 
@@ -44,8 +46,7 @@ def existing_keys(
         return ExistingKeys()
     b.comment("Keys from the length on do not exist.")
     raw = b.tile("length_i32", [PARTITIONS, 1], i32)
-    at = lens.offset({name: indices[name] for name in (*problem.batch_dims, "h")})
-    b.add(nki.DmaCopyOp(raw, b.ap(lens.tensor, [(0, PARTITIONS)], at)))
+    _load_lengths(b, problem, lens, raw, indices, [], keys)
     length = column(b, "length", PARTITIONS)
     b.add(nki.TensorCopyOp(length, raw))
     if problem.pages is not None and keys % PARTITIONS:
@@ -55,3 +56,81 @@ def existing_keys(
     absent = b.tile("absent", [PARTITIONS, *free], u8)
     b.add(nki.TensorScalarOp(absent, position, "greater_equal", length))
     return ExistingKeys(position, length, absent)
+
+
+def absent_by_pair(b: KernelBuilder, problem: Problem, block: Block, elementwise: Elementwise, keys: int) -> Value:
+    """Which keys do not exist, bytes, where the sequences or the heads of a block have lengths of their own."""
+    lens, grid = problem.kv_lens, elementwise.grid
+    assert lens is not None
+    b.comment("Keys from the length on do not exist; sequences, or heads of them, have lengths of their own.")
+    *by_sequence, by_head, _, _ = (size > 1 and lens.stride(name) != 0 for name, size in block.dims())
+    raw = elementwise.new("length_i32", (*by_sequence, by_head, False, False), i32)
+    pattern = [(lens.stride(block.batch_dim), block.sequences)] if any(by_sequence) else []
+    if by_head:
+        pattern += [(lens.stride("h"), block.heads), (0, block.group)]
+    _load_lengths(b, problem, lens, raw.tile, grid.starts, pattern, keys)
+    length = elementwise.copy(raw, raw.axes, "length")
+    position = elementwise.materialize(grid.index("n"), "position")
+    return elementwise.binary("greater_equal", position, length, element=u8, name="absent")
+
+
+def _load_lengths(
+    b: KernelBuilder,
+    problem: Problem,
+    lens: Access,
+    target: SSAValue,
+    indices: Mapping[str, Sum],
+    pattern: Sequence[tuple[int, int]],
+    keys: int,
+) -> None:
+    """Lengths on all partitions, of which only those of keys are read from HBM; the others get 0."""
+    at = lens.offset({name: indices[name] for name in (*problem.batch_dims, "h")})
+    if keys < PARTITIONS:
+        b.add(nki.MemsetOp(target, 0))
+    partitions = min(keys, PARTITIONS)
+    b.add(nki.DmaCopyOp(b.view(target, (0, partitions)), b.ap(lens.tensor, [(0, partitions), *pattern], at)))
+
+
+WORD_BYTES = 4
+
+
+class Clearing:
+    """
+    Sets rows of keys that do not exist to 0, in tiles [keys, tiles, size] of K or V.
+
+    In V because their weight is 0 and 0 * NaN is not; in K because the transposition of trn1's Tensor engine is a
+    product as well. `absent` has a byte for each key of some tiles.
+
+    From trn2 on, 32-bit words are multiplied by 0 or 1 on the GpSimd engine, which has little else to do and computes
+    integers exactly: no bit of a row that exists changes. On trn1 the Vector engine clears them.
+    """
+
+    def __init__(self, b: KernelBuilder, absent: SSAValue, element: Attribute, size: int):
+        """For rows of V of so many elements of a type."""
+        self._b = b
+        self._absent = absent
+        self._row_words, rest = divmod(size * element_bytes(element), WORD_BYTES)
+        self._existing = None
+        if HARDWARE[b.kernel.target.data].generation >= 3 and not rest:
+            self._existing = b.tile("existing", tile_of(absent).shape, i32)
+            b.add(nki.TensorScalarOp(self._existing, absent, "equal", 0.0))
+
+    def clear(self, rows: SSAValue, at: Sum, shift: Sum, keys: int, tiles: int) -> None:
+        """
+        Clears rows of `keys` keys a tile, of so many tiles from `shift` on.
+
+        `at` is the place of the byte of the first tile.
+        """
+        b = self._b
+        flags = self._absent if self._existing is None else self._existing
+        row = tile_of(rows).shape[2] if self._existing is None else self._row_words
+        pattern = [(tile_of(flags).free_size, keys), (1, tiles), (0, row)]
+        spread = b.add(nki.ApOp(flags, pattern, b.offset(at))).result
+        if self._existing is None:
+            b.add(nki.TensorCopyPredicatedOp(b.view(rows, (0, keys), (shift, tiles)), 0.0, spread))
+            return
+        whole = tile_of(rows).shape[1] * row
+        words = b.add(
+            nki.ApOp(rows, [(whole, keys), (row, tiles), (1, row)], b.offset(shift * row), element=i32)
+        ).result
+        b.add(nki.TensorTensorOp(words, words, spread, "multiply", "gpsimd"))

@@ -9,12 +9,13 @@ from xdsl.dialects.builtin import f32
 from xdsl.ir import SSAValue
 
 from flashlower.dialects import nki
-from flashlower.dialects.nki.types import PARTITIONS, PSUM_BANK_BYTES, element_bytes, tile_of
+from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, PSUM_BANK_BYTES, element_bytes, tile_of
 from flashlower.lowering.nki.access import Access
+from flashlower.lowering.nki.blocks import Block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.lengths import ExistingKeys, existing_keys
 from flashlower.lowering.nki.pages import GatheredKeys, PagedKeys
-from flashlower.lowering.nki.problem import Block, Problem, chunks, starts
+from flashlower.lowering.nki.problem import Problem, chunks, starts
 
 STAGED_BYTES = 80 * 1024
 """Bytes of a partition that K and V of one head may take, where several blocks of rows read them."""
@@ -46,7 +47,8 @@ def load_queries(
     """Q transposed, [k, rows] for each run of 128 of the head size."""
     element = tile_of(query.tensor).element_type
     q = b.tile("q_rows", [block.rows, size], element)
-    b.add(nki.DmaCopyOp(q, query.view(b, [*block.dims(), ("k", size)], indices, lead=3)))
+    dims = block.dims()
+    b.add(nki.DmaCopyOp(q, query.view(b, [*dims, ("k", size)], indices, lead=len(dims))))
     psum = None if element == f32 else b.tile("q_psum", [min(size, PARTITIONS), block.rows], element, "psum")
     return [
         scratch.transpose(f"q_t{i or ''}", b.view(q, None, (start, part)), psum)
@@ -83,13 +85,13 @@ class KeysAndValues:
         return tiles * (key_bytes + problem.sizes["d"] * element_bytes(problem.value_type))
 
     @property
-    def loads_absent_keys(self) -> bool:
-        """Whether rows of K for keys that do not exist may be anything; gathers leave them 0."""
-        return not self._gathers(self._problem.key)
+    def clears_keys(self) -> bool:
+        """Whether rows of K for keys that do not exist must be cleared: trn1's transposition spreads NaN."""
+        return self._psum is not None and HARDWARE[self._b.kernel.target.data].generation < 3
 
     @property
-    def loads_absent_values(self) -> bool:
-        """The same for V."""
+    def clears_values(self) -> bool:
+        """Whether those of V must be cleared; gathers leave them 0."""
         return not self._gathers(self._problem.value)
 
     def _gathers(self, access: Access) -> bool:
@@ -129,11 +131,6 @@ class KeysAndValues:
         if rest:
             load(Sum(whole), 1, rest)
         self._staged = (key_parts, [values])
-
-    @property
-    def transposes_on_tensor_engine(self) -> bool:
-        """Whether K goes through the Tensor engine, whose transposition on trn1 spreads NaN."""
-        return self._psum is not None
 
     def keys(
         self, indices: Mapping[str, Sum], n: Sum, tile: Sum, width: int, clear: Clear | None = None

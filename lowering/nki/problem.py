@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import gcd, prod
 
@@ -68,35 +67,6 @@ class Pages:
     """The pages that the table lists for a sequence."""
 
 
-@dataclass(frozen=True)
-class Block:
-    """
-    The rows of one tile: `heads` KV heads, of each `group` query heads, of each `queries` queries.
-
-    More than one KV head comes only with whole groups and all queries.
-    """
-
-    heads: int
-    group: int
-    queries: int
-
-    @property
-    def rows(self) -> int:
-        return self.heads * self.group * self.queries
-
-    @property
-    def rows_of_head(self) -> int:
-        return self.group * self.queries
-
-    @property
-    def query_heads(self) -> int:
-        return self.heads * self.group
-
-    def dims(self) -> list[tuple[str, int]]:
-        """The dimensions of the rows, in the order in which they are numbered."""
-        return [("h", self.heads), ("g", self.group), ("m", self.queries)]
-
-
 def static_sizes(op: AttentionOp | CombineOp) -> dict[str, int]:
     """The sizes of the iteration dimensions; raises `DiagnosticException` where one is dynamic."""
     sizes = op.dim_sizes()
@@ -104,114 +74,6 @@ def static_sizes(op: AttentionOp | CombineOp) -> dict[str, int]:
         if size == DYNAMIC_INDEX:
             raise DiagnosticException(f"{op.name} has a dynamic dimension {name}: {ONE_SHAPE}")
     return sizes
-
-
-def largest_divisor(value: int, limit: int) -> int:
-    """The largest divisor of a number that is not above a limit; 1 at least."""
-    return next((d for d in range(min(value, limit), 0, -1) if value % d == 0), 1)
-
-
-def even_part(value: int, limit: int) -> int:
-    """The least size of which as few parts cover a number as of the limit."""
-    parts = -(-value // max(limit, 1))
-    return -(-value // parts)
-
-
-def choose_block(sizes: Mapping[str, int], limit: int, cores: int, *, pack: bool = True) -> Block:
-    """
-    The rows of a tile: as many as the limit allows.
-
-    Query heads of one KV head first, so that K and V are loaded once for them, then queries, then further KV heads,
-    of which each core gets as many where there are enough.
-    """
-    limit = min(limit, PARTITIONS)
-    group = largest_divisor(sizes["g"], limit)
-    queries = even_part(sizes["m"], limit // group) if group == sizes["g"] else 1
-    heads = 1
-    if pack and group == sizes["g"] and queries == sizes["m"]:
-        batch = 1
-        for name, size in sizes.items():
-            batch *= size if name not in INNER_DIMS else 1
-        available = sizes["h"] // cores if batch < cores and sizes["h"] % cores == 0 else sizes["h"]
-        heads = largest_divisor(available, limit // (group * queries))
-        while sizes["h"] % heads:
-            heads -= 1
-    return Block(heads, group, queries)
-
-
-def choose_row_block(sizes: Mapping[str, int], limit: int) -> Block:
-    """The rows of a tile with rows on the partitions: the query heads of a group, or queries of one head."""
-    if sizes["m"] == 1:
-        return Block(1, largest_divisor(sizes["g"], limit), 1)
-    return Block(1, 1, even_part(sizes["m"], limit))
-
-
-@contextmanager
-def block_loops(
-    b: KernelBuilder,
-    sizes: Mapping[str, int],
-    block: Block,
-    cores: int,
-    stage: Callable[[Mapping[str, Sum]], None] | None = None,
-) -> Generator[dict[str, Sum]]:
-    """
-    Loops over all blocks, shared out over the cores; gives the starts of a block: batch dimensions, h, g and m.
-
-    The last block of queries may overlap the one before: its rows are computed twice, and are the same. `stage` is
-    called inside of the loops over batch dimensions and KV heads, before those over blocks of one head.
-    """
-    counts = block_counts(sizes, block)
-    overlaps = sizes["m"] % block.queries > 0
-
-    def largest_share(name: str) -> float:
-        count = counts[name]
-        first = _first_share(count) if name == "m" and overlaps else -(-count // cores)
-        return max(first, count - first) * cores / count
-
-    shared = None
-    if cores > 1:
-        # The dimension whose halves differ least.
-        shared = min(counts, key=lambda name: (largest_share(name), -counts[name]))
-    indices: dict[str, Sum] = {}
-    with ExitStack() as stack:
-        for name, count in counts.items():
-            if name == "g" and stage is not None:
-                stage({**indices, "g": Sum(), "m": Sum()})
-            width = _width(block, name)
-            label = name if name not in "hgm" else f"{name}_block" if width > 1 else name
-            if name == shared == "m" and overlaps:
-                # The last two blocks write the same rows, so one core has them both.
-                core, first = b.program_id(), _first_share(count)
-                end = core * (count - first) + first
-                counter = stack.enter_context(b.loop(label, end, start=core * first))
-            elif name == shared:
-                core = b.program_id()
-                counter = stack.enter_context(b.loop(label, count, start=core, step=cores))
-            else:
-                counter = stack.enter_context(b.loop(label, count))
-            start = counter * width
-            if name == "m" and sizes["m"] % width:
-                start = b.minimum(start, sizes["m"] - width, "first_query")
-            indices[name] = start
-        yield indices
-
-
-def _first_share(count: int) -> int:
-    """Of so many blocks, those of the first of two cores, if the last two stay together."""
-    return -(-count // 2) if count >= 4 else {3: 1}.get(count, count)
-
-
-def block_counts(sizes: Mapping[str, int], block: Block) -> dict[str, int]:
-    """How many blocks there are along each dimension of the loops."""
-    return {name: size for name, size in sizes.items() if name not in INNER_DIMS} | {
-        "h": sizes["h"] // block.heads,
-        "g": sizes["g"] // block.group,
-        "m": -(-sizes["m"] // block.queries),
-    }
-
-
-def _width(block: Block, name: str) -> int:
-    return {"h": block.heads, "g": block.group, "m": block.queries}.get(name, 1)
 
 
 class Problem:

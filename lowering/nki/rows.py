@@ -10,9 +10,10 @@ from xdsl.ir import SSAValue
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import FP32_MIN, tile_of
 from flashlower.lowering.nki.access import Access
+from flashlower.lowering.nki.blocks import Block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, u8
-from flashlower.lowering.nki.problem import Block, Outputs, column
+from flashlower.lowering.nki.problem import Outputs, column
 
 LEAST_SUM = 2.0**-60
 """Below every sum but 0, as the largest exponential is 1; the Scalar engine's logarithm wants 2^-64 at least."""
@@ -22,7 +23,8 @@ def load_sinks(b: KernelBuilder, sinks: Access, block: Block, indices: Mapping[s
     """The sink of every row, [rows, 1], in f32."""
     element = tile_of(sinks.tensor).element_type
     tile = column(b, "sink", block.rows, element)
-    b.add(nki.DmaCopyOp(tile, sinks.view(b, block.dims(), indices, lead=3)))
+    dims = block.dims()
+    b.add(nki.DmaCopyOp(tile, sinks.view(b, dims, indices, lead=len(dims))))
     if element == f32:
         return tile
     wide = column(b, "sink_f32", block.rows)

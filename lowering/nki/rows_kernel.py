@@ -19,11 +19,12 @@ from xdsl.ir import SSAValue
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import FP32_MIN, PARTITIONS, tile_of
+from flashlower.lowering.nki.blocks import Block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, Elementwise, Grid, Index, Value, u8
-from flashlower.lowering.nki.lengths import existing_keys
+from flashlower.lowering.nki.lengths import Clearing, existing_keys
 from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
-from flashlower.lowering.nki.problem import Block, Outputs, Problem, chunks, column
+from flashlower.lowering.nki.problem import Outputs, Problem, chunks, column
 from flashlower.lowering.nki.rows import load_sinks, store_rows
 from flashlower.lowering.nki.score import ScoreLowering
 
@@ -104,15 +105,17 @@ class RowsKernel:
         b, rows = self.b, self.block.rows
         top, total, out = state
         existing = existing_keys(b, self.problem, indices, n + tile * PARTITIONS, width, [-(-width // PARTITIONS)])
-        absent, length = existing.absent, existing.length
+        clearing, length = None, existing.length
+        if existing.absent is not None and self.key_values.clears_values:
+            clearing = Clearing(b, existing.absent, self.problem.value_type, self.sizes["d"])
         self.key_values.begin(indices, n + tile * PARTITIONS, tile, width, existing)
         b.comment("S = scale * Q K^T.")
         products = b.view(self.logits_psum, None, (0, width))
         whole = width - width % PARTITIONS if width > PARTITIONS else width
         for first, part in [(0, whole), *([(whole, width - whole)] if whole < width else [])]:
             clear = None
-            if absent is not None and self.key_values.loads_absent_keys:
-                clear = partial(self._clear, absent=absent, start=Sum(), first=first // PARTITIONS, run=part)
+            if clearing is not None and self.key_values.clears_keys:
+                clear = partial(self._clear, clearing=clearing, start=Sum(), first=first // PARTITIONS, run=part)
             key_parts = self.key_values.keys(indices, n, tile + first // PARTITIONS, part, clear)
             target = b.view(self.logits_psum, None, (first, part))
             for i, (key, query) in enumerate(zip(key_parts, queries, strict=True)):
@@ -138,7 +141,7 @@ class RowsKernel:
         b.add(nki.ActivationOp(weights, "exp", logits.tile, bias=minus, reduce_res=added))
         b.add(nki.ScalarTensorTensorOp(total, total, "multiply", alpha, "add", added))
         b.add(nki.TensorCopyOp(top, new_top))
-        self._add_values(weights, absent, alpha, out, indices, n, tile, width)
+        self._add_values(weights, clearing, alpha, out, indices, n, tile, width)
 
     def _grid(self, indices: Mapping[str, Sum], n: Sum, width: int) -> Grid:
         first_head = indices["h"] * self.sizes["g"] + indices["g"]
@@ -168,7 +171,7 @@ class RowsKernel:
     def _add_values(
         self,
         weights: SSAValue,
-        absent: SSAValue | None,
+        clearing: Clearing | None,
         alpha: SSAValue,
         out: SSAValue,
         indices: Mapping[str, Sum],
@@ -184,8 +187,8 @@ class RowsKernel:
         runs = [(0, whole), *([(whole, width - whole)] if whole < width else [])]
         for first, run in runs:
             values, start = self.key_values.values(indices, n, tile + first // PARTITIONS, run)
-            if absent is not None and self.key_values.loads_absent_values:
-                self._clear(values, absent, start, first // PARTITIONS, run)
+            if clearing is not None:
+                self._clear(values, clearing, start, first // PARTITIONS, run)
             keys, count = min(run, PARTITIONS), -(-run // PARTITIONS)
             with b.loop("j", count) as j:
                 part = b.view(weights, None, (j * PARTITIONS + first, keys))
@@ -201,14 +204,7 @@ class RowsKernel:
             target = b.view(out, None, (start, size))
             b.add(nki.ScalarTensorTensorOp(target, target, "multiply", alpha, "add", psum))
 
-    def _clear(self, values: SSAValue, absent: SSAValue, start: Sum, first: int, run: int) -> None:
-        """
-        Rows of keys that do not exist become 0.
-
-        Values, because their weight is 0 and 0 * NaN is not; K, because trn1's transposition is a product as well.
-        """
-        b = self.b
-        partitions, count, size = min(run, PARTITIONS), -(-run // PARTITIONS), tile_of(values).shape[2]
-        pattern = [(tile_of(absent).free_size, partitions), (1, count), (0, size)]
-        predicate = b.add(nki.ApOp(absent, pattern, first)).result
-        b.add(nki.TensorCopyPredicatedOp(b.view(values, (0, partitions), (start, count)), 0.0, predicate))
+    @staticmethod
+    def _clear(values: SSAValue, clearing: Clearing, start: Sum, first: int, run: int) -> None:
+        """Sets rows of keys that do not exist to 0: a run of keys, from a tile of the step on."""
+        clearing.clear(values, Sum(first), start, min(run, PARTITIONS), -(-run // PARTITIONS))

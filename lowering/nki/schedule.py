@@ -6,9 +6,11 @@ What `#attention.schedule` says to NKI kernels, and the choice of one where an o
 - `splits`: the runs of keys of flash decoding; `flash-decoding` reads it.
 - `cores`: the logical cores of a launch.
 - `keys_on_partitions`: 1 and 0 are the two arrangements of a tile of logits.
+- `sequences`: with keys on the partitions, how many sequences of a batch share a tile of logits at most.
 
 The other fields are about GPUs. A choice is made by the cost account of the kernels themselves (`cost.py`): of the two
-arrangements the one whose busiest engine has less to do.
+arrangements, and of tiles of one sequence and of as many as fit, those whose busiest engine has less to do; where that
+is the same, those with which the Vector and Scalar engines have less.
 """
 
 from __future__ import annotations
@@ -35,6 +37,8 @@ class NkiSchedule:
     """The most rows of a tile of logits."""
     step: int = STEP_KEYS
     """The keys of a step."""
+    sequences: int | None = None
+    """The most sequences that share a tile of logits, with keys on the partitions; None for as many as fit."""
 
     @staticmethod
     def of(op: AttentionOp, arrangement: str) -> NkiSchedule:
@@ -45,8 +49,12 @@ class NkiSchedule:
         if (on_partitions := attr.option("keys_on_partitions")) is not None:
             arrangement = "keys" if on_partitions else "rows"
         step = -(-attr.block_n.data // PARTITIONS) * PARTITIONS
-        return NkiSchedule(arrangement, min(attr.block_m.data, PARTITIONS), min(step, STEP_KEYS))
+        rows = min(attr.block_m.data, PARTITIONS)
+        return NkiSchedule(arrangement, rows, min(step, STEP_KEYS), attr.option("sequences"))
 
     def attribute(self, cores: int) -> ScheduleAttr:
         """The attribute that says the same; an NKI kernel has no warps and no stages."""
-        return ScheduleAttr(self.rows, self.step, 1, 1, cores=cores, keys_on_partitions=int(self.arrangement == "keys"))
+        on_partitions = int(self.arrangement == "keys")
+        return ScheduleAttr(
+            self.rows, self.step, 1, 1, cores=cores, keys_on_partitions=on_partitions, sequences=self.sequences
+        )

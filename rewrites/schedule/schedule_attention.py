@@ -71,6 +71,9 @@ class ScheduleAttentionPass(ModulePass):
     assembly: int | None = None
     """1 to unpack quantised K and V by assembly for NVIDIA's GPUs."""
 
+    sequences: int | None = None
+    """The most sequences that share a tile of logits of an NKI kernel."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = get_target(self.target)
         for attention in op.walk():

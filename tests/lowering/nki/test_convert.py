@@ -148,20 +148,95 @@ def test_a_schedule_may_name_what_a_target_has_not():
         transform(text, "schedule-attention{cores=2},convert-attention-to-nki{target=trn1}")
 
 
-def test_the_vector_and_scalar_engines_have_a_quarter_of_the_work():
-    """Of what they have with the query group on the partitions; batch times KV heads is 8 and more, groups are of 4."""
-    for batch, heads, keys in ((1, 8, 1000), (4, 2, 1000), (8, 1, 4096)):
-        case = AttentionCase(
-            batch=(batch,), kv_heads=heads, group=4, keys=keys, head_size=128, value_size=128, dtype="bf16"
+@pytest.mark.parametrize(
+    ("batch", "heads", "keys", "dtype", "target", "cores", "lengths"),
+    [
+        (1, 8, 1000, "bf16", "trn2", 1, False),
+        (8, 1, 1, "bf16", "trn2", 1, True),
+        (4, 2, 128, "f32", "trn3", 1, False),
+        (37, 1, 512, "bf16", "trn2", 1, True),
+        (2, 4, 4096, "f32", "trn2", 1, True),
+        (8, 1, 241, "bf16", "trn2", 2, False),
+    ],
+)
+def test_the_vector_and_scalar_engines_have_a_quarter_of_the_work(
+    batch: int, heads: int, keys: int, dtype: str, target: str, cores: int, lengths: bool
+):
+    """Of what they have with the query group on the partitions: a part of the table of benchmarks/nki_account.py."""
+    case = AttentionCase(
+        (batch,), heads, 4, keys=keys, head_size=128, value_size=128, dtype=dtype, kv_lens=lengths, lse=False
+    )
+    work: dict[str, int] = {}
+    for arrangement in ("keys", "rows"):
+        (kernel,) = kernels(case.module_text(), f"{{arrangement={arrangement} target={target} cores={cores}}}")
+        cost = account(kernel)
+        work[arrangement] = cost.engines["Vector"].cycles + cost.engines["Scalar"].cycles
+        if arrangement == "keys":
+            assert cost.engines["DMA"].bytes <= 1.1 * cost.least_bytes
+    assert work["keys"] <= work["rows"] / 4
+
+
+SEQUENCES = [
+    AttentionCase((5,), 1, 4, keys=300, steps=("bias", "causal"), kv_lens=True, sinks=True, dtype="bf16"),
+    # Four sequences fill the rows of a tile: these are three and two.
+    AttentionCase((5,), 8, 4, keys=130, steps=("mask", "alibi"), kv_lens=True, layout="bshd"),
+    AttentionCase((2, 3), 2, 2, queries=3, keys=1, kv_lens=True, head_size=256, value_size=256, dtype="bf16"),
+    AttentionCase((3,), 1, 2, queries=2, keys=241, steps=("document",), kv_lens=True, layout="flat", value_size=20),
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", SEQUENCES, ids=str)
+def test_sequences_share_a_tile(case: AttentionCase, target: str):
+    """With lengths, biases and sinks of their own; in splits, and on two cores that have as many each."""
+    turn = SEQUENCES.index(case) + TARGETS.index(target)
+    cores, splits = (1 if target == "trn1" else 1 + turn % 2), (2 if turn % 3 == 2 and case.keys > 1 else 0)
+    check(case, target=target, cores=cores, splits=splits, arrangement="keys")
+
+
+def test_lengths_of_heads_of_sequences_that_share_a_tile():
+    """Lengths by sequence and head, a NaN behind each; bf16 of an odd size, which has no words of 32 bits to clear."""
+    rng = np.random.default_rng(6)
+    lens = np.array([[0, 70], [33, 96], [100, 1]], np.int64)
+    for dtype, size in (("f32", 16), ("bf16", 15)):
+        numpy_type = np.float32 if dtype == "f32" else ml_dtypes.bfloat16
+        q, k, v = (
+            rng.standard_normal(shape).astype(numpy_type)
+            for shape in ((3, 4, 1, size), (3, 2, 100, size), (3, 2, 100, size))
         )
-        work: dict[str, int] = {}
-        for arrangement in ("keys", "rows"):
-            (kernel,) = kernels(case.module_text(), f"{{arrangement={arrangement}}}")
-            cost = account(kernel)
-            work[arrangement] = cost.engines["Vector"].cycles + cost.engines["Scalar"].cycles
-            if arrangement == "keys":
-                assert cost.engines["DMA"].bytes <= 1.1 * cost.least_bytes
-        assert work["keys"] <= work["rows"] / 4
+        wide = [x.astype(np.float64) for x in (q.reshape(3, 2, 2, 1, size), k, v)]
+        for b, h in np.ndindex(3, 2):
+            k[b, h, lens[b, h] :] = v[b, h, lens[b, h] :] = np.nan
+        text = f"""
+func.func @main(%q: tensor<3x4x1x{size}x{dtype}>, %k: tensor<3x2x100x{size}x{dtype}>,
+                %v: tensor<3x2x100x{size}x{dtype}>, %lens: tensor<3x2xi64>) -> tensor<3x4x1x{size}xf32> {{
+  %0 = attention.sdpa
+      q(%q[b, h * 2 + g, m, k] : tensor<3x4x1x{size}x{dtype}>)
+      k(%k[b, h, n, k] : tensor<3x2x100x{size}x{dtype}>)
+      v(%v[b, h, n, d] : tensor<3x2x100x{size}x{dtype}>)
+      kv_lens(%lens[b, h] : tensor<3x2xi64>)
+      scale(0.3)
+      -> out[b, h * 2 + g, m, d] : tensor<3x4x1x{size}xf32>
+  func.return %0 : tensor<3x4x1x{size}xf32>
+}}"""
+        scores = [lambda s, b, hq, m, n: np.where(n < lens[b[0], hq // 2], s, -np.inf)]
+        want, _ = reference_attention(*wide, scale=0.3, scores=scores)
+        for target in TARGETS:
+            (got,) = run(text, [q, k, v, lens], target=target, arrangement="keys")
+            assert relative_error(got, want.reshape(got.shape)) <= TOLERANCE[dtype]
+
+
+def test_the_account_chooses_how_many_sequences_share_a_tile():
+    """As many as fit; of nine, two cores have four each, and one of them the last: not more than without."""
+    case = AttentionCase((9,), 1, 4, keys=1000, head_size=64, value_size=64, dtype="bf16", lse=False)
+    text = case.module_text()
+    for cores, sequences in ((1, 9), (2, 4)):
+        (kernel,) = kernels(text, f"{{cores={cores}}}")
+        expected = ScheduleAttr(128, 512, 1, 1, cores=cores, keys_on_partitions=1, sequences=sequences)
+        assert kernel.attributes["nki.schedule"] == expected
+        alone = "schedule-attention{block-m=128 block-n=512 keys-on-partitions=1 sequences=1},"
+        (other,) = kernels(text, f"{{cores={cores}}}", alone)
+        assert account(kernel).order < account(other).order
 
 
 def kernels(text: str, options: str = "", passes: str = "") -> list[nki.KernelOp]:

@@ -131,6 +131,69 @@ nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
 
 // -----
 
+// CHECK: access pattern: the first step on chip is the free size 2, got 4
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x4xbf16, sbuf>
+  %c = nki.ap %a at 0 by [[4, 64], [1, 2]] : !nki.tile<128x4xbf16, sbuf> as i32
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: access pattern: !nki.tile<128x3xbf16, sbuf> is not whole elements of i32 on chip
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x3xbf16, sbuf>
+  %c = nki.ap %a at 0 by [[1, 64], [1, 1]] : !nki.tile<128x3xbf16, sbuf> as i32
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: access pattern: !nki.tile<4x128x64xf32, shared_hbm> is not whole elements of i32 on chip
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %c = nki.ap %q at 0 by [[64, 512], [1, 64]] : !nki.tile<4x128x64xf32, shared_hbm> as i32
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: engine: tensor_tensor on GpSimd is of 32-bit integers, dst has f32
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x4xf32, sbuf>
+  nki.tensor_tensor "multiply" %a, %a, %a on "gpsimd" : !nki.tile<128x4xf32, sbuf>, !nki.tile<128x4xf32, sbuf>, !nki.tile<128x4xf32, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: engine: tensor_tensor has gpsimd or none, got 'scalar'
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x4xi32, sbuf>
+  nki.tensor_tensor "multiply" %a, %a, %a on "scalar" : !nki.tile<128x4xi32, sbuf>, !nki.tile<128x4xi32, sbuf>, !nki.tile<128x4xi32, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: memory: dst of tensor_tensor on GpSimd is in sbuf, got psum
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x4xi32, psum>
+  %b = nki.ndarray : !nki.tile<128x4xi32, sbuf>
+  nki.tensor_tensor "multiply" %a, %b, %b on "gpsimd" : !nki.tile<128x4xi32, psum>, !nki.tile<128x4xi32, sbuf>, !nki.tile<128x4xi32, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: target: tensor_tensor of integers on GpSimd needs NeuronCore-v3, trn1 has v2
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn1 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x4xi32, sbuf>
+  nki.tensor_tensor "multiply" %a, %a, %a on "gpsimd" : !nki.tile<128x4xi32, sbuf>, !nki.tile<128x4xi32, sbuf>, !nki.tile<128x4xi32, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
 // CHECK: bounds: the last element is 32768, but
 nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
   %c = nki.ap %q at 1 by [[64, 512], [1, 64]] : !nki.tile<4x128x64xf32, shared_hbm>

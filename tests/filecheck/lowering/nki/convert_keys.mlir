@@ -1,6 +1,6 @@
 // RUN: xdsl-opt %s -p convert-attention-to-nki | filecheck %s
 
-// A decoding step: two KV heads of four query heads each, 1100 keys, so eight whole tiles of keys and one of 76.
+// A decoding step: two sequences of two KV heads of four query heads each, 1100 keys, so eight whole tiles of keys and one of 76.
 
 func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<2x2x1100x64xbf16>, %v: tensor<2x2x1100x64xbf16>, %lens: tensor<2xi64>) -> (tensor<2x8x1x64xbf16>, tensor<2x8x1xf32>) {
   %out, %lse = attention.sdpa
@@ -20,46 +20,53 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<2x2x1100x64xbf16>, %v: t
 // CHECK-NEXT:    %out = nki.ndarray : !nki.tile<2x8x1x64xbf16, shared_hbm>
 // CHECK-NEXT:    %lse = nki.ndarray : !nki.tile<2x8x1xf32, shared_hbm>
 
-// Both heads in one tile of logits, [128 keys, query head, query, tile of keys].
-// CHECK:         nki.for %b =
-// CHECK-NEXT:      %scores = nki.ndarray : !nki.tile<128x8x1x9xf32, sbuf>
-// absent[p, t] = t * 128 + p >= len
+// Both heads of both sequences in one tile of logits, [128 keys, sequence, query head, query, tile of keys].
+// CHECK-NOT:     nki.for %b =
+// CHECK:         %scores = nki.ndarray : !nki.tile<128x2x8x1x9xf32, sbuf>
+// absent[p, b, t] = t * 128 + p >= len[b], and the opposite as whole numbers.
+// CHECK:           nki.dma_copy %length_i32, {{.*}} : !nki.tile<128x2x1x1x1xi32, sbuf>, !nki.tile<128x2xi32, shared_hbm>
 // CHECK:           nki.iota %position offset 0 channel 1 steps [128] nums [9]
-// CHECK:           nki.tensor_scalar %absent, %position "greater_equal" tile %length
+// CHECK:           nki.tensor_tensor "greater_equal" %absent, {{.*}} : !nki.tile<128x2x1x1x9xui8, sbuf>
+// CHECK:           nki.tensor_scalar %existing, %absent "equal" number 0.000000e+00 : f32 : !nki.tile<128x2x1x1x9xi32, sbuf>
 
-// S^T = K Q^T: K^T by a transposing DMA, four tiles at once; a product for each tile, into one bank of PSUM.
-// CHECK:           nki.for %head =
+// S^T = K Q^T: K^T by a transposing DMA, four tiles at once; a product for each tile, all into one bank of PSUM.
+// CHECK:           %products = nki.ndarray {{.*}} : !nki.tile<128x2x8x1x8xf32, psum>
+// CHECK:           nki.for %sequence =
+// CHECK:             nki.for %head =
 // CHECK:             nki.for %load =
 // CHECK:               nki.dma_transpose %k_t, {{.*}} : !nki.tile<64x512xbf16, sbuf>, !nki.tile<512x64xbf16, shared_hbm>
 // CHECK:               nki.for %j =
 // CHECK:                 nki.nc_matmul {{.*}} : !nki.tile<128x4x1xf32, psum>, !nki.tile<64x128xbf16, sbuf>, !nki.tile<64x4xbf16, sbuf>
-// Scaled on the way out of PSUM.
-// CHECK:             nki.activation "copy" {{.*}} factor 1.250000e-01
+// Scaled on the way out of PSUM, all at once.
+// CHECK:           nki.activation "copy" {{.*}} factor 1.250000e-01 : f32 : !nki.tile<128x2x8x1x8xf32, sbuf>
 // The last tile by exact slices.
 // CHECK:             nki.dma_transpose {{.*}} : !nki.tile<64x76xbf16, sbuf>, !nki.tile<76x64xbf16, shared_hbm>
 // CHECK:             nki.nc_matmul {{.*}} : !nki.tile<76x4x1xf32, psum>, !nki.tile<64x76xbf16, sbuf>, !nki.tile<64x4xbf16, sbuf>
 
 // n - m + 500 >= 0 and n - m - 1099 <= 0, with n = t * 128 + p and m = 0; then n < 1100 in the last tile; then n < len.
-// CHECK:           nki.affine_select "greater_equal" %scores, %scores else 0xff800000 : f32 offset 500 channel 1 steps [0, 128] nums [8, 9]
-// CHECK-NEXT:      nki.affine_select "less_equal" %scores, %scores else 0xff800000 : f32 offset -1099 channel 1 steps [0, 128] nums [8, 9]
+// CHECK:           nki.affine_select "greater_equal" %scores, %scores else 0xff800000 : f32 offset 500 channel 1 steps [0, 0, 128] nums [2, 8, 9]
+// CHECK-NEXT:      nki.affine_select "less_equal" %scores, %scores else 0xff800000 : f32 offset -1099 channel 1 steps [0, 0, 128] nums [2, 8, 9]
 // CHECK:           nki.affine_select "greater_equal" {{.*}} offset 75 channel -1
 // CHECK:           nki.tensor_copy_predicated %scores where {{.*}} value 0xff800000
 
 // max over tiles on every partition, at least the lowest f32; transposed, and over partitions; back on all partitions.
 // CHECK:           nki.tensor_reduce "maximum" %partition_max, %scores axes 1
 // CHECK-NEXT:      nki.tensor_scalar %partition_max, %partition_max "maximum" number -3.40282347e+38
-// CHECK:           nki.nc_transpose {{.*}}, %partition_max : !nki.tile<8x128xf32, psum>, !nki.tile<128x8xf32, sbuf>
+// CHECK:           nki.nc_transpose {{.*}}, %partition_max : !nki.tile<16x128xf32, psum>, !nki.tile<128x16xf32, sbuf>
 // CHECK:           nki.tensor_reduce "maximum" %row_max
 // CHECK:           nki.tensor_scalar %negated_max, %zeros "subtract" tile %row_max
-// CHECK:           nki.nc_transpose {{.*}}, %negated_max : !nki.tile<128x8xf32, psum>, !nki.tile<8x128xf32, sbuf>
+// CHECK:           nki.nc_transpose {{.*}}, %negated_max : !nki.tile<128x16xf32, psum>, !nki.tile<16x128xf32, sbuf>
 // p = exp(S^T - max) in the type of V; the sum over partitions is a product with ones.
 // CHECK:           nki.tensor_tensor "add" %scores, %scores,
-// CHECK-NEXT:      nki.activation "exp" %weights, %scores : !nki.tile<128x8x1x9xbf16, sbuf>
+// CHECK-NEXT:      nki.activation "exp" %weights, %scores : !nki.tile<128x2x8x1x9xbf16, sbuf>
 // CHECK-NEXT:      nki.tensor_reduce "add" %partition_sum, %weights axes 1
 // CHECK:           nki.nc_matmul {{.*}}, %partition_sum, %ones
 
-// O^T = V^T p: summed over all tiles in PSUM. Rows of V that do not exist become 0: they may hold NaN.
-// CHECK:               nki.tensor_copy_predicated %v_rows where {{.*}} value 0.000000e+00
+// O^T = V^T p: summed over all tiles in PSUM. Rows of V that do not exist become 0, as they may hold NaN: two numbers of
+// bf16 are a word, times 0 or 1.
+// CHECK:               nki.dma_copy %v_rows,
+// CHECK:               [[WORDS:%.+]] = nki.ap %v_rows at 0 by {{\[}}[128, 128], [32, 4], [1, 32]] : !nki.tile<128x4x64xbf16, sbuf> as i32
+// CHECK-NEXT:          nki.tensor_tensor "multiply" [[WORDS]], [[WORDS]], {{.*}} on "gpsimd" : !nki.tile<128x4x32xi32, sbuf>
 // CHECK:                 [[LATER:%.+]] = arith.cmpi sgt
 // CHECK-NEXT:            nki.nc_matmul {{.*}} accumulate [[LATER]] : !nki.tile<64x4xf32, psum>, !nki.tile<128x64xbf16, sbuf>, !nki.tile<128x4x1xbf16, sbuf>
 // CHECK:             nki.nc_matmul {{.*}} : !nki.tile<64x4xf32, psum>, !nki.tile<76x64xbf16, sbuf>, !nki.tile<76x4x1xbf16, sbuf>

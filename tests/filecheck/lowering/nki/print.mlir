@@ -41,19 +41,21 @@ func.func @attend(%lambda: tensor<2x4x1x64xbf16>, %k: tensor<2x2x256x64xbf16>, %
 // CHECK:      @nki.jit
 // CHECK-NEXT: def attend(lambda_1, k, nl_1):
 // CHECK-NEXT:     out = nl.ndarray((2, 4, 1, 64), dtype=nl.bfloat16, buffer=nl.shared_hbm)
-// CHECK:          for b in range(2):
-// CHECK-NEXT:         scores = nl.ndarray((128, 4, 1, 2), dtype=nl.float32, buffer=nl.sbuf)
-// CHECK:              nisa.dma_copy(dst=q_rows, src=lambda_1.ap(pattern={{\[\[}}64, 4], [1, 64]], offset=b * 256))
-// CHECK:              # S^T = scale * K Q^T, a tile of 128 keys a product.
+// CHECK:          scores = nl.ndarray((128, 2, 4, 1, 2), dtype=nl.float32, buffer=nl.sbuf)
+// CHECK:          nisa.dma_copy(dst=q_rows, src=lambda_1.ap(pattern={{\[\[}}64, 8], [1, 64]], offset=0))
+// CHECK:          # S^T = scale * K Q^T, a tile of 128 keys a product.
+// CHECK-NEXT:     products = nl.ndarray((128, 2, 4, 1, 2), dtype=nl.float32, buffer=nl.psum)
+// CHECK-NEXT:     for sequence in range(2):
 // CHECK-NEXT:         for head in range(2):
-// CHECK-NEXT:             products = nl.ndarray((128, 2, 1, 2), dtype=nl.float32, buffer=nl.psum)
 // CHECK:                  for j in range(2):
 // CHECK-NEXT:                 nisa.nc_matmul(
-// CHECK-NEXT:                     dst=products[0:128, 0:2, 0:1, j], stationary=k_t[0:64, j * 128:j * 128 + 128],
-// CHECK-NEXT:                     moving=q_t.ap(pattern={{\[\[}}4, 64], [1, 2]], offset=head * 2), accumulate=False,
+// CHECK-NEXT:                     dst=products[0:128, sequence, head * 2:head * 2 + 2, 0:1, j],
+// CHECK-NEXT:                     stationary=k_t[0:64, j * 128:j * 128 + 128],
+// CHECK-NEXT:                     moving=q_t.ap(pattern={{\[\[}}8, 64], [1, 2]], offset=sequence * 4 + head * 2),
+// CHECK-NEXT:                     accumulate=False,
 // CHECK-NEXT:                 )
 // 30 tanh(s / 30), in place
-// CHECK:              nisa.tensor_scalar(
-// CHECK:              nisa.activation(dst=scores, op=nl.tanh, data=scores)
-// CHECK:              nisa.tensor_scalar(dst=scores, data=scores, op0=nl.multiply, operand0=30.0)
+// CHECK:          nisa.tensor_scalar(
+// CHECK:          nisa.activation(dst=scores, op=nl.tanh, data=scores)
+// CHECK:          nisa.tensor_scalar(dst=scores, data=scores, op0=nl.multiply, operand0=30.0)
 // CHECK:          return out
