@@ -38,15 +38,25 @@ def key_positions(b: KernelBuilder, n: Sum, free: Sequence[int]) -> SSAValue:
 
 
 def existing_keys(
-    b: KernelBuilder, problem: Problem, indices: Mapping[str, Sum], n: Sum, keys: int, free: Sequence[int]
+    b: KernelBuilder,
+    problem: Problem,
+    indices: Mapping[str, Sum],
+    n: Sum,
+    keys: int,
+    free: Sequence[int],
+    rows: int = 0,
 ) -> ExistingKeys:
-    """What there is to know of the tiles of `keys` keys from n on; nothing where there are no lengths."""
+    """
+    What there is to know of the tiles of `keys` keys from n on; nothing where there are no lengths.
+
+    The length is there on the partitions of keys, and on those of `rows` rows.
+    """
     lens = problem.kv_lens
     if lens is None:
         return ExistingKeys()
     b.comment("Keys from the length on do not exist.")
     raw = b.tile("length_i32", [PARTITIONS, 1], i32)
-    _load_lengths(b, problem, lens, raw, indices, [], keys)
+    _load_lengths(b, problem, lens, raw, indices, [], max(keys, rows))
     length = column(b, "length", PARTITIONS)
     b.add(nki.TensorCopyOp(length, raw))
     if problem.pages is not None and keys % PARTITIONS:
@@ -81,13 +91,13 @@ def _load_lengths(
     target: SSAValue,
     indices: Mapping[str, Sum],
     pattern: Sequence[tuple[int, int]],
-    keys: int,
+    needed: int,
 ) -> None:
-    """Lengths on all partitions, of which only those of keys are read from HBM; the others get 0."""
+    """Lengths on all partitions, of which only those that are needed are read from HBM; the others get 0."""
     at = lens.offset({name: indices[name] for name in (*problem.batch_dims, "h")})
-    if keys < PARTITIONS:
+    if needed < PARTITIONS:
         b.add(nki.MemsetOp(target, 0))
-    partitions = min(keys, PARTITIONS)
+    partitions = min(needed, PARTITIONS)
     b.add(nki.DmaCopyOp(b.view(target, (0, partitions)), b.ap(lens.tensor, [(0, partitions), *pattern], at)))
 
 

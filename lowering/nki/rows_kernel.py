@@ -104,7 +104,8 @@ class RowsKernel:
         """One chunk of keys, from a tile of keys on."""
         b, rows = self.b, self.block.rows
         top, total, out = state
-        existing = existing_keys(b, self.problem, indices, n + tile * PARTITIONS, width, [-(-width // PARTITIONS)])
+        tiles = [-(-width // PARTITIONS)]
+        existing = existing_keys(b, self.problem, indices, n + tile * PARTITIONS, width, tiles, rows)
         clearing, length = None, existing.length
         if existing.absent is not None and self.key_values.clears_values:
             clearing = Clearing(b, existing.absent, self.problem.value_type, self.sizes["d"])

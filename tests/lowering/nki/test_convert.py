@@ -365,6 +365,13 @@ def test_the_last_key_that_is_reached_is_not_the_last_of_a_page(target: str):
     check(case, passes=BOUNDS, target=target)
 
 
+@pytest.mark.parametrize(("queries", "group", "keys"), [(1, 4, 1), (40, 1, 5)])
+def test_more_rows_than_keys(queries: int, group: int, keys: int):
+    """With rows on the partitions, the length is read on those of rows that no key has."""
+    case = AttentionCase(queries=queries, group=group, keys=keys, kv_lens=True)
+    check(case, arrangement="rows", target="trn1")
+
+
 def test_one_arrangement_may_be_too_large():
     """A head size of V of 1024: O^T takes all banks of PSUM where keys are on the partitions."""
     text = AttentionCase(batch=(1,), kv_heads=1, keys=64, head_size=8, value_size=1024).module_text()
