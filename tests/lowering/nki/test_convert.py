@@ -6,6 +6,7 @@ Amazon's simulator where Neuron's package is installed.
 
 import dataclasses
 
+import ml_dtypes
 import nki_model
 import numpy as np
 import pytest

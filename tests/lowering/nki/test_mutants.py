@@ -26,7 +26,7 @@ CASES = {
         replace(BASE, batch=(4,), keys=300, kv_heads=1, group=4, steps=("bias",), seed=21),
         "schedule-attention{block-n=128 keys-on-partitions=0}",
     ),
-    # Neither the first row of the table nor the first slot of the pool is anybody's; the table's last row is somebody's.
+    # Nobody has the first row of the table, nor the first slot of the pool; somebody has the last row.
     "pages": (
         replace(BASE, keys=240, page_size=48, rows=True, dtype="bf16", seed=113),
         "schedule-attention{keys-on-partitions=1}",
