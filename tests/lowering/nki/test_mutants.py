@@ -16,19 +16,19 @@ from pipelines import transform
 from flashlower.lowering.nki.printer import print_module
 
 BASE = AttentionCase(batch=(3,), kv_heads=2, group=3, kv_lens=True)
-"""Lengths are N + 7, 0, and one between."""
+"""Lengths are N + 7, 0, and others between."""
 
 CASES = {
     # A length beyond the last tile of keys, which N does not fill.
     "keys": (replace(BASE, keys=250), ""),
-    # The maximum changes in a whole step after the first, and in the last.
+    # The maximum changes in a whole step after the first, and in the last; lengths end in both.
     "rows": (
-        replace(BASE, keys=300, kv_heads=1, group=4, steps=("bias",), seed=5),
+        replace(BASE, batch=(4,), keys=300, kv_heads=1, group=4, steps=("bias",), seed=21),
         "schedule-attention{block-n=128 keys-on-partitions=0}",
     ),
-    # The first row of the pool is nobody's and has NaN, and a sequence has the last row of the table.
+    # Nobody has the first row of the table, nor the first slot of the pool; somebody has the last row.
     "pages": (
-        replace(BASE, keys=240, page_size=48, rows=True, dtype="bf16", seed=26),
+        replace(BASE, keys=240, page_size=48, rows=True, dtype="bf16", seed=113),
         "schedule-attention{keys-on-partitions=1}",
     ),
 }
