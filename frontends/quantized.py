@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
+import numpy as np
 from xdsl.dialects.builtin import (
     AffineMapAttr,
     AnyFloat,
@@ -178,7 +179,8 @@ def quantized(
         raise ValueError(f"data {e}" if str(e).startswith("has") else str(e)) from e
     parts: dict[Part, Tensor] = {}
     if scale is not None:
-        parts["scale"] = scale
+        # A maximum of an array is a number of NumPy's.
+        parts["scale"] = np.asarray(cast(Any, scale)) if isinstance(scale, np.generic) else scale
     if not isinstance(zero, int):
         if attr.is_float:
             raise ValueError(f"zero is given, but codes of type {codes} have no zero point")

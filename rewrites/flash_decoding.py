@@ -175,6 +175,8 @@ class SplitKeys(RewritePattern):
             self.cores * concurrent_programs(op, tile, self.target),
             block_n=tile,
             ragged=op.kv_lens is not None and batch_heads > sizes["h"],
+            # Few warps unpack codes, and nothing else of the program runs while they start or end.
+            fill=1 if op.lanes() else 0,
             min_chunk=self.min_chunk,
             max_splits=self.max_splits,
         )

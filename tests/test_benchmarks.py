@@ -5,6 +5,7 @@ results in Triton's interpreter. Times are for a GPU.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -25,6 +26,67 @@ def test_attention_benchmark_checks_its_results(tmp_path: Path) -> None:
     assert len(cases) == 4 and not any("failed" in line or " - | - " in line for line in cases), done.stdout
     report = run("benchmarks.report", str(out))
     assert report.stdout == done.stdout
+
+
+LIGHTLLM_CALL = """
+import torch
+from .int4kv_flash_decoding_stage1 import int4kv_flash_decode_stage1
+from ..int8kv.normal.int8kv_flash_decoding_stage2 import finish
+
+def token_decode_attention_flash_decoding(
+    q, infer_state, cache_k, cache_k_scale, cache_v, cache_v_scale, out, alloc_tensor_func
+):
+    mid = alloc_tensor_func(q.shape, dtype=q.dtype, device="cuda")
+    parts = {"k": cache_k, "k_scale": cache_k_scale, "v": cache_v, "v_scale": cache_v_scale}
+    int4kv_flash_decode_stage1(q=q, **parts, table=infer_state.req_manager.req_to_token_indexs, mid=mid)
+    finish(mid, out)
+"""
+LIGHTLLM_KERNEL = """
+import torch
+from lightllm.common.triton_utils.autotuner import autotune, Autotuner
+
+@autotune(kernel_name="k", configs_gen_func=lambda: [{"num_stages": 2}], static_key_func=None, run_key_func=None)
+def int4kv_flash_decode_stage1(q, k, k_scale, v, v_scale, table, mid, run_config=None):
+    assert k.stride() == v.stride() and k.stride(0) == 4 * k_scale.stride(0), "one offset serves codes and scales"
+    def values(codes, scale):
+        bits = codes.view(torch.uint8).int()
+        x = torch.stack([bits & 15, bits >> 4], -1).flatten(-2) - 7
+        return x * scale.float().repeat_interleave(8, -1)
+    for b, slots in enumerate(table.long()):
+        group = q.shape[1] // k.shape[1]
+        x, y = (values(c[slots], s[slots]).repeat_interleave(group, 1) for c, s in ((k, k_scale), (v, v_scale)))
+        logits = torch.einsum("hd,nhd->hn", q[b], x) / q.shape[-1] ** 0.5
+        mid[b] = torch.einsum("hn,nhd->hd", torch.softmax(logits, -1), y)
+"""
+
+
+def test_lightllm_is_read_from_a_checkout(tmp_path: Path) -> None:
+    """A stand-in of LightLLM's files, with the imports that theirs have, gets its own slots, bytes and scales."""
+    folder = tmp_path / "lightllm/common/basemodel/triton_kernel/att/decode_att"
+    files = {
+        folder / "int4kv/ppl_int4kv_flash_decoding.py": LIGHTLLM_CALL,
+        folder / "int4kv/int4kv_flash_decoding_stage1.py": LIGHTLLM_KERNEL,
+        folder / "int8kv/normal/int8kv_flash_decoding_stage2.py": "def finish(mid, out): out.copy_(mid)",
+        tmp_path / "lightllm/__init__.py": "raise ImportError('a server')",
+    }
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    script = """
+import torch
+from benchmarks.attention import error
+from benchmarks.cases import Case
+from benchmarks.peers import installed_quantized_peers
+from benchmarks.quantized import LIGHTLLM_INT4, make_quantized_inputs
+(inputs,) = make_quantized_inputs(Case(2, 4, 2, 64, 128), LIGHTLLM_INT4, "cpu", torch.float32)
+(peer,) = (peer for peer in installed_quantized_peers("cpu") if peer.name == "LightLLM")
+assert peer.supports(LIGHTLLM_INT4) and error(peer.prepare(inputs), inputs, True) < 3e-3 < peer.tolerance
+"""
+    environment = {**os.environ, "LIGHTLLM": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_unknown_suite_is_refused() -> None:

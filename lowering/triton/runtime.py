@@ -291,6 +291,9 @@ def _call_numpy(launcher: Any, args: Sequence[Any], results: Mapping[str, Any], 
 
 
 def _wrap(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        # NumPy's numbers have a shape and a dtype, but are no memory.
+        return value.item()
     return NumpyTensor(value) if isinstance(value, np.ndarray) else value
 
 

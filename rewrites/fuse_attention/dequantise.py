@@ -22,6 +22,7 @@ from flashlower.dialects.attention.quantization import CODES, Part
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.access import Digit, Index, Read, Tracer, Var
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder
+from flashlower.rewrites.fuse_attention.join import key_dimensions
 from flashlower.rewrites.fuse_attention.unpack import Codes, integer_range, integer_type, unpack
 
 # Integers of at most this size are exact.
@@ -207,20 +208,22 @@ class DequantisationReader:
         if number is not None and hlo.is_float(read.value):
             return _scalar(float(number))
         best: Read | None = None
+        joinable: Read | None = None
         while True:
-            if self._has_layout(read):
+            if self._has_layout(read, (self.keys, self.channel)):
                 best = read
+            elif self._has_layout(read, (self.channel,)) and key_dimensions(read, self.keys):
+                joinable = read
             op = hlo.owner(read.value)
             if (step := self.tracer.view(read)) is not None:
                 read = step
             elif op is not None and op.name == "stablehlo.convert" and _keeps_values(op):
                 read = Read(op.operands[0], read.indices)
             else:
-                return best
+                return best or joinable
 
-    def _has_layout(self, read: Read) -> bool:
+    def _has_layout(self, read: Read, own: tuple[Var, ...]) -> bool:
         """Whether keys and channels are read as a whole, or as neighbours that share an element."""
-        own = (self.keys, self.channel)
         return all(
             index.offset == 0
             and all(d.size == 1 or d.div * d.size == d.var.size for d, _ in index.terms if d.var in own)

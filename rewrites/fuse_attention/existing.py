@@ -26,6 +26,7 @@ from flashlower.rewrites.fuse_attention.emit import Emitter
 from flashlower.rewrites.fuse_attention.expression import Affine, Logit
 from flashlower.rewrites.fuse_attention.forward import forward_step, single_user
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
+from flashlower.rewrites.fuse_attention.join import joined, new_operations
 from flashlower.rewrites.fuse_attention.region import RegionReader
 from flashlower.rewrites.fuse_attention.score import ScoreReader
 
@@ -112,10 +113,11 @@ class Existing:
             return None
         if hlo.element_type(value) != hlo.element_type(self.op.query):
             return None
-        codes, quantized = found
+        codes, quantized = joined(found[0], names["n"]), found[1]
         new = self._layout(codes)
         parts: dict[str, Shared] = {}
-        for part, read in quantized.parts.items():
+        for part, original in quantized.parts.items():
+            read = joined(original, names["n"])
             if (part_layout := self._layout(read)) is None:
                 return None
             parts[part] = Shared(read.value, part_layout)
@@ -178,8 +180,7 @@ class Existing:
             score=op.detach_region(op.score) if score is None else score,
             attributes=op.attributes,
         )
-        constants = [owner for o in new.operands if (owner := hlo.owner(o)) is not None and owner.parent is None]
-        Rewriter.insert_op([*constants, new], InsertPoint.before(op))
+        Rewriter.insert_op([*new_operations([*new.operands]), new], InsertPoint.before(op))
         new.output.name_hint = result.name_hint
         result.replace_all_uses_with(new.output)
         return hlo.owner(result)

@@ -28,6 +28,7 @@ from flashlower.rewrites.fuse_attention.emit import Emitter
 from flashlower.rewrites.fuse_attention.existing import Existing
 from flashlower.rewrites.fuse_attention.explain import Explainer, Remark
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
+from flashlower.rewrites.fuse_attention.join import joined
 from flashlower.rewrites.fuse_attention.lengths import logit_factor, split_kv_lens
 from flashlower.rewrites.fuse_attention.match import Group, Matcher
 from flashlower.rewrites.fuse_attention.operands import Dimensions, result_of
@@ -154,7 +155,7 @@ def _may_be_weights(value: SSAValue) -> bool:
 
 
 def _build(group: Group, dims: Dimensions, result: Read, lse: Read | None) -> SdpaOp:
-    query, key, value = group.query.read, group.key.read, group.value.read
+    query, key, value = group.query.read, *(_codes(operand, group) for operand in (group.key, group.value))
     score, lens = split_kv_lens(group.score, dims)
     scale = logit_factor(score) or 1.0
     type = f64 if isinstance(hlo.element_type(query.value), Float64Type) else f32
@@ -175,7 +176,7 @@ def _build(group: Group, dims: Dimensions, result: Read, lse: Read | None) -> Sd
         if read is not None
     }
     quantized = {
-        name: _quantization(operand, name, channel, dims)
+        name: _quantization(operand, name, channel, dims, group)
         for name, operand, channel in (("k", group.key, "k"), ("v", group.value, "d"))
     }
     for name, read in (("q", query), ("k", key), ("v", value), ("kv_lens", lens), ("sinks", sink)):
@@ -197,12 +198,18 @@ def _build(group: Group, dims: Dimensions, result: Read, lse: Read | None) -> Sd
     )
 
 
-def _quantization(operand: Operand, name: str, channel: str, dims: Dimensions) -> Quantization | None:
+def _codes(operand: Operand, group: Group) -> Read:
+    """What K or V is read from, with one dimension of keys."""
+    return operand.read if operand.quantized is None else joined(operand.read, group.n)
+
+
+def _quantization(operand: Operand, name: str, channel: str, dims: Dimensions, group: Group) -> Quantization | None:
     """How K or V is quantised, where it is."""
     if operand.quantized is None:
         return None
     parts: dict[str, Shared] = {}
-    for part, read in operand.quantized.parts.items():
+    for part, original in operand.quantized.parts.items():
+        read = joined(original, group.n)
         parts[part] = Shared(read.value, dims.layout(read, f"hgn{channel}"))
         _name(read.value, f"{name}_{part}")
     return Quantization(operand.quantized.attr, **parts)

@@ -17,6 +17,7 @@ from flashlower.rewrites.fuse_attention.access import Read
 from flashlower.rewrites.fuse_attention.expression import Const, captures
 from flashlower.rewrites.fuse_attention.forward import forward_step, single_user
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
+from flashlower.rewrites.fuse_attention.join import new_operations
 from flashlower.rewrites.fuse_attention.match import Group
 from flashlower.rewrites.fuse_attention.operands import Dimensions
 from flashlower.rewrites.fuse_attention.row_uses import RowUse
@@ -73,8 +74,7 @@ def sink_of(group: Group) -> Read | None:
 
 def insert(sdpa: SdpaOp, group: Group, dims: Dimensions, result: Read, place: Operation) -> None:
     """Inserts the operation, and replaces the values that it gives or that are computed from its results."""
-    new = [op for o in sdpa.operands if (op := hlo.owner(o)) is not None and op.parent is None]
-    Rewriter.insert_op([*new, sdpa], InsertPoint.before(place))
+    Rewriter.insert_op([*new_operations([*sdpa.operands]), sdpa], InsertPoint.before(place))
     sdpa.output.name_hint = result.value.name_hint
     last = hlo.owner(result.value)
     assert last is not None

@@ -14,6 +14,7 @@ from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.access import Digit, Index, Read, Tracer, Var, split_linear
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder, fit
 from flashlower.rewrites.fuse_attention.expression import Affine
+from flashlower.rewrites.fuse_attention.join import key_dimensions
 
 _NAMES = {(4, False): "u4", (4, True): "i4", (8, False): "u8", (8, True): "i8"}
 _SHIFTS_RIGHT = ("stablehlo.shift_right_logical", "stablehlo.shift_right_arithmetic")
@@ -36,29 +37,34 @@ class Codes:
         return not isinstance(self.type, IntegerType)
 
     def source(self, tracer: Tracer, keys: Var, channel: Var) -> Read | None:
-        """The tensor that the codes can be read from by a layout, as far back as there is one; None for nowhere."""
-        read, best = self.read, None
+        """
+        The tensor that the codes can be read from by a layout, as far back as there is one, or else once its dimensions
+        of keys are joined; None for nowhere.
+        """
+        read, best, joinable = self.read, None, None
         while True:
-            if self._has_layout(read, keys, channel):
-                best = read
+            if self._has_layout(read, channel):
+                dims = [d for index in read.indices for d, _ in index.terms if d.var is keys and d.size != 1]
+                if all(d.is_whole for d in dims):
+                    best = read
+                elif key_dimensions(read, keys) and min(d.div for d in dims) == 1:
+                    joinable = read
             op = hlo.owner(read.value)
             if op is None:
-                return best
+                return best or joinable
             if (step := tracer.view(read)) is not None:
                 read = step
             elif op.name == "stablehlo.bitcast_convert" and _keeps_shape(op) and integer_type(op.operands[0]):
                 # Bytes as 8-bit floats, or as integers of the other sign: the code says how bits are read.
                 read = Read(op.operands[0], read.indices)
             else:
-                return best
+                return best or joinable
 
-    def _has_layout(self, read: Read, keys: Var, channel: Var) -> bool:
+    def _has_layout(self, read: Read, channel: Var) -> bool:
+        """Whether a layout can say where the code of a channel is."""
         if any(index.offset for index in read.indices):
             return False
-        digits = [d for index in read.indices for d, _ in index.terms if d.size != 1]
-        if any(d.var is keys and not d.is_whole for d in digits):
-            return False
-        mine = [d for d in digits if d.var is channel]
+        mine = [d for index in read.indices for d, _ in index.terms if d.size != 1 and d.var is channel]
         if self.lane is None:
             return all(d.is_whole for d in mine)
         type = integer_type(read.value)

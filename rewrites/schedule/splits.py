@@ -31,6 +31,7 @@ def choose_splits(
     *,
     block_n: int,
     ragged: bool = False,
+    fill: int = 0,
     min_chunk: int = DEFAULT_MIN_CHUNK,
     max_splits: int = DEFAULT_MAX_SPLITS,
 ) -> int:
@@ -40,6 +41,8 @@ def choose_splits(
     One, if `batch_heads` (batch times KV heads) times the tiles of `m_rows` (queries times head group) fill 80% of
     the `slots` already: cores times `concurrent_programs`. Else the fewest with which the busiest slot has at most 3%
     more tiles than with any other number: waves of one program a slot, times the tiles of the longest run.
+
+    `fill`: the tiles that could be read while a program fills its pipeline and stores its result.
 
     `ragged`: sequences have lengths of their own up to `n`, and a slot that has a long one is busy when all others
     are done. Then no run is longer than `RAGGED_CHUNK` keys, up to `MAX_RAGGED_SPLITS` of them.
@@ -60,7 +63,7 @@ def choose_splits(
         return shortest >= chunk and longest < math.ceil(tiles / (splits - 1))
 
     def busiest(splits: int) -> int:
-        return math.ceil(work * splits / slots) * math.ceil(tiles / splits)
+        return math.ceil(work * splits / slots) * (math.ceil(tiles / splits) + fill)
 
     candidates = [1, *(s for s in range(2, min(max_splits, tiles) + 1) if eligible(s))]
     most = min(math.ceil(n / RAGGED_CHUNK), MAX_RAGGED_SPLITS) if ragged else 1

@@ -52,6 +52,15 @@ def test_lightllm_nibbles_in_bytes():
     np.testing.assert_allclose(got, expected(values, values), rtol=1e-4, atol=1e-5)
 
 
+def test_a_scale_that_is_a_number_of_numpy():
+    """What a maximum gives is no array, and was a traceback of Triton's."""
+    codes = drawn((2, 2, 32, 16), -128, 127).astype(np.int8)
+    scale = np.max(np.array([0.01, 0.02], np.float32))
+    values = codes * scale
+    packed = fl.quantized(codes, scale, codes="i8")
+    np.testing.assert_allclose(result(Q, packed, packed, kv_lens=LENS), expected(values, values), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("layout", ["bhsd", "bshd"])
 @pytest.mark.parametrize("of_torch", [False, True])
 def test_kivi_offsets_for_each_channel_and_planar_words(layout: str, of_torch: bool):

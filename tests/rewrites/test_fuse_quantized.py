@@ -47,6 +47,7 @@ def scales(*shape: int, dtype: Any = np.float32) -> np.ndarray:
 INT8, UINT8 = codes(np.int8, -128, 127), codes(np.uint8, 0, 255)
 FP8 = RNG.standard_normal((B, H, N, D)).astype(ml_dtypes.float8_e4m3fn)
 PER_TOKEN, PER_TOKEN_BF16 = scales(B, H, N), scales(B, H, N, dtype=BF16)
+TABLE = RNG.permutation(9)[: B * N // 8].reshape(B, N // 8).astype(np.int32)
 GROUPS, GROUPS_BF16 = scales(B, H, N, 2), scales(B, H, N, 2, dtype=BF16)
 
 
@@ -193,6 +194,24 @@ GRAPHS = [
         "u4, zero = 7, round = bf16 [b, n, h, k floordiv 2] scale[b, n, h, k floordiv 8]",
         narrow=True,
     ),
+    Graph(
+        "pages",
+        lambda x, s, t: (x[t].astype(F32) * s[t][..., None]).reshape(B, N, H, D).transpose(0, 2, 1, 3),
+        (RNG.integers(-128, 128, (9, 8, H, D)).astype(np.int8), scales(9, 8, H), TABLE),
+        "i8 [b, n, h, k] scale[b, n, h]",
+    ),
+    Graph(
+        "head_major_pages",
+        lambda x, s, t: grouped(stacked(x[t]).astype(F32) - 7, s[t]).transpose(0, 2, 1, 3, 4).reshape(B, H, N, D),
+        (RNG.integers(0, 256, (9, H, 8, D // 2)).astype(np.uint8), scales(9, H, 8, 2), TABLE),
+        "u4, zero = 7 [b, n, h, k floordiv 2] scale[b, n, h, k floordiv 8]",
+    ),
+    Graph(
+        "scales_of_pages",
+        lambda x, s, t: (x[t].astype(F32) * s[t][:, :, None]).reshape(B, N, H, D).transpose(0, 2, 1, 3),
+        (RNG.integers(-128, 128, (9, 8, H, D)).astype(np.int8), scales(9, H, D), TABLE),
+        "i8 [b, n, h, k] scale[b, n floordiv 8, h, k]",
+    ),
     # What no description says stays as it is, or as far as it must.
     Graph(
         "two_roundings",
@@ -257,6 +276,15 @@ def test_codes_are_found_and_mean_the_same(graph: Graph):
     (op,) = (op for op in module.walk() if isinstance(op, SdpaOp))
     assert described(op) == graph.expected
     check(graph, run_module(module, arguments)[0], before)
+
+
+def test_kernels_take_bytes_for_tensors_of_four_bits():
+    """No pointer goes to 4 bits; an array of `jnp.int4` has a byte an element anyway."""
+    (graph,) = (graph for graph in GRAPHS if graph.name == "int4")
+    text, arguments = exported(graph)
+    (before,) = run_module(parse_module(text, make_context()), arguments)
+    q, k = arguments
+    check(graph, np.asarray(fl.compile(text)(q, k.astype(np.int8))), before)
 
 
 @pytest.mark.parametrize("name", ["lightllm", "kivi", "planar"])

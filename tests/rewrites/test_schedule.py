@@ -62,6 +62,12 @@ def test_splits_are_the_fewest_that_keep_cores_equally_busy(batch_heads: int, n:
     assert splits(batch_heads, 4, n) == min(count for count, tiles in busiest.items() if tiles <= allowed)
 
 
+def test_a_wave_costs_what_it_takes_to_fill_pipelines():
+    # Three waves of runs of 7 tiles are shorter than one of 22, but not once each program costs a tile more.
+    assert splits(64, 4, 16384, 792) == 37
+    assert splits(64, 4, 16384, 792, fill=1) == 12
+
+
 def test_long_sequences_of_a_ragged_batch_are_split():
     # One of 32k keys among short ones must not keep one core busy when all others are done.
     assert splits(512, 4, 32768) == 1

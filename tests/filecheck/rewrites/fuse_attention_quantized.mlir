@@ -272,6 +272,25 @@
   "func.return"(%o) : (tensor<2x3x8xf32>) -> ()
 }) : () -> ()
 
+// Two pages of 8 slots that are dequantised first and joined then, with the head between them: codes and scales are joined
+// in their place. One scale for a page and channel needs none.
+// CHECK-LABEL: func.func @joined_pages
+// CHECK: [[CODES:%.*]] = "stablehlo.transpose"(%codes) <{permutation = array<i64: 0, 2, 1, 3>}>
+// CHECK-NEXT: %k = "stablehlo.reshape"([[CODES]]) : (tensor<2x8x2x8xi8>) -> tensor<16x2x8xi8>
+// CHECK: k(%k[n, h, k] : tensor<16x2x8xi8>) quantized(i8)
+// CHECK-NEXT: k_scale(%scales[n floordiv 8, h, k] : tensor<2x2x8xf32>)
+
+"func.func"() <{function_type = (tensor<2x3x8xf32>, tensor<2x2x8x8xi8>, tensor<2x2x8xf32>) -> tensor<2x3x8xf32>, sym_name = "joined_pages"}> ({
+^bb0(%q: tensor<2x3x8xf32>, %codes: tensor<2x2x8x8xi8>, %scales: tensor<2x2x8xf32>):
+  %float = "stablehlo.convert"(%codes) : (tensor<2x2x8x8xi8>) -> tensor<2x2x8x8xf32>
+  %scale = "stablehlo.broadcast_in_dim"(%scales) <{broadcast_dimensions = array<i64: 0, 1, 3>}> : (tensor<2x2x8xf32>) -> tensor<2x2x8x8xf32>
+  %x = "stablehlo.multiply"(%float, %scale) : (tensor<2x2x8x8xf32>, tensor<2x2x8x8xf32>) -> tensor<2x2x8x8xf32>
+  %heads = "stablehlo.transpose"(%x) <{permutation = array<i64: 1, 0, 2, 3>}> : (tensor<2x2x8x8xf32>) -> tensor<2x2x8x8xf32>
+  %k = "stablehlo.reshape"(%heads) : (tensor<2x2x8x8xf32>) -> tensor<2x16x8xf32>
+  %o = "func.call"(%q, %k, %k) <{callee = @attend_f32}> : (tensor<2x3x8xf32>, tensor<2x16x8xf32>, tensor<2x16x8xf32>) -> tensor<2x3x8xf32>
+  "func.return"(%o) : (tensor<2x3x8xf32>) -> ()
+}) : () -> ()
+
 "func.func"() <{function_type = (tensor<2x3x8xf32>, tensor<2x16x8xf32>, tensor<2x16x8xf32>) -> tensor<2x3x8xf32>, sym_name = "attend_f32", sym_visibility = "private"}> ({
 ^bb0(%q: tensor<2x3x8xf32>, %k: tensor<2x16x8xf32>, %v: tensor<2x16x8xf32>):
   %s = "stablehlo.dot_general"(%q, %k) <{dot_dimension_numbers = #stablehlo.dot<lhs_batching_dimensions = [0], rhs_batching_dimensions = [0], lhs_contracting_dimensions = [2], rhs_contracting_dimensions = [2]>}> : (tensor<2x3x8xf32>, tensor<2x16x8xf32>) -> tensor<2x3x16xf32>

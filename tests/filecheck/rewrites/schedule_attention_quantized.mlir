@@ -75,3 +75,29 @@ func.func @bytes(%q: tensor<4x1x32x128xbf16>, %q4: tensor<4x4x32x128xbf16>, %k: 
     -> out[b, m, h * 4 + g, d] : tensor<4x4x32x128xbf16>
   func.return %out, %out4 : tensor<4x1x32x128xbf16>, tensor<4x4x32x128xbf16>
 }
+
+// -----
+
+// 8-bit integers of few sequences: one tile under way, and more programs.
+// CHECK: schedule<block_m = 8, block_n = 64, warps = 2, stages = 2, pdl = 1, transposed = 1, assembly = 1>
+// 8-bit floats of many sequences in a token-major pool: pairs of heads.
+// CHECK: schedule<block_m = 8, block_n = 32, warps = 2, stages = 3, transposed = 1, heads = 2, assembly = 1>
+func.func @integers(%q: tensor<4x1x32x128xbf16>, %k: tensor<64x64x8x32xi32>, %s: tensor<64x64x8xf32>, %t: tensor<4x16xi32>, %q32: tensor<32x1x32x128xbf16>, %many: tensor<32x512xi32>) -> (tensor<4x1x32x128xbf16>, tensor<32x1x32x128xbf16>) {
+  %out = attention.sdpa
+    q(%q[b, m, h * 4 + g, k] : tensor<4x1x32x128xbf16>)
+    k(%k[page, slot, h, k floordiv 4] : tensor<64x64x8x32xi32>) quantized(i8)
+    k_scale(%s[page, slot, h] : tensor<64x64x8xf32>)
+    v(%k[page, slot, h, d floordiv 4] : tensor<64x64x8x32xi32>) quantized(i8)
+    v_scale(%s[page, slot, h] : tensor<64x64x8xf32>)
+    block_table(%t[b, p] : tensor<4x16xi32>)
+    scale(0.088)
+    -> out[b, m, h * 4 + g, d] : tensor<4x1x32x128xbf16>
+  %out32 = attention.sdpa
+    q(%q32[b, m, h * 4 + g, k] : tensor<32x1x32x128xbf16>)
+    k(%k[page, slot, h, k floordiv 4] : tensor<64x64x8x32xi32>) quantized(f8E4M3FN)
+    v(%k[page, slot, h, d floordiv 4] : tensor<64x64x8x32xi32>) quantized(f8E4M3FN)
+    block_table(%many[b, p] : tensor<32x512xi32>)
+    scale(0.088)
+    -> out[b, m, h * 4 + g, d] : tensor<32x1x32x128xbf16>
+  func.return %out, %out32 : tensor<4x1x32x128xbf16>, tensor<32x1x32x128xbf16>
+}

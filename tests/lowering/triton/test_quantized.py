@@ -19,6 +19,7 @@ from attention_reference import reference_attention
 from pipelines import transform
 from quantized_cases import KERNEL_TOLERANCE, Format, QuantizedCase, random_quantized_case
 
+import flashlower as fl
 from flashlower.lowering.triton.compile import TARGETS, compile_module_kernels
 from flashlower.lowering.triton.printer import print_module
 from flashlower.lowering.triton.runtime import call
@@ -136,6 +137,20 @@ def test_scales_of_all_keys(dtype: str, heads: bool, channels: int | None):
     k, v = (Format("i4", 32, planar, channels, None, heads) for planar in (True, False))
     steps = ("soft_cap",) if channels else ()
     check(case(k, v, keys=40, batch=(), dtype=dtype, steps=steps))
+
+
+@pytest.mark.parametrize("shape", [(), (1, 2, 1, 1), (3, 2, 1, 32)], ids=["tensor", "head", "channel"])
+@pytest.mark.parametrize(("splits", "sinks"), [(1, False), (1, True), (2, False)])
+def test_scales_of_empty_sequences(shape: tuple[int, ...], splits: int, sinks: bool):
+    """A row without keys is 0, whatever the scale is that its output would be multiplied with; others keep a NaN."""
+    rng = np.random.default_rng(0)
+    codes = rng.integers(-128, 128, (3, 2, 48, 32)).astype(np.int8)
+    k = fl.quantized(codes, np.full(shape, 0.01, np.float32), codes="i8")
+    v = fl.quantized(codes, np.full(shape, np.nan, np.float32), codes="i8")
+    q = rng.standard_normal((3, 2, 1, 32)).astype(np.float32)
+    lens = np.array([5, 0, 48], np.int32)
+    out = fl.attention(q, k, v, kv_lens=lens, splits=splits, sinks=np.zeros(2, np.float32) if sinks else None)
+    assert (out[1] == 0).all() and np.isnan(out[[0, 2]]).all()
 
 
 @pytest.mark.parametrize(

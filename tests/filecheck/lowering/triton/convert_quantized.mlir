@@ -107,7 +107,8 @@ func.func @whole(%q: tensor<4x64xbf16>, %k: tensor<512x16xi32>, %s: tensor<f32>,
 // TEXT-LABEL: def whole_kernel(
 // TEXT:               scores = scores * (k_scale * QK_SCALE)
 // TEXT:           out0 = acc0 / l_safe[:, None]
-// TEXT:           tl.store({{.*}}, (out0 * v_scale).to(tl.bfloat16)
+// TEXT-NEXT:      tmp = tl.where((l_i == 0.0)[:, None], 0.0, out0 * v_scale).to(tl.bfloat16)
+// TEXT-NEXT:      tl.store({{.*}}, tmp
 
 // -----
 
