@@ -127,6 +127,28 @@ def test_runs_are_for_long_sequences_of_unlike_lengths(changes: dict[str, object
     assert (found and found[0]) == expected
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("", "runs = 32"),
+        ("{splits=4}", "splits = 4"),
+        ("{splits=4 runs=9}", "splits = 4, runs = 9"),
+        ("{runs=9}", "runs = 9"),
+    ],
+)
+def test_splits_that_are_asked_for_go_before_runs_that_are_not(options: str, expected: str):
+    q, kv, lens = "tensor<16x8x4x1x128xbf16>", "tensor<16x8x32768x128xbf16>", "tensor<16xi32>"
+    text = f"""
+    func.func @main(%q: {q}, %kv: {kv}, %lens: {lens}) -> {q} {{
+      %o = attention.sdpa q(%q[b, h, g, m, k] : {q}) k(%kv[b, h, n, k] : {kv}) v(%kv[b, h, n, d] : {kv})
+          kv_lens(%lens[b] : {lens}) scale(1.0) -> out[b, h, g, m, d] : {q}
+      func.return %o : {q}
+    }}
+    """
+    found = str(transform(text, f"schedule-attention{options}"))
+    assert re.findall(r"(?:splits|runs) = \d+", found) == expected.split(", ")
+
+
 def test_work_that_fills_the_gpu_is_not_split():
     assert splits(256, 4, 131072) == 1
 
