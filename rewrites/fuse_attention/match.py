@@ -211,10 +211,13 @@ class Matcher:
             seen.add(read.value)
             if op is None:
                 sources.append("an argument")
-            elif op.name == "stablehlo.dot_general" and op.parent is self.dot.parent and hlo.is_float(read.value):
-                if (side := self._key_side(op, read.indices)) is not None:
+            elif op.name == "stablehlo.dot_general" and op.parent is self.dot.parent:
+                if not hlo.is_float(read.value):
+                    sources.append("a dot of integers")
+                elif (side := self._key_side(op, read.indices)) is not None:
                     return read, op, side
-                sources.append("a dot of other dimensions")
+                else:
+                    sources.append("a dot of other dimensions")
             elif is_elementwise(read.value):
                 queue += [
                     Read(operand, read.indices)
