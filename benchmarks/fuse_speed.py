@@ -4,8 +4,7 @@ How long `fuse-attention` and `flash-decoding` take, beside what xDSL takes to p
     python benchmarks/fuse_speed.py --groups 1000 4000
 
 One function holds all groups, of about 20 operations each: with and without masks of every kind, in two layouts, with
-heads grouped and not. Times are medians of CPU seconds of copies of one module, verifying and the passes in
-turns.
+heads grouped and not. Times are medians of CPU seconds, of copies of one module, verifying and the passes in turns.
 """
 
 from __future__ import annotations
