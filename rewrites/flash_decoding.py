@@ -9,6 +9,7 @@ definition, so any length and any number of splits is legal and nothing is padde
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -61,15 +62,16 @@ def _float_constant(value: SSAValue) -> float | None:
     return op.value.value.data if isinstance(op, arith.ConstantOp) and isinstance(op.value, FloatAttr) else None
 
 
-def operand_sizes(op: SdpaOp) -> dict[str, int] | None:
+def operand_sizes(op: SdpaOp, layouts: Sequence[tuple[str, SSAValue, AffineMapAttr]]) -> dict[str, int] | None:
     """
     Sizes of the iteration dimensions as the operands of an `attention.partial` would give them.
 
-    None where only the results or the sinks have a dimension: a partial could not have it.
+    `layouts` are those of the operation. None where only the results or the sinks have a dimension: a partial could
+    not have it.
     """
     sizes = DimSizes.of(op.batch_rank, op.lanes())
     others: list[tuple[str, SSAValue, AffineMapAttr]] = []
-    for name, value, layout in op.layouts():
+    for name, value, layout in layouts:
         if name not in ("sinks", "out", "lse"):
             sizes.add(name, cast(TensorType[Attribute], value.type).get_shape(), layout.data)
         else:
@@ -98,7 +100,9 @@ class SplitKeys(RewritePattern):
 
     @op_type_rewrite_pattern
     def match_and_rewrite(self, op: SdpaOp, rewriter: PatternRewriter, /) -> None:
-        sizes = operand_sizes(op)
+        # To read an operand takes far longer than to look it up here.
+        with_layouts = op.layouts()
+        sizes = operand_sizes(op, with_layouts)
         if sizes is None:
             return
         schedule = op.schedule or choose_schedule(op, self.target, sizes)
@@ -106,11 +110,12 @@ class SplitKeys(RewritePattern):
         splits = self.splits or schedule.option("splits") or self._auto_splits(op, sizes, schedule)
         if splits == 1:
             return
-        layouts = {name: layout for name, _, layout in op.layouts()}
+        layouts = {name: layout for name, _, layout in with_layouts}
+        values = {name: value for name, value, _ in with_layouts}
         partial = PartialOp(
-            op.query,
-            op.key,
-            op.value,
+            values["q"],
+            values["k"],
+            values["v"],
             layouts,
             op.scale.value.data,
             splits,
@@ -118,9 +123,9 @@ class SplitKeys(RewritePattern):
             sizes,
             key_quantization=op.quantization("k"),
             value_quantization=op.quantization("v"),
-            block_table=op.block_table,
-            rows=op.rows,
-            kv_lens=op.kv_lens,
+            block_table=values.get("block_table"),
+            rows=values.get("rows"),
+            kv_lens=values.get("kv_lens"),
             with_sum=may_make_large_logits(op),
             score=op.detach_region(op.score),
             schedule=None if op.schedule is None else op.schedule.replace(splits=None),
@@ -135,10 +140,10 @@ class SplitKeys(RewritePattern):
             partial.output,
             partial.lse,
             layouts,
-            op.output.type,
+            values["out"].type,
             partial_sum=partial.sum,
-            sinks=op.sinks,
-            lse_type=None if op.lse is None else op.lse.type,
+            sinks=values.get("sinks"),
+            lse_type=values["lse"].type if "lse" in values else None,
             attributes=op.attributes,
         )
         if op.schedule is not None:

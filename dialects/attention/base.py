@@ -242,5 +242,7 @@ class AttentionOp(IRDLOperation, ABC):
     @property
     def bounds(self) -> Bounds:
         """What is known of the keys of a block of queries."""
-        layouts = () if self.bound_scalar_layouts is None else self.bound_scalar_layouts
-        return Bounds(self.reach, self.unmasked, list(zip(self.bound_scalars, layouts, strict=True)))
+        if self.bound_scalar_layouts is None:
+            return Bounds(self.reach, self.unmasked)
+        scalars = zip(self.bound_scalars, self.bound_scalar_layouts, strict=True)
+        return Bounds(self.reach, self.unmasked, list(scalars))

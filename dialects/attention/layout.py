@@ -19,9 +19,10 @@ in place of a dimension: `k floordiv 8` (eight neighbours are in one element), `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineMap
@@ -48,8 +49,7 @@ def index_names(batch_rank: int) -> tuple[str, ...]:
     return dim_names(batch_rank) + PAGE_INDICES
 
 
-@dataclass(frozen=True)
-class Term:
+class Term(NamedTuple):
     """
     `dim * stride`, one digit of a mixed radix number; `dim` is a position in `index_names`.
 
@@ -142,8 +142,13 @@ def used_indices(layout: AffineMap) -> set[str]:
     return {names[term.dim] for terms in layout_terms(layout) for term in terms}
 
 
-def make_layout(num_dims: int, indices: Sequence[Sequence[Term]]) -> AffineMapAttr:
+def make_layout(num_dims: int, indices: Iterable[Iterable[Term]]) -> AffineMapAttr:
     """The inverse of `layout_terms`: a map from the iteration space, and the indices of pages if it uses any."""
+    return _make_layout(num_dims, tuple(map(tuple, indices)))
+
+
+@lru_cache(maxsize=4096)
+def _make_layout(num_dims: int, indices: tuple[tuple[Term, ...], ...]) -> AffineMapAttr:
 
     def expr(terms: Sequence[Term]) -> AffineExpr:
         result: AffineExpr | None = None
@@ -242,7 +247,7 @@ def resolve_layout(layout: NamedTerms, batch_rank: int) -> AffineMapAttr:
     positions.setdefault("b0", 0)
     return make_layout(
         batch_rank + len(INNER_DIMS),
-        [[replace(term, dim=positions[name]) for name, term in index] for index in layout],
+        [[term._replace(dim=positions[name]) for name, term in index] for index in layout],
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Self
 
-from xdsl.dialects.builtin import AffineMapAttr, FloatAttr, IntegerAttr, TensorType, f64, i64
+from xdsl.dialects.builtin import AffineMapAttr, AnyFloat, FloatAttr, IntegerAttr, TensorType, f64, i64
 from xdsl.ir import Attribute, Region, SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
@@ -27,7 +28,7 @@ from flashlower.dialects.attention.bounds import NO_BOUNDS, Bounds
 from flashlower.dialects.attention.clauses import Clauses, print_operands, print_score
 from flashlower.dialects.attention.layout import INNER_DIMS
 from flashlower.dialects.attention.quantization import NOT_QUANTIZED, Quantization
-from flashlower.dialects.attention.types import accumulator_type
+from flashlower.dialects.attention.types import TensorOf, accumulator_type
 from flashlower.dialects.attention.verification import verify_attention
 
 
@@ -36,6 +37,18 @@ def partial_shapes(sizes: Mapping[str, int], splits: int) -> tuple[list[int], li
     batch = [size for name, size in sizes.items() if name not in INNER_DIMS]
     lse = [*batch, sizes["h"], sizes["g"], splits, sizes["m"]]
     return [*lse, sizes["d"]], lse
+
+
+# To build an attribute takes longer than all else that a splitting does, and most operations have the same ones.
+@lru_cache
+def _i64(value: int) -> IntegerAttr:
+    return IntegerAttr(value, i64)
+
+
+@lru_cache
+def _result_types(element_type: AnyFloat, shape: tuple[int, ...]) -> tuple[TensorOf, TensorOf]:
+    """Types of the outputs and the LSE of an `attention.partial` for the shape of the outputs."""
+    return TensorType(element_type, shape), TensorType(element_type, shape[:-1])
 
 
 @irdl_op_definition
@@ -98,9 +111,8 @@ class PartialOp(AttentionOp):
         `layouts` has the keys q, k, v and, where given, block_table, rows, kv_lens; `sizes` are those of
         `AttentionOp.dim_sizes`.
         """
-        output_shape, lse_shape = partial_shapes(sizes, splits)
-        element_type = accumulator_type(query.type)
-        lse_type = TensorType(element_type, lse_shape)
+        output_shape, _ = partial_shapes(sizes, splits)
+        output_type, lse_type = _result_types(accumulator_type(query.type), tuple(output_shape))
         super().__init__(
             operands=[
                 query,
@@ -114,7 +126,7 @@ class PartialOp(AttentionOp):
                 None,
                 bounds.operands(),
             ],
-            result_types=[TensorType(element_type, output_shape), lse_type, lse_type if with_sum else None],
+            result_types=[output_type, lse_type, lse_type if with_sum else None],
             properties={
                 "query_layout": layouts["q"],
                 "key_layout": layouts["k"],
@@ -123,8 +135,8 @@ class PartialOp(AttentionOp):
                 "rows_layout": None if rows is None else layouts["rows"],
                 "kv_lens_layout": None if kv_lens is None else layouts["kv_lens"],
                 "scale": FloatAttr(scale, f64),
-                "splits": IntegerAttr(splits, i64),
-                "tile": IntegerAttr(tile, i64),
+                "splits": _i64(splits),
+                "tile": _i64(tile),
                 "schedule": schedule,
                 **(key_quantization.properties("key") if key_quantization else {}),
                 **(value_quantization.properties("value") if value_quantization else {}),

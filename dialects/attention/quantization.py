@@ -14,7 +14,7 @@ the least significant bits; in `k floordiv P` the code of channel k is in lane `
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, cast
 
@@ -318,7 +318,7 @@ def verify_digits(name: str, layout: AffineMapAttr, divided: Collection[str], mo
     for terms in layout_terms(layout.data):
         for term in terms:
             if not term.is_dim and names[term.dim] not in (divided if term.modulus is None else modulo):
-                digit = replace(term, stride=1).to_str(names)
+                digit = term._replace(stride=1).to_str(names)
                 allowed = [f"{dim} floordiv ..." for dim in divided] + [f"{dim} mod ..." for dim in modulo]
                 rule = f"it may have {', '.join(allowed)}" if allowed else "only what is quantized has digits"
                 raise VerifyException(f"the layout of {name} has {digit}; {rule}")

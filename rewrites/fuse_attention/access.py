@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX
 from xdsl.ir import Operation, OpResult, SSAValue
@@ -28,8 +29,8 @@ class Var:
     label: str
 
 
-@dataclass(frozen=True)
-class Digit:
+# Tuples, as these are built and compared far more often than anything else.
+class Digit(NamedTuple):
     """`(var // div) % size`; the whole variable where div is 1 and size the variable's."""
 
     var: Var
@@ -41,8 +42,7 @@ class Digit:
         return self.div == 1 and self.size == self.var.size
 
 
-@dataclass(frozen=True)
-class Index:
+class Index(NamedTuple):
     """A sum of digits times strides, largest stride first, plus an offset."""
 
     terms: tuple[tuple[Digit, int], ...] = ()
@@ -208,8 +208,7 @@ def _same_operation(a: Operation, b: Operation) -> bool:
     )
 
 
-@dataclass(frozen=True)
-class Read:
+class Read(NamedTuple):
     """An element of a tensor: the value and an index per dimension."""
 
     value: SSAValue

@@ -63,12 +63,12 @@ class ConstantFolder:
             op = hlo.owner(v)
             if v in self._constant:
                 worklist.pop()
-            elif op is None or not _may_be_constant(op):
+            elif op is None:
                 self._constant[v] = False
             else:
                 known = [self._constant.get(o) for o in op.operands]
                 if False in known or None not in known:
-                    self._constant[v] = False not in known
+                    self._constant[v] = False not in known and _may_be_constant(op)
                 else:
                     worklist += [o for o, k in zip(op.operands, known) if k is None]
         return self._constant[value]

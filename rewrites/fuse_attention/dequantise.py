@@ -236,7 +236,7 @@ def without_digits(read: Read, variables: tuple[Var, ...]) -> Read:
     indices = tuple(
         Index(tuple(t for t in index.terms if not is_partial(t[0], variables)), index.offset) for index in read.indices
     )
-    return replace(read, indices=indices)
+    return Read(read.value, indices)
 
 
 def is_partial(digit: Digit, variables: tuple[Var, ...]) -> bool:

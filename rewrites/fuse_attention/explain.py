@@ -131,11 +131,21 @@ def _is_softmax(value: SSAValue) -> bool:
                 summed |= hlo.reduce_kind(op) is not None
             elif op.name == "stablehlo.dot_general":
                 into_dot = True
-            elif op.name in hlo.VIEWS or op.name in ("stablehlo.convert", "stablehlo.select") or _divides_by_row(use):
+            elif (
+                op.name in hlo.VIEWS
+                or op.name in ("stablehlo.convert", "stablehlo.select")
+                or _divides_by_row(use)
+                or (op.name == "stablehlo.multiply" and _is_summed(op.results[0]))
+            ):
                 worklist.append(op.results[0])
             else:
                 others = True
     return into_dot or (summed and others)
+
+
+def _is_summed(value: SSAValue) -> bool:
+    """Whether a value is reduced: exponentials times a mask are."""
+    return any(use.operation.name == "stablehlo.reduce" and use.index == 0 for use in value.uses)
 
 
 def _divides_by_row(use: Use) -> bool:

@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import Float64Type, ModuleOp, TensorType, f32, f64
@@ -13,7 +14,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
-from xdsl.traits import is_side_effect_free
+from xdsl.traits import NoMemoryEffect, is_side_effect_free
 
 from flashlower.dialects.attention import Quantization, SdpaOp
 from flashlower.dialects.attention.quantization import Shared
@@ -221,12 +222,20 @@ def _name(value: SSAValue, name: str) -> None:
         value.name_hint = name
 
 
+@lru_cache
+def _is_pure(type: type[Operation]) -> bool:
+    """Whether operations of a class have no effects whatever is in their regions, which the others have to be asked."""
+    return type.has_trait(NoMemoryEffect)
+
+
 def _erase_dead(op: Operation) -> None:
     """Erases an operation and what only it needed; groups that share operands keep them."""
     worklist = [op]
     while worklist:
         dead = worklist.pop()
-        if dead.parent is None or any(r.uses for r in dead.results) or not is_side_effect_free(dead):
+        if dead.parent is None or any(r.first_use for r in dead.results):
+            continue
+        if not (_is_pure(type(dead)) or is_side_effect_free(dead)):
             continue
         # What a score region captures is no operand of the operation.
         operands = [o for op in dead.walk() for o in op.operands] if isinstance(dead, SdpaOp) else dead.operands

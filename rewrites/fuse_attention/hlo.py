@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, TypeAlias, cast, get_args
 
 from xdsl.dialects.builtin import (
@@ -28,7 +27,7 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
 
 # `isinstance` of a union asks every member in turn, for every value that a pass looks at.
-_FLOATS = frozenset(type for type in (member() for member in get_args(AnyFloat)) if type.bitwidth in (8, 16, 32, 64))
+_FLOATS = frozenset(type for type in get_args(AnyFloat) if type().bitwidth in (8, 16, 32, 64))
 _INTEGERS = frozenset(IntegerType(width) for width in (2, 4, 8, 16, 32, 64))
 
 
@@ -72,17 +71,19 @@ def bit_width(value: SSAValue) -> int:
 
 def is_bool(value: SSAValue) -> bool:
     """Whether a tensor holds i1."""
-    return element_type(value) == i1
+    type = element_type(value)
+    return isinstance(type, IntegerType) and type == i1
 
 
 def is_float(value: SSAValue) -> bool:
     """Whether a tensor holds floats of a type that machines store."""
-    return element_type(value) in _FLOATS
+    return type(element_type(value)) in _FLOATS
 
 
 def is_integer(value: SSAValue) -> bool:
     """Whether a tensor holds integers as StableHLO writes signed ones (`i32`), wider than one bit."""
-    return element_type(value) in _INTEGERS
+    type = element_type(value)
+    return isinstance(type, IntegerType) and type in _INTEGERS
 
 
 def attribute(op: Operation, name: str) -> Attribute:
@@ -157,11 +158,7 @@ class DotDimensions:
 
 def dot_dimensions(op: Operation) -> DotDimensions:
     """The dimension numbers of stablehlo.dot_general."""
-    return _dot_dimensions(attribute(op, "dot_dimension_numbers"))
-
-
-@lru_cache(1024)
-def _dot_dimensions(numbers: Attribute) -> DotDimensions:
+    numbers = attribute(op, "dot_dimension_numbers")
 
     def get(name: str) -> tuple[int, ...]:
         return integers(getattr(numbers, name, numbers))
@@ -184,12 +181,12 @@ def reduce_kind(op: Operation) -> str | None:
     block = op.regions[0].first_block
     if block is None or len(block.args) != 2:
         return None
-    ops = list(block.ops)
-    if len(ops) != 2 or ops[1].name != "stablehlo.return" or list(ops[1].operands) != list(ops[0].results):
+    inner, last = block.first_op, block.last_op
+    if inner is None or last is None or inner.next_op is not last or last.name != "stablehlo.return":
         return None
-    if set(ops[0].operands) != set(block.args):
+    if list(last.operands) != list(inner.results) or set(inner.operands) != set(block.args):
         return None
-    return ops[0].name.removeprefix("stablehlo.")
+    return inner.name.removeprefix("stablehlo.")
 
 
 def is_float_convert(value: SSAValue) -> bool:

@@ -132,12 +132,12 @@ class Matcher:
         dot_result = Read(self.dot.results[0], self.dot_indices)
         root = dot_result if softmax.probabilities else self._late_division(dot_result, softmax)
         self.finder.check_maximum(softmax)
-        logit, first_dot = self._find_logit(softmax.scores)
+        logit, first_dot, key_side = self._find_logit(softmax.scores)
         self._check_accumulators(first_dot, root)
         computed = self._computed_from(logit.value, root)
         if self.value.value in computed:
             raise NotAttention("the value is computed from the weights")
-        query, key, k = self._first_dot_operands(first_dot, logit)
+        query, key, k = self._first_dot_operands(first_dot, logit, key_side)
         q, key_operand, value = self._absorb(query, key, k, root)
         product = key_operand.scale(q.scale(Logit(q.factor * key_operand.factor)))
         reader = ScoreReader(self.n, self.tracer, self.folder, logit, product, computed)
@@ -198,8 +198,8 @@ class Matcher:
 
     # The first dot
 
-    def _find_logit(self, scores: Read) -> tuple[Read, Operation]:
-        """The dot below the score one of whose operands varies with the key and not with the rows."""
+    def _find_logit(self, scores: Read) -> tuple[Read, Operation, int]:
+        """The dot below the score one of whose operands varies with the key and not with the rows, and which one."""
         seen: set[SSAValue] = set()
         sources: list[str] = []
         queue = deque([scores])
@@ -211,10 +211,13 @@ class Matcher:
             seen.add(read.value)
             if op is None:
                 sources.append("an argument")
-            elif op.name == "stablehlo.dot_general" and op.parent is self.dot.parent and hlo.is_float(read.value):
-                if self._key_side(op, read.indices) is not None:
-                    return read, op
-                sources.append("a dot of other dimensions")
+            elif op.name == "stablehlo.dot_general" and op.parent is self.dot.parent:
+                if not hlo.is_float(read.value):
+                    sources.append("a dot of integers")
+                elif (side := self._key_side(op, read.indices)) is not None:
+                    return read, op, side
+                else:
+                    sources.append("a dot of other dimensions")
             elif is_elementwise(read.value):
                 queue += [
                     Read(operand, read.indices)
@@ -254,10 +257,8 @@ class Matcher:
                 return 1
         return keys.index(True) if keys.count(True) == 1 else None
 
-    def _first_dot_operands(self, dot: Operation, logit: Read) -> tuple[Read, Read, Var]:
+    def _first_dot_operands(self, dot: Operation, logit: Read, side: int) -> tuple[Read, Read, Var]:
         dims = hlo.dot_dimensions(dot)
-        side = self._key_side(dot, logit.indices)
-        assert side is not None
         k = Var(hlo.shape(dot.operands[0])[dims.contracting[0][0]], "k")
         batch = len(dims.batching[0])
         position = batch
@@ -333,12 +334,13 @@ class Matcher:
         """What is computed from the logits before the root. That ends the search: it must stay linear."""
         last = hlo.owner(root.value)
         assert last is not None
+        end = self.positions[last]
         computed = {logit}
         worklist = [logit]
         while worklist:
             for use in worklist.pop().uses:
                 user = use.operation
-                if user.parent is last.parent and self.positions.get(user, 0) < self.positions[last]:
+                if user.parent is last.parent and self.positions.get(user, 0) < end:
                     new = [res for res in user.results if res not in computed]
                     computed.update(new)
                     worklist.extend(new)

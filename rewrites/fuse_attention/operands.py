@@ -22,6 +22,9 @@ from flashlower.rewrites.fuse_attention.forward import forward_step, single_user
 from flashlower.rewrites.fuse_attention.hlo import NotAttention
 from flashlower.rewrites.fuse_attention.match import Group
 
+Terms = list[tuple[Digit, int]]
+"""A sum of digits times strides."""
+
 
 def result_of(group: Group) -> Read:
     """The value that the operation can define in the group's place: transposes and the like become its layout."""
@@ -41,7 +44,7 @@ class Dimensions:
 
     def __init__(self, group: Group, result: Read):
         self.group = group
-        whole = (group.n, group.k, group.d)
+        self._whole = whole = (group.n, group.k, group.d)
         # A digit of the keys or of a head size is one of what is quantised, which cuts nothing.
         key, value = (
             [without_digits(read, whole).indices for read in operand.reads()] for operand in (group.key, group.value)
@@ -54,28 +57,26 @@ class Dimensions:
         ]
         # Uses of rows may cut variables further, but say nothing of what they are.
         self._rows = [use.read.indices for use in group.row_uses]
-        self.digits: dict[Var, list[Digit]] = {
-            var: self._refine(var) for var in (*group.batch, *group.rows, group.n, group.k, group.d)
-        }
-        self._assign()
-
-    def _refine(self, var: Var) -> list[Digit]:
-        """The digits of a variable that the layouts tell apart, the most significant first."""
-        if var.size == DYNAMIC_INDEX:
-            return [Digit(var, 1, DYNAMIC_INDEX)]
-        cuts = {1, var.size}
+        cuts = {var: {1, var.size} for var in (*group.batch, *group.rows, *whole)}
         for indices in (*self.reads, *self._rows):
             for index in indices:
                 for digit, _ in index.terms:
-                    if digit.var is var:
-                        cuts |= {digit.div, digit.div * digit.size}
-        ordered = sorted(cuts)
-        if any(high % low for low, high in zip(ordered, ordered[1:])):
+                    if digit.var in cuts:
+                        cuts[digit.var] |= {digit.div, digit.div * digit.size}
+        self.digits: dict[Var, list[Digit]] = {var: self._refine(var, sorted(of)) for var, of in cuts.items()}
+        self._assign()
+
+    @staticmethod
+    def _refine(var: Var, cuts: Sequence[int]) -> list[Digit]:
+        """The digits of a variable that the layouts tell apart, the most significant first."""
+        if var.size == DYNAMIC_INDEX:
+            return [Digit(var, 1, DYNAMIC_INDEX)]
+        if any(high % low for low, high in zip(cuts, cuts[1:])):
             raise NotAttention("query, key and value split one dimension in ways that do not fit together")
-        digits = [Digit(var, low, high // low) for low, high in zip(ordered, ordered[1:])]
+        digits = [Digit(var, low, high // low) for low, high in zip(cuts, cuts[1:])]
         return digits[::-1] or [Digit(var, 1, 1)]
 
-    def pieces(self, digit: Digit) -> list[tuple[Digit, int]] | None:
+    def pieces(self, digit: Digit) -> Terms | None:
         """A digit as a sum of refined digits times strides; None where it is none."""
         if digit.size == 1:
             return []
@@ -89,10 +90,10 @@ class Dimensions:
         ]
         return found if math.prod(piece.size for piece, _ in found) == digit.size else None
 
-    def _expand(self, index: Index) -> list[tuple[Digit, int]]:
-        terms: list[tuple[Digit, int]] = []
+    def _expand(self, index: Index) -> Terms:
+        terms: Terms = []
         for digit, stride in index.terms:
-            if digit.size == 1:
+            if digit.size == 1 or is_partial(digit, self._whole):
                 terms.append((digit, stride))
                 continue
             if (pieces := self.pieces(digit)) is None:
@@ -102,18 +103,17 @@ class Dimensions:
 
     def _assign(self) -> None:
         group = self.group
-        _, in_key, in_value, _ = (
-            {piece for index in indices for piece, _ in self._expand(index)} for indices in self.reads
-        )
+        expanded_reads = [[self._expand(index) for index in indices] for indices in self.reads]
+        in_query, in_key, in_value, in_result = expanded_reads
         from_batch = [d for var in group.batch for d in self.digits[var]]
         from_rows = [d for var in group.rows for d in self.digits[var]]
-        shared = in_key | in_value
+        shared = {piece for terms in (*in_key, *in_value) for piece, _ in terms}
         batch = [d for d in from_batch if d in shared or d.size == 1]
         expanded = [d for d in from_batch if d not in shared and d.size != 1]
         batch += [d for d in from_rows if d in shared and d.size != 1]
         rows = [d for d in from_rows if d not in shared and d.size != 1]
         ones = [d for d in from_rows if d.size == 1]
-        partner, group_digit = self._find_group(batch, expanded, rows)
+        partner, group_digit = self._find_group(batch, expanded, rows, in_query, in_result)
         rest = [d for d in (*expanded, *rows) if d is not group_digit]
         query_digit = rest.pop() if rest and rest[-1] in rows else None
         if query_digit is None and ones:
@@ -125,7 +125,7 @@ class Dimensions:
         is_mqa = group_digit is not None and all(order.index(d) < order.index(group_digit) for d in batch)
         head = partner if partner is not None or is_mqa or not batch else batch[-1]
         # A layout that names no dimension of size 1 says nothing of it.
-        said = {terms[0][0] for indices in self.reads for terms in map(self._expand, indices) if len(terms) == 1}
+        said = {terms[0][0] for indices in expanded_reads for terms in indices if len(terms) == 1}
         self.batch = [d for d in batch if d is not head and (d.size != 1 or d in said)]
         self.names: dict[Digit, str] = {}
         for i, digit in enumerate(self.batch):
@@ -139,8 +139,13 @@ class Dimensions:
         self.group_size = 1 if group_digit is None else group_digit.size
         self.head_size = 1 if head is None else head.size
 
+    @staticmethod
     def _find_group(
-        self, batch: Sequence[Digit], expanded: Sequence[Digit], rows: Sequence[Digit]
+        batch: Sequence[Digit],
+        expanded: Sequence[Digit],
+        rows: Sequence[Digit],
+        in_query: Sequence[Terms],
+        in_result: Sequence[Terms],
     ) -> tuple[Digit | None, Digit | None]:
         """
         The KV head and the query heads of one KV head (h and g), of which either may be absent.
@@ -153,14 +158,12 @@ class Dimensions:
             group = expanded[-1]
             siblings = [d for d in batch if d.var is group.var]
             return (siblings[-1] if siblings else None), group
-        for indices in (self.reads[0], self.reads[3]):
-            for index in indices:
-                pieces = [piece for piece, _ in self._expand(index)]
-                for outer, inner in zip(pieces, pieces[1:]):
-                    if outer in batch and inner in rows and outer.size != 1:
-                        return outer, inner
+        for terms in (*in_query, *in_result):
+            for (outer, _), (inner, _) in zip(terms, terms[1:]):
+                if outer in batch and inner in rows and outer.size != 1:
+                    return outer, inner
         if len(rows) > 1:
-            order = [piece for index in self.reads[0] for piece, _ in self._expand(index) if piece.size != 1]
+            order = [piece for terms in in_query for piece, _ in terms if piece.size != 1]
             for outer, inner in zip(order, order[1:]):
                 if outer in batch and inner in rows and len(batch) > 1:
                     return outer, inner
@@ -191,36 +194,32 @@ class Dimensions:
         )
 
     def _layout_terms(self, index: Index, size: int, allowed: str) -> list[Term]:
-        whole = (self.group.n, self.group.k, self.group.d)
-        partial = [t for t in index.terms if is_partial(t[0], whole)]
-        rest = Index(tuple(t for t in index.terms if t not in partial))
-        digits = sorted([*self._expand(rest), *partial], key=lambda t: -t[1])
+        digits = sorted(self._expand(index), key=lambda t: t[1])
         if len(digits) > 1:
             digits = [t for t in digits if t[0].size != 1]
         terms: list[Term] = []
         covered = 1
-        for digit, stride in reversed(digits):
-            if (digit, stride) in partial:
-                (name,) = (n for n, var in zip("nkd", whole) if var is digit.var)
-                modulus = digit.size if digit.div == 1 else None
-                if name not in allowed or (modulus is None and digit.div * digit.size != digit.var.size):
-                    raise NotAttention(f"a tensor has a part of {digit.var.label}, which it should not have")
-                if stride != covered:
-                    raise NotAttention("a tensor is not read as a whole")
-                terms.insert(0, Term(self._positions[name], covered, digit.div, modulus))
-                covered *= digit.size
-                continue
-            name = self.names.get(digit)
-            if name is not None and (name[0] == "b" or name in allowed):
-                terms.insert(0, Term(self._positions[name], covered))
-            elif digit.size != 1:
-                raise NotAttention(f"a tensor varies with {digit.var.label}, which it should not have")
+        for digit, stride in digits:
             if digit.size != 1 and stride != covered:
                 raise NotAttention("a tensor is not read as a whole")
+            if is_partial(digit, self._whole):
+                terms.append(self._partial_term(digit, covered, allowed))
+            elif (name := self.names.get(digit)) is not None and (name[0] == "b" or name in allowed):
+                terms.append(Term(self._positions[name], covered))
+            elif digit.size != 1:
+                raise NotAttention(f"a tensor varies with {digit.var.label}, which it should not have")
             covered *= digit.size
         if index.offset or covered != size:
             raise NotAttention("a tensor is not read as a whole")
-        return terms
+        return terms[::-1]
+
+    def _partial_term(self, digit: Digit, stride: int, allowed: str) -> Term:
+        """The term of a digit of the keys or of a head size, as what is quantised has them."""
+        name = "nkd"[self._whole.index(digit.var)]
+        modulus = digit.size if digit.div == 1 else None
+        if name not in allowed or (modulus is None and digit.div * digit.size != digit.var.size):
+            raise NotAttention(f"a tensor has a part of {digit.var.label}, which it should not have")
+        return Term(self._positions[name], stride, digit.div, modulus)
 
     def has_all_rows(self, read: Read) -> bool:
         """Whether a read varies with all dimensions that a row of the softmax has."""

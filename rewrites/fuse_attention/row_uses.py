@@ -191,8 +191,7 @@ class RowUseFinder:
         known_guards = [*self.softmax.guards, *self.softmax.sum_guards]
         if (
             exponent.logarithms
-            or not exponent.scores.same_as(own.scores)
-            or not math.isclose(exponent.factor, own.factor, rel_tol=1e-6)
+            or not self.finder.rows.same_scores(exponent, own)
             or not all(any(g.same_as(known) for known in known_guards) for g in total.guards)
         ):
             return None
@@ -222,7 +221,7 @@ class RowUseFinder:
         if op is None or hlo.reduce_kind(op) != "add" or read is None or not self._is_row(read):
             return None
         found = self._own_sum(read)
-        if found is None or found[0].extra is not None:
+        if found is None or not found[0].is_plain:
             return None
         if not is_small(self.score) or min(map(hlo.bit_width, (value, self.logit.value))) < 32:
             raise NotAttention(

@@ -62,8 +62,15 @@ class RowSum:
     """Conditions under which exponentials are left out."""
     extra: Read | None = None
     """An exponential of a row value that is added."""
+    adds_one: bool = False
+    """Whether 1 is added, the exponential of 0."""
     is_clamped: bool = False
     """Whether another number takes its place where it is far below 1."""
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is the sum of the row's exponentials and nothing else."""
+        return self.extra is None and not self.adds_one and not self.is_clamped
 
 
 @dataclass
@@ -101,6 +108,11 @@ class RowReader(Reductions):
             raise NotAttention(f"the weights come from {op.name}, not from a softmax")
         read, factor = self._without_factor(read)
         return self._without_shifts(read, base * factor)
+
+    def same_scores(self, a: Exponent, b: Exponent) -> bool:
+        """Whether two exponents are of the same scores times the same factor, wherever a constant one was found."""
+        (x, c), (y, d) = (self._without_factor(exponent.scores) for exponent in (a, b))
+        return x.same_as(y) and math.isclose(a.factor * c, b.factor * d, rel_tol=1e-6)
 
     def _without_factor(self, exponent: Read) -> tuple[Read, float]:
         """The exponent without positive constant factors, which may come after the maximum was subtracted."""
@@ -227,13 +239,16 @@ class RowReader(Reductions):
             for side in (0, 1):
                 bound = self.folder.splat(op.operands[side])
                 if bound is not None:
-                    return self._clamped(self.row_sum(self.through(op, 1 - side, read)), op, float(bound))
+                    total = self.row_sum(self.through(op, 1 - side, read))
+                    if op.name == "stablehlo.add" and bound == 1:
+                        return self._plus_one(total)
+                    return self._clamped(total, op, float(bound))
             for side in (0, 1) if op.name == "stablehlo.add" else ():
                 extra = self.through(op, side, read)
                 exponential = hlo.owner(extra.value)
                 if exponential is not None and exponential.name in ("stablehlo.exponential", "stablehlo.power"):
                     total = self.row_sum(self.through(op, 1 - side, read))
-                    if total is None or total.extra is not None or total.is_clamped:
+                    if total is None or not total.is_plain:
                         return None
                     total.extra = extra
                     return total
@@ -246,6 +261,13 @@ class RowReader(Reductions):
             guards.append(guarded[0])
             operand = guarded[1]
         return RowSum(operand, guards)
+
+    def _plus_one(self, total: RowSum | None) -> RowSum | None:
+        """A sum to which 1 is added: to exponentials from which no maximum was subtracted, that of a sink of 0."""
+        if total is None or not total.is_plain:
+            return None
+        total.adds_one = True
+        return total
 
     def _clamped(self, total: RowSum | None, op: Operation, bound: float) -> RowSum | None:
         """A sum that is kept from being 0. One that is 1 at least must not change by it, but for rounding."""

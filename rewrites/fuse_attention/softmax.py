@@ -161,7 +161,8 @@ class SoftmaxFinder:
         if total is None or not math.isclose(coefficient * softmax.exponent.factor, 1.0, rel_tol=1e-6):
             raise NotAttention("what is subtracted from the scores is no logarithm of their sum")
         exponent = self.rows.exponent(total.exponential)
-        if not same_exponent(exponent, softmax.exponent):
+        own = softmax.exponent
+        if not (self.rows.same_scores(exponent, own) and same_terms(exponent.shifts, own.shifts)):
             raise NotAttention("the logarithm of a sum of other values is subtracted from the scores")
         self._add_sum(softmax, total, exponent)
 
@@ -180,6 +181,13 @@ class SoftmaxFinder:
 
     def sink_of(self, total: RowSum, exponent: Exponent) -> Sink | None:
         """The sink whose exponential is added to a sum, with the same maximum subtracted from it."""
+        if total.adds_one:
+            if exponent.shifts:
+                raise NotAttention(
+                    "1 is added to the denominator, which is a sink of 0 only where no maximum was subtracted; add "
+                    "exp(-maximum)"
+                )
+            return Sink(None, is_added=True)
         if total.extra is None:
             return None
         op = hlo.owner(total.extra.value)
@@ -225,10 +233,3 @@ class SoftmaxFinder:
             return self.tracer.source(Read(op.operands[position], indices))
 
         return part(start, Index.of(self.key)), Sink(part(1 - start, Index()), is_added=False)
-
-
-def same_exponent(a: Exponent, b: Exponent) -> bool:
-    """Whether two exponents are of the same scores, factor and maxima; logarithms do not count."""
-    return (
-        a.scores.same_as(b.scores) and math.isclose(a.factor, b.factor, rel_tol=1e-6) and same_terms(a.maxima, b.maxima)
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX
 from xdsl.utils.exceptions import DiagnosticException
@@ -33,6 +34,10 @@ MIN_PAGED_TILE = 32
 
 OVERLAP_BYTES = 48 << 20
 """Up to so much of K and V, a call is over so soon that launches should overlap; beyond, they disturb each other."""
+
+
+# Most operations of a module have one of a few schedules.
+_schedule = lru_cache(ScheduleAttr)
 
 
 def choose_schedule(
@@ -89,7 +94,7 @@ def choose_schedule(
         if runs is not None and key_size + value_size <= 128:
             warps = 2
         pdl = 1 if target.overlaps_launches and _is_short(op, sizes, key_bytes) else None
-    return ScheduleAttr(block_m, block_n, warps, stages, runs=runs, pdl=pdl, **unpacking.options)
+    return _schedule(block_m, block_n, warps, stages, runs=runs, pdl=pdl, **unpacking.options)
 
 
 def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription) -> int:
@@ -114,7 +119,7 @@ def _is_short(op: SdpaOp, sizes: dict[str, int], key_bytes: int) -> bool:
 
 def _combine_schedule(op: CombineOp, sizes: dict[str, int]) -> ScheduleAttr:
     rows = packed_rows(sizes)
-    return ScheduleAttr(
+    return _schedule(
         block_m=64 if rows is None else block_rows(rows),
         block_n=max(next_power_of_two(op.num_splits), 16),
         warps=4 if static_size(sizes["d"]) >= 64 else 2,

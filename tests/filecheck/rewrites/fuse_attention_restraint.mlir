@@ -135,6 +135,43 @@ func.func @two_masks(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tenso
 // CHECK: func.return
 // REMARK: @two_masks: {{.*}}remark: not fused: weights are masked after the softmax by something else than an empty row
 
+// Exponentials are multiplied with a tensor before they are summed: their maximum is of other numbers.
+func.func @exponentials_times_tensor(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>, %m: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
+  %s = func.call @qk(%q, %k) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %top = func.call @row_max(%s) : (tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %x = "stablehlo.subtract"(%s, %top) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %e = "stablehlo.exponential"(%x) : (tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %w = "stablehlo.multiply"(%e, %m) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %sum = func.call @row_sum(%w) : (tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %p = "stablehlo.divide"(%w, %sum) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %o = func.call @pv(%p, %v) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  func.return %o : tensor<4x4x4x4xf32>
+}
+
+// CHECK-LABEL: func.func @exponentials_times_tensor
+// CHECK-NOT: attention.sdpa
+// CHECK: func.return
+// REMARK: @exponentials_times_tensor: {{.*}}remark: not fused: the weights come from stablehlo.multiply, not from a softmax
+
+// 1 is added to the sum, but a maximum was subtracted: no sink has that logit in every row.
+func.func @one_more_than_sum(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
+  %s = func.call @qk(%q, %k) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %top = func.call @row_max(%s) : (tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %x = "stablehlo.subtract"(%s, %top) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %e = "stablehlo.exponential"(%x) : (tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %sum = func.call @row_sum(%e) : (tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %one = "stablehlo.constant"() <{value = dense<1.0> : tensor<4x4x4x4xf32>}> : () -> tensor<4x4x4x4xf32>
+  %more = "stablehlo.add"(%sum, %one) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %p = "stablehlo.divide"(%e, %more) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  %o = func.call @pv(%p, %v) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>
+  func.return %o : tensor<4x4x4x4xf32>
+}
+
+// CHECK-LABEL: func.func @one_more_than_sum
+// CHECK-NOT: attention.sdpa
+// CHECK: func.return
+// REMARK: @one_more_than_sum: {{.*}}remark: not fused: 1 is added to the denominator, which is a sink of 0 only where no maximum was subtracted
+
 // The weights are divided by their maximum: they do not sum to 1.
 func.func @divided_by_maximum(%q: tensor<4x4x4x4xf32>, %k: tensor<4x4x4x4xf32>, %v: tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32> {
   %s = func.call @qk(%q, %k) : (tensor<4x4x4x4xf32>, tensor<4x4x4x4xf32>) -> tensor<4x4x4x4xf32>

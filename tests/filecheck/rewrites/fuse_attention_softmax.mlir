@@ -84,6 +84,35 @@ func.func @no_maximum(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: t
 // CHECK-NEXT: -> out[b, h, m, d] : tensor<2x4x8x32xf32>
 // CHECK-NEXT: func.return %o : tensor<2x4x8x32xf32>
 
+// The logarithm of the sum of exponentials of scaled logits is subtracted from them, with no maximum.
+func.func @logarithm_of_sum(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
+  %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
+  %half = "stablehlo.constant"() <{value = dense<0.5> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
+  %scaled = "stablehlo.multiply"(%s, %half) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %e = "stablehlo.exponential"(%scaled) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %zero = "stablehlo.constant"() <{value = dense<0.0> : tensor<f32>}> : () -> tensor<f32>
+  %sum = "stablehlo.reduce"(%e, %zero) <{dimensions = array<i64: 3>}> ({
+  ^bb0(%one_: tensor<f32>, %two_: tensor<f32>):
+    %both_ = "stablehlo.add"(%one_, %two_) : (tensor<f32>, tensor<f32>) -> tensor<f32>
+    "stablehlo.return"(%both_) : (tensor<f32>) -> ()
+  }) : (tensor<2x4x8x16xf32>, tensor<f32>) -> tensor<2x4x8xf32>
+  %log = "stablehlo.log"(%sum) : (tensor<2x4x8xf32>) -> tensor<2x4x8xf32>
+  %logb = "stablehlo.broadcast_in_dim"(%log) <{broadcast_dimensions = array<i64: 0, 1, 2>}> : (tensor<2x4x8xf32>) -> tensor<2x4x8x16xf32>
+  %x = "stablehlo.subtract"(%scaled, %logb) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %p = "stablehlo.exponential"(%x) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %o = func.call @pv(%p, %v) : (tensor<2x4x8x16xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32>
+  func.return %o : tensor<2x4x8x32xf32>
+}
+
+// CHECK-LABEL: func.func @logarithm_of_sum
+// CHECK-NEXT: %o = attention.sdpa
+// CHECK-NEXT: q(%q[b, h, m, k] : tensor<2x4x8x32xf32>)
+// CHECK-NEXT: k(%k[b, h, n, k] : tensor<2x4x16x32xf32>)
+// CHECK-NEXT: v(%v[b, h, n, d] : tensor<2x4x16x32xf32>)
+// CHECK-NEXT: scale(5.000000e-01)
+// CHECK-NEXT: -> out[b, h, m, d] : tensor<2x4x8x32xf32>
+// CHECK-NEXT: func.return %o : tensor<2x4x8x32xf32>
+
 // The maximum is subtracted twice, by the graph and by the softmax.
 func.func @maximum_twice(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
   %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
@@ -617,6 +646,29 @@ func.func @sinks(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor
 // CHECK-NEXT: k(%k[b, h, n, k] : tensor<2x4x16x32xf32>)
 // CHECK-NEXT: v(%v[b, h, n, d] : tensor<2x4x16x32xf32>)
 // CHECK-NEXT: sinks(%sinks[h] : tensor<4xf32>)
+// CHECK-NEXT: scale(1.000000e+00)
+// CHECK-NEXT: -> out[b, h, m, d] : tensor<2x4x8x32xf32>
+// CHECK-NEXT: func.return %o : tensor<2x4x8x32xf32>
+
+// 1 is added to a sum of exponentials from which no maximum was subtracted: a sink of 0.
+func.func @sinks_of_one(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
+  %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
+  %e = "stablehlo.exponential"(%s) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %sum = func.call @row_sum(%e) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %one = "stablehlo.constant"() <{value = dense<1.0> : tensor<2x4x8x16xf32>}> : () -> tensor<2x4x8x16xf32>
+  %more = "stablehlo.add"(%one, %sum) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %p = "stablehlo.divide"(%e, %more) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %o = func.call @pv(%p, %v) : (tensor<2x4x8x16xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32>
+  func.return %o : tensor<2x4x8x32xf32>
+}
+
+// CHECK-LABEL: func.func @sinks_of_one
+// CHECK-NEXT: %sinks = "stablehlo.constant"() <{value = dense<0.000000e+00> : tensor<f32>}>
+// CHECK-NEXT: %o = attention.sdpa
+// CHECK-NEXT: q(%q[b, h, m, k] : tensor<2x4x8x32xf32>)
+// CHECK-NEXT: k(%k[b, h, n, k] : tensor<2x4x16x32xf32>)
+// CHECK-NEXT: v(%v[b, h, n, d] : tensor<2x4x16x32xf32>)
+// CHECK-NEXT: sinks(%sinks[] : tensor<f32>)
 // CHECK-NEXT: scale(1.000000e+00)
 // CHECK-NEXT: -> out[b, h, m, d] : tensor<2x4x8x32xf32>
 // CHECK-NEXT: func.return %o : tensor<2x4x8x32xf32>
