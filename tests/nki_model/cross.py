@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import ml_dtypes
 import numpy as np
-from attention_cases import AttentionCase, MainOperand
+from attention_cases import AttentionCase
 from nki_kernels import relative_error, run
 
 TARGETS = ("trn1", "trn2", "trn3")
@@ -62,14 +62,15 @@ class Float8Case(AttentionCase):
                 operands[name] = array.astype(np.float32).astype(FLOAT8[type])
         return operands
 
-    def main_operands(self, operands: dict[str, np.ndarray]) -> list[MainOperand]:
-        found: list[MainOperand] = []
-        for operand in super().main_operands(operands):
-            type = self.types.get(operand.name, operand.element_type)
-            codes = operand.name != "q" and type in ("f8E5M2", "f8E4M3FN")
-            suffix = f" quantized({type})" if codes else ""
-            found.append(replace(operand, element_type=type, suffix=suffix))
-        return found
+    def _main_clauses(self) -> tuple[dict[str, str], list[str]]:
+        elements = {name: self.types.get(name, self.dtype) for name in ("q", "k", "v")}
+        types = {name: self._tensor(self._shape(name), element) for name, element in elements.items()}
+        clauses: list[str] = []
+        for name, element in elements.items():
+            codes = name != "q" and element in ("f8E5M2", "f8E4M3FN")
+            suffix = f" quantized({element})" if codes else ""
+            clauses.append(f"{name}(%{name}{self._layout(name)} : {types[name]}){suffix}")
+        return types, clauses
 
 
 def float8(case: AttentionCase, k_type: str, v_type: str) -> Float8Case:
