@@ -1000,7 +1000,7 @@ func.func @integers(%q: tensor<2x4x8x32xi8>, %k: tensor<2x4x16x32xi8>, %v: tenso
 // CHECK-LABEL: func.func @integers
 // CHECK-NOT: attention.sdpa
 // CHECK: func.return
-// REMARK: @integers: {{.*}}remark: not fused: no dot of queries and keys was found below the softmax, whose scores come from stablehlo.dot_general
+// REMARK: @integers: {{.*}}remark: not fused: no dot of queries and keys was found below the softmax, whose scores come from a dot of integers
 
 // The result is summed in f64, which attention.sdpa does only for queries in f64.
 func.func @sums_in_f64(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf64>) -> tensor<2x4x8x32xf64> {
