@@ -19,7 +19,7 @@ from xdsl.dialects.builtin import Float8E5M2Type as E5M2
 from xdsl.dialects.builtin import IntegerType, ModuleOp, Signedness, bf16, f16, i8, i32
 from xdsl.ir import Attribute
 
-from flashlower.dialects.attention.quantization import QuantizationAttr
+from flashlower.dialects.attention.quantization import CODES, QuantizationAttr
 from flashlower.dialects.tl import PtrType, UnpackAttr
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.numpy_tensor import NumpyTensor
@@ -92,7 +92,8 @@ def source(piece: UnpackAttr, element: Attribute, scale: Attribute | None, use_a
     if use_assembly:
         lanes = b.unpack(words, piece, element, scales, name="x")
     else:
-        lanes = unpack(b, words, QuantizationAttr(piece.code, piece.zero.data), element)
+        name = next(name for name, code in CODES.items() if code == piece.code)
+        lanes = unpack(b, words, QuantizationAttr(name, piece.zero.data), element)
     for lane, value in enumerate(lanes):
         b.store(b.add(o_ptr, b.add(offs, 4096 * lane)), value)
     return print_module(ModuleOp([b.finish()]))
