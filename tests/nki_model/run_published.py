@@ -1,6 +1,6 @@
 """Run Amazon's published attention kernels on the model, and compare them with float64 NumPy.
 
-    python tests/nki_model/run_published.py FOLDER [FOLDER ...] [--only TEXT] [--markdown]
+    python tests/nki_model/run_published.py FOLDER [FOLDER ...] [--only TEXT]
 
 FOLDER holds a checkout of nki-library or nki-samples (https://github.com/aws-neuron). Their kernels run unmodified.
 The table goes to standard output; the exit status is 1 if a kernel breaks a rule or gives other numbers.
