@@ -12,6 +12,7 @@ follow from the signature, and the alignment of every address is a part of it.
 # pyright: reportUnknownArgumentType=false
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,17 +32,20 @@ class Buffer:
     """A tensor that a launch function allocates."""
 
     shape: tuple[int, ...]
-    like: Any
-    """One element as a tensor of that shape: `torch.empty_like` takes half the time of `new_empty`."""
+    dtype: Any
+    device: Any
 
-    @staticmethod
-    def of(tensor: Any, shape: tuple[int, ...], **options: Any) -> Buffer:
-        """A contiguous buffer on the device of a tensor, and of its dtype if `options` have no other."""
-        return Buffer(shape, tensor.detach().new_empty((), **options).expand(shape))
+    @functools.cached_property
+    def _like(self) -> Any:
+        """
+        One element as a tensor of that shape: `empty_like` takes half the time of `empty`. It is made when it is first
+        needed, which is never where the caller gives a workspace.
+        """
+        return sys.modules["torch"].empty((), dtype=self.dtype, device=self.device).expand(self.shape)
 
     def empty(self) -> Any:
-        """The tensor."""
-        return sys.modules["torch"].empty_like(self.like)
+        """The tensor, contiguous."""
+        return sys.modules["torch"].empty_like(self._like)
 
 
 @dataclass(frozen=True)
@@ -139,10 +143,10 @@ class Recorder:
         known = {id(view): index for index, view in enumerate(views)}
         # A caller gets the tensors that it gave, not views of them.
         own = [given[known[id(value)]] if id(value) in known else value for value in values]
-        plan = self._plan(sys.modules["torch"].uint8, views, values, isinstance(returned, tuple)) if given else None
+        plan = self._plan(views, values, isinstance(returned, tuple)) if given else None
         return (tuple(own) if isinstance(returned, tuple) else own[0]), plan
 
-    def _plan(self, uint8: Any, views: list[Any], values: Sequence[Any], several: bool) -> Plan | None:
+    def _plan(self, views: list[Any], values: Sequence[Any], several: bool) -> Plan | None:
         ids = {id(value) for value in values}
         results = [buffer for buffer in self._buffers if id(buffer) in ids]
         inner = [buffer for buffer in self._buffers if id(buffer) not in ids]
@@ -170,8 +174,8 @@ class Recorder:
             launches.append(Launch(compiled[(*grid, 1, 1)[:3]], _picker(indices)))
         returned = tuple(number[id(value)] for value in values)
         return Plan(
-            tuple(Buffer.of(buffer, tuple(buffer.shape)) for buffer in results),
-            Buffer.of(views[0], (ends[-1],), dtype=uint8) if inner else None,
+            tuple(Buffer(tuple(buffer.shape), buffer.dtype, buffer.device) for buffer in results),
+            Buffer((ends[-1],), sys.modules["torch"].uint8, views[0].device) if inner else None,
             tuple(ends[:-1]),
             tuple(constants),
             tuple(launches),

@@ -55,7 +55,7 @@ class Warm:
         form = (len(self.args), "workspace" not in given, *[False for _ in results])
         read = runtime._signature(torch, [*self.args, *given.values()], form)
         assert read is not None
-        buffers = () if results else (Buffer.of(self.q, (2, 4, 1, 16)),)
+        buffers = () if results else (Buffer((2, 4, 1, 16), self.q.dtype, self.q.device),)
         plan = Plan(buffers, None, (), (), (Launch(self.start, lambda values: ()),), 4)
         pairs = runtime._pairs(self.args, results, given.get("workspace"))
         self.launcher._plans.put(read[0], Remembered(plan, 0, pairs, form, [*read[0][5::5]]))
