@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal, cast
+from typing import Literal
 
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects.builtin import AffineMapAttr, AnyFloat, FunctionType, ModuleOp, TensorType, f32, i32, i64
@@ -140,6 +140,88 @@ def _layouts(shape: Shape, layout: Layout) -> dict[str, AffineMapAttr]:
     }
 
 
+class _Builder:
+    """The function of one attention call, built argument by argument."""
+
+    def __init__(self, shape: Shape, layout: Layout):
+        self.shape = shape
+        self.layout: Layout = layout
+        self.layouts = _layouts(shape, layout)
+        self.block = Block()
+        self.attention = Attention(ModuleOp([]))
+        self._captured: dict[int, SSAValue] = {}
+
+    def add(self, name: str, tensor: Tensor, type: TensorOf | None = None) -> SSAValue:
+        """An argument of the function; `type` is that of the tensor if not given."""
+        argument = self.block.insert_arg(tensor_type(tensor, name) if type is None else type, len(self.block.args))
+        argument.name_hint = name
+        self.attention.arguments.append(tensor)
+        return argument
+
+    def capture(self, tensor: Tensor, name: str) -> SSAValue:
+        """The argument for a tensor that a score function reads; one for all its uses."""
+        if id(tensor) not in self._captured:
+            self._captured[id(tensor)] = self.add(name if name.isidentifier() else "captured", tensor)
+        return self._captured[id(tensor)]
+
+    def vector(
+        self, name: str, tensor: Tensor | None, size: int, of: str, element_types: tuple[Attribute, ...] | None = None
+    ) -> SSAValue | None:
+        """An argument with one element for each of something; floats if no element types are given."""
+        if tensor is None:
+            return None
+        type = tensor_type(tensor, name)
+        if type.get_shape() != (size,):
+            raise ValueError(f"{name} has shape {list(type.get_shape())}, expected [{size}], one for each of {of}")
+        if element_types is not None and type.element_type not in element_types:
+            raise TypeError(f"{name} has elements of type {type.element_type}, expected i32 or i64")
+        if element_types is None and not isinstance(type.element_type, AnyFloat):
+            raise TypeError(f"{name} has elements of type {type.element_type}, expected a float")
+        return self.add(name, tensor, type)
+
+    def cache(self, name: str, tensor: Tensor | Quantized) -> SSAValue:
+        """The argument for K or V, or for the codes of a quantised one."""
+        if not isinstance(tensor, Quantized):
+            return self.add(name, tensor)
+        paged = self.shape.page_size is not None
+        return self.add(name, tensor.pool if paged else tensor.storage, tensor.storage_type(paged=paged))
+
+    def quantization(self, name: str, tensor: Tensor | Quantized) -> Quantization | None:
+        """Adds the scales and zero points of a quantised K or V; its layout becomes that of the codes."""
+        if not isinstance(tensor, Quantized):
+            return None
+        paged = self.shape.page_size is not None
+        plain = self.layouts[name]
+        if paged:
+            dims = ("pages", "page size", "heads", "channels")
+        elif self.layout == "bhsd":
+            dims = ("batch", "heads", "length", "channels")
+        else:
+            dims = ("batch", "length", "heads", "channels")
+        parts = {
+            part: Shared(
+                self.add(f"{name}_{part}", values, part_type(values, part)),
+                tensor.part_layout(part, name, plain, dims),
+            )
+            for part, values in tensor.parts.items()
+        }
+        self.layouts[name] = tensor.storage_layout(plain, paged=paged)
+        return Quantization(tensor.attr, **parts)
+
+    def finish(self, sdpa: SdpaOp) -> Attention:
+        """The verified module of a function that returns the results of `sdpa`, which is in the block."""
+        results = [sdpa.output]
+        sdpa.output.name_hint = "out"
+        if sdpa.lse is not None:
+            sdpa.lse.name_hint = "lse"
+            results.append(sdpa.lse)
+        self.block.add_op(ReturnOp(*results))
+        types = FunctionType.from_lists(list(self.block.arg_types), [result.type for result in results])
+        self.attention.module.body.block.add_op(FuncOp("attention", types, Region(self.block)))
+        self.attention.module.verify()
+        return self.attention
+
+
 @building
 def build_attention(
     q: Tensor,
@@ -159,97 +241,39 @@ def build_attention(
 
     Raises `ValueError` for shapes and `TypeError` for dtypes that do not fit, naming both values.
     """
-    quantized = {name: tensor for name, tensor in (("k", k), ("v", v)) if isinstance(tensor, Quantized)}
-    query_type = tensor_type(q, "q")
     # What is quantised has the shape of the floats that it stands for.
-    types = [query_type, *(_float_type(tensor, name, query_type) for name, tensor in (("k", k), ("v", v)))]
+    q_type = tensor_type(q, "q")
+    k_type, v_type = (_float_type(tensor, name, q_type) for name, tensor in (("k", k), ("v", v)))
     if block_table is None:
-        shape = _shape_of(types[0], types[1], types[2], layout)
+        shape = _shape_of(q_type, k_type, v_type, layout)
     else:
-        shape = _paged_shape_of(types[0], types[1], types[2], tensor_type(block_table, "block_table"), layout)
-    layouts = _layouts(shape, layout)
-    block = Block()
-    attention = Attention(ModuleOp([]))
-
-    def add(name: str, tensor: Tensor, type: TensorOf | None = None) -> SSAValue:
-        argument = block.insert_arg(tensor_type(tensor, name) if type is None else type, len(block.args))
-        argument.name_hint = name
-        attention.arguments.append(tensor)
-        return argument
-
-    query = add("q", q)
-    paged = block_table is not None
-    key, value = (
-        add(name, tensor)
-        if not isinstance(tensor, Quantized)
-        else add(name, tensor.pool if paged else tensor.storage, tensor.storage_type(paged=paged))
-        for name, tensor in (("k", k), ("v", v))
-    )
-    quantizations: dict[str, Quantization] = {}
-    for name, tensor in quantized.items():
-        plain = layouts[name]
-        dims = ("pages", "page size", "heads", "channels")
-        if block_table is None:
-            dims = (
-                ("batch", "heads", "length", "channels")
-                if layout == "bhsd"
-                else ("batch", "length", "heads", "channels")
-            )
-        parts = {
-            part: Shared(
-                add(f"{name}_{part}", values, part_type(values, part)), tensor.part_layout(part, name, plain, dims)
-            )
-            for part, values in tensor.parts.items()
-        }
-        quantizations[name] = Quantization(tensor.attr, **parts)
-        layouts[name] = tensor.storage_layout(plain, paged=paged)
-    table = None if block_table is None else add("block_table", block_table)
-    lens = None
-    if kv_lens is not None:
-        lens = add("kv_lens", kv_lens)
-        _check_vector("kv_lens", lens, shape.batch, "the batch", (i32, i64))
-    sink = None
-    if sinks is not None:
-        sink = add("sinks", sinks)
-        _check_vector("sinks", sink, shape.query_heads, "the query heads", None)
-    seen: dict[int, SSAValue] = {}
-
-    def capture(tensor: Tensor, name: str) -> SSAValue:
-        if id(tensor) not in seen:
-            seen[id(tensor)] = add(name if name.isidentifier() else "captured", tensor)
-        return seen[id(tensor)]
-
+        shape = _paged_shape_of(q_type, k_type, v_type, tensor_type(block_table, "block_table"), layout)
+    builder = _Builder(shape, layout)
+    query, key, value = builder.add("q", q), builder.cache("k", k), builder.cache("v", v)
+    key_quantization, value_quantization = builder.quantization("k", k), builder.quantization("v", v)
+    table = None if block_table is None else builder.add("block_table", block_table)
+    lens = builder.vector("kv_lens", kv_lens, shape.batch, "the batch", (i32, i64))
+    sink = builder.vector("sinks", sinks, shape.query_heads, "the query heads")
     sizes = {"b": shape.batch, "hq": shape.query_heads, "m": shape.queries, "n": shape.keys}
-    region = None if score is None else Trace(sizes, capture, lens).region(score)
+    region = None if score is None else Trace(sizes, builder.capture, lens).region(score)
     order = [shape.query_heads, shape.queries] if layout == "bhsd" else [shape.queries, shape.query_heads]
-    output_type = TensorType(types[0].element_type, [shape.batch, *order, shape.value_size])
-    lse_type = TensorType(f32, [shape.batch, shape.query_heads, shape.queries]) if return_lse else None
-    with ImplicitBuilder(block):
+    with ImplicitBuilder(builder.block):
         sdpa = SdpaOp(
             query,
             key,
             value,
-            layouts,
+            builder.layouts,
             1 / math.sqrt(shape.head_size) if scale is None else float(scale),
-            output_type,
-            key_quantization=quantizations.get("k"),
-            value_quantization=quantizations.get("v"),
+            TensorType(q_type.element_type, [shape.batch, *order, shape.value_size]),
+            key_quantization=key_quantization,
+            value_quantization=value_quantization,
             block_table=table,
             kv_lens=lens,
             sinks=sink,
             score=region,
-            lse_type=lse_type,
+            lse_type=TensorType(f32, [shape.batch, shape.query_heads, shape.queries]) if return_lse else None,
         )
-        sdpa.output.name_hint = "out"
-        results: list[SSAValue] = [sdpa.output]
-        if sdpa.lse is not None:
-            sdpa.lse.name_hint = "lse"
-            results.append(sdpa.lse)
-        ReturnOp(*results)
-    function_type = FunctionType.from_lists(list(block.arg_types), [r.type for r in results])
-    attention.module.body.block.add_op(FuncOp("attention", function_type, Region(block)))
-    attention.module.verify()
-    return attention
+    return builder.finish(sdpa)
 
 
 def _float_type(tensor: Tensor | Quantized, name: str, query_type: TensorOf) -> TensorOf:
@@ -257,13 +281,3 @@ def _float_type(tensor: Tensor | Quantized, name: str, query_type: TensorOf) -> 
     if isinstance(tensor, Quantized):
         return TensorType(query_type.element_type, tensor.shape)
     return tensor_type(tensor, name)
-
-
-def _check_vector(name: str, value: SSAValue, size: int, of: str, element_types: tuple[Attribute, ...] | None) -> None:
-    type = cast(TensorOf, value.type)
-    if type.get_shape() != (size,):
-        raise ValueError(f"{name} has shape {list(type.get_shape())}, expected [{size}], one for each of {of}")
-    if element_types is not None and type.element_type not in element_types:
-        raise TypeError(f"{name} has elements of type {type.element_type}, expected i32 or i64")
-    if element_types is None and not isinstance(type.element_type, AnyFloat):
-        raise TypeError(f"{name} has elements of type {type.element_type}, expected a float")
