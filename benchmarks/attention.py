@@ -70,7 +70,10 @@ def measure(case: Case, peers: list[Peer], device: str) -> list[dict[str, Any]]:
         if not peer.supports(case):
             continue
         row: dict[str, Any] = {"case": str(case), "peer": peer.name, "paged": peer.paged}
-        rows.append({**row, **outcome(peer.prepare, inputs, device, paged=peer.paged, kv_bytes=case.kv_bytes())})
+        found = outcome(
+            peer.prepare, inputs, device, paged=peer.paged, kv_bytes=case.kv_bytes(), tolerance=peer.tolerance
+        )
+        rows.append({**row, **found})
     return rows
 
 

@@ -21,6 +21,9 @@ from benchmarks.quantized import QuantizedInputs
 WORKSPACE_BYTES = 128 << 20
 """What FlashInfer's documentation recommends; both kernels begin with zeros."""
 
+XQA_TOLERANCE = 5e-3
+"""What its warps and splits add up is rounded to bf16."""
+
 XQA_FP8_TOLERANCE = 5e-2
 """On Hopper, XQA multiplies 8-bit caches by queries and probabilities that it rounds to fp8."""
 

@@ -35,6 +35,7 @@ class Peer:
     prepare: Callable[[Inputs], Call]
     paged: bool = False
     supports: Callable[[Case], bool] = lambda case: True
+    tolerance: float = TOLERANCE
 
 
 def _score(case: Case) -> Any:
@@ -212,6 +213,12 @@ def installed_peers(device: str) -> list[Peer]:
     if flashinfer.is_here():
         peers += [
             Peer("FlashInfer FA2", flashinfer.prepare, paged=True, supports=flashinfer.reads),
-            Peer("FlashInfer XQA", flashinfer.prepare_xqa, paged=True, supports=lambda case: case.queries == 1),
+            Peer(
+                "FlashInfer XQA",
+                flashinfer.prepare_xqa,
+                paged=True,
+                supports=lambda case: case.queries == 1,
+                tolerance=flashinfer.XQA_TOLERANCE,
+            ),
         ]
     return peers
