@@ -169,10 +169,6 @@ class QuantizedPeer:
     tolerance: float = TOLERANCE
 
 
-def _is_fp8(form: Format) -> bool:
-    return form.codes == "f8E4M3FN"
-
-
 def installed_quantized_peers(device: str) -> list[QuantizedPeer]:
     """flashlower, and what there is to compare it with on this machine."""
     peers = [QuantizedPeer("flashlower", _flashlower_quantized)]
@@ -184,13 +180,11 @@ def installed_quantized_peers(device: str) -> list[QuantizedPeer]:
         ]
     if device == "cuda" and flashinfer.is_here():
         peers += [
-            QuantizedPeer("FlashInfer FA2", flashinfer.prepare_quantized, supports=_is_fp8),
-            QuantizedPeer(
-                "FlashInfer XQA",
-                flashinfer.prepare_quantized_xqa,
-                supports=_is_fp8,
-                tolerance=flashinfer.XQA_FP8_TOLERANCE,
-            ),
+            QuantizedPeer(name, prepare, supports=lambda form: form.codes == "f8E4M3FN", tolerance=tolerance)
+            for name, prepare, tolerance in (
+                ("FlashInfer FA2", flashinfer.prepare_quantized, flashinfer.TOLERANCE),
+                ("FlashInfer XQA", flashinfer.prepare_quantized_xqa, flashinfer.XQA_FP8_TOLERANCE),
+            )
         ]
     return peers
 
@@ -212,13 +206,10 @@ def installed_peers(device: str) -> list[Peer]:
             break
     if flashinfer.is_here():
         peers += [
-            Peer("FlashInfer FA2", flashinfer.prepare, paged=True, supports=flashinfer.reads),
-            Peer(
-                "FlashInfer XQA",
-                flashinfer.prepare_xqa,
-                paged=True,
-                supports=lambda case: case.queries == 1,
-                tolerance=flashinfer.XQA_TOLERANCE,
-            ),
+            Peer(name, prepare, paged=True, supports=supports, tolerance=flashinfer.TOLERANCE)
+            for name, prepare, supports in (
+                ("FlashInfer FA2", flashinfer.prepare, flashinfer.reads),
+                ("FlashInfer XQA", flashinfer.prepare_xqa, lambda case: case.queries == 1),
+            )
         ]
     return peers
