@@ -73,6 +73,9 @@ class AttentionKernel:
         self._accesses: dict[str, Access] = {}
         for operand, value, layout in AttentionOp.layouts(op):
             self._accesses[operand] = self.parameters.tensor(operand, value, layout, host.sizes)
+        if schedule.option("constant_strides") == 1:
+            for operand in ("k", "v"):
+                self.parameters.make_constant(self._accesses[operand], ("n", "slot"))
         self._register_results(output, lse, sums, host)
         self._fused = fused
         self._fused_accesses = {} if fused is None else fused.register(self.parameters, host)

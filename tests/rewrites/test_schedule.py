@@ -181,7 +181,8 @@ def test_known_schedules():
     assert schedule_of(big(group=8)) == ScheduleAttr(16, 64, 4, 3, pdl=1)
     assert schedule_of(big(group=8, head_size=64, value_size=64)) == ScheduleAttr(16, 64, 4, 3, pdl=1)
     assert schedule_of(big(group=8), "a100").option("pdl") is None
-    assert schedule_of(big(group=1, queries=200)) == ScheduleAttr(128, 64, 4, 2)
+    assert schedule_of(big(group=1, queries=200)) == ScheduleAttr(128, 64, 4, 2, constant_strides=1)
+    assert schedule_of(big(group=1, queries=200), "mi300x").option("constant_strides") is None
     assert schedule_of(big(group=8), "mi300x").stages.data == 2
 
 
