@@ -70,7 +70,10 @@ def measure(case: Case, peers: list[Peer], device: str) -> list[dict[str, Any]]:
         if not peer.supports(case):
             continue
         row: dict[str, Any] = {"case": str(case), "peer": peer.name, "paged": peer.paged}
-        rows.append({**row, **outcome(peer.prepare, inputs, device, paged=peer.paged, kv_bytes=case.kv_bytes())})
+        found = outcome(
+            peer.prepare, inputs, device, paged=peer.paged, kv_bytes=case.kv_bytes(), tolerance=peer.tolerance
+        )
+        rows.append({**row, **found})
     return rows
 
 
@@ -79,14 +82,16 @@ def measure_quantized(case: Case, device: str, wanted: list[str]) -> list[dict[s
     peers = [p for p in installed_quantized_peers(device) if any(w in p.name.lower() for w in wanted)]
     rows: list[dict[str, Any]] = []
     for form in FORMATS:
+        readers = [peer for peer in peers if peer.supports(form)]
+        if not readers:
+            continue
         inputs = make_quantized_inputs(case, form, device, torch.bfloat16 if device == "cuda" else torch.float32)
-        for peer in peers:
-            if peer.supports(form):
-                row: dict[str, Any] = {"case": str(case), "format": form.name, "peer": peer.name, "paged": True}
-                found = outcome(
-                    peer.prepare, inputs, device, paged=True, kv_bytes=form.kv_bytes(case), tolerance=peer.tolerance
-                )
-                rows.append({**row, **found})
+        for peer in readers:
+            row: dict[str, Any] = {"case": str(case), "format": form.name, "peer": peer.name, "paged": True}
+            found = outcome(
+                peer.prepare, inputs, device, paged=True, kv_bytes=form.kv_bytes(case), tolerance=peer.tolerance
+            )
+            rows.append({**row, **found})
         del inputs
     return rows
 

@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 
 import flashlower as fl
-from benchmarks import lightllm
-from benchmarks.cases import PAGE_SIZE, Case, Inputs
+from benchmarks import flashinfer, lightllm
+from benchmarks.cases import Case, Inputs
 from benchmarks.quantized import LIGHTLLM_INT4, Format, QuantizedInputs
 from flashlower.frontends.sdpa import build_attention
 
@@ -35,6 +35,7 @@ class Peer:
     prepare: Callable[[Inputs], Call]
     paged: bool = False
     supports: Callable[[Case], bool] = lambda case: True
+    tolerance: float = TOLERANCE
 
 
 def _score(case: Case) -> Any:
@@ -139,42 +140,6 @@ def _flash_attention_3(module: str) -> Callable[[Inputs], Call]:
     return prepare
 
 
-def _flashinfer(backend: str) -> Callable[[Inputs], Call]:
-    def prepare(inputs: Inputs) -> Call:
-        wrapper = _flashinfer_wrapper(inputs.case, inputs.block_table, inputs.q.dtype, inputs.k.dtype, backend)
-        q = inputs.q.squeeze(1)
-        return lambda: wrapper.run(q, (inputs.k, inputs.v)).unsqueeze(1)
-
-    return prepare
-
-
-def _flashinfer_wrapper(
-    case: Case, block_table: torch.Tensor, q_type: torch.dtype, kv_type: torch.dtype, backend: str
-) -> Any:
-    flashinfer: Any = import_module("flashinfer")
-    workspace = torch.zeros(256 << 20, dtype=torch.uint8, device=block_table.device)
-    wrapper = flashinfer.BatchDecodeWithPagedKVCacheWrapper(
-        workspace, "NHD", use_tensor_cores=case.q_heads > case.kv_heads, backend=backend
-    )
-    pages = [-(-length // PAGE_SIZE) for length in case.lengths()]
-    starts = torch.tensor([0, *pages]).cumsum(0).to(torch.int32)
-    table = torch.cat([row[:count] for row, count in zip(block_table, pages)])
-    last = torch.tensor([(length - 1) % PAGE_SIZE + 1 for length in case.lengths()], dtype=torch.int32)
-    wrapper.plan(
-        starts,
-        table,
-        last,
-        case.q_heads,
-        case.kv_heads,
-        case.head_size,
-        PAGE_SIZE,
-        window_left=-1 if case.window is None else case.window - 1,
-        q_data_type=q_type,
-        kv_data_type=kv_type,
-    )
-    return wrapper
-
-
 def _flashlower_quantized(inputs: QuantizedInputs) -> Call:
     form = inputs.format
     k, v = (
@@ -192,18 +157,6 @@ def _flashlower_quantized(inputs: QuantizedInputs) -> Call:
     return lambda: fl.attention(
         inputs.q, k, v, layout="bshd", kv_lens=inputs.kv_lens, block_table=inputs.block_table, out=out
     )
-
-
-def _flashinfer_quantized(backend: str) -> Callable[[QuantizedInputs], Call]:
-    def prepare(inputs: QuantizedInputs) -> Call:
-        # Its caches have K and V apart.
-        k, v = (words.contiguous().view(torch.float8_e4m3fn) for words in inputs.words)
-        wrapper = _flashinfer_wrapper(inputs.case, inputs.block_table, inputs.q.dtype, k.dtype, backend)
-        k_scale, v_scale = (float(scale) for scale in inputs.scales)
-        q = inputs.q.squeeze(1)
-        return lambda: wrapper.run(q, (k, v), k_scale=k_scale, v_scale=v_scale).unsqueeze(1)
-
-    return prepare
 
 
 @dataclass(frozen=True)
@@ -225,14 +178,13 @@ def installed_quantized_peers(device: str) -> list[QuantizedPeer]:
             for name, prepare in (("LightLLM", lightllm.prepare), ("LightLLM tuned", lightllm.prepare_tuned))
             if device == "cuda" or prepare is lightllm.prepare
         ]
-    if device == "cuda" and find_spec("flashinfer"):
+    if device == "cuda" and flashinfer.is_here():
         peers += [
-            QuantizedPeer(
-                f"FlashInfer {backend}",
-                _flashinfer_quantized(backend),
-                supports=lambda form: form.codes == "f8E4M3FN" and not form.head_major,
+            QuantizedPeer(name, prepare, supports=lambda form: form.codes == "f8E4M3FN", tolerance=tolerance)
+            for name, prepare, tolerance in (
+                ("FlashInfer FA2", flashinfer.prepare_quantized, flashinfer.TOLERANCE),
+                ("FlashInfer XQA", flashinfer.prepare_quantized_xqa, flashinfer.XQA_FP8_TOLERANCE),
             )
-            for backend in ("fa2", "trtllm-gen")
         ]
     return peers
 
@@ -252,9 +204,12 @@ def installed_peers(device: str) -> list[Peer]:
         if find_spec(module):
             peers.append(Peer("FA3", _flash_attention_3(module)))
             break
-    if find_spec("flashinfer"):
+    if flashinfer.is_here():
         peers += [
-            Peer(f"FlashInfer {backend}", _flashinfer(backend), paged=True, supports=lambda case: case.queries == 1)
-            for backend in ("fa2", "trtllm-gen")
+            Peer(name, prepare, paged=True, supports=supports, tolerance=flashinfer.TOLERANCE)
+            for name, prepare, supports in (
+                ("FlashInfer FA2", flashinfer.prepare, flashinfer.reads),
+                ("FlashInfer XQA", flashinfer.prepare_xqa, lambda case: case.queries == 1),
+            )
         ]
     return peers

@@ -51,6 +51,9 @@ class ScheduleAttr(ParametrizedAttribute):
     - `cores`: the logical cores of a NeuronCore that share a launch of an NKI kernel.
     - `keys_on_partitions`: 1 puts keys on the partitions of a tile of logits of an NKI kernel, 0 rows.
     - `sequences`: the sequences that share a tile of logits of an NKI kernel, with all of their heads.
+    - `constant_strides`: 1 makes the distance between keys of K and of V a constant of the compiled kernel: a tile has
+      one address and constant distances to it, not an address in registers for each piece. Triton compiles the
+      kernel again for another distance.
     """
 
     name = "attention.schedule"
@@ -75,6 +78,7 @@ class ScheduleAttr(ParametrizedAttribute):
         "heads": OptionalField("1 to 16", 1, 16),
         "assembly": OptionalField("0 or 1", 0, 1),
         "sequences": OptionalField("1 to 128", 1, 128),
+        "constant_strides": OptionalField("0 or 1", 0, 1),
     }
     """Fields that need not be there, in the order of printing."""
 

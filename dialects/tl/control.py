@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import I64, IntegerAttr, StringAttr, i1, i64
+from xdsl.dialects.builtin import I64, DenseArrayBase, IntegerAttr, StringAttr, i1, i64
 from xdsl.dialects.utils import AbstractYieldOperation, parse_assignment, print_assignment
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.irdl import (
@@ -58,22 +58,34 @@ class JitOp(IRDLOperation):
 
     Arguments are pointers, integers and floats. Triton types an integer argument by its value at launch, so
     an i64 argument may arrive as 32 bits, or as the constant 1: the printed code casts where that matters.
-    `doc` is printed as comment lines above the kernel.
+    The integer arguments at the positions in `constexprs`, in ascending order, are annotated `tl.constexpr`: Triton
+    compiles the kernel for their values. `doc` is printed as comment lines above the kernel.
     """
 
     name = "tl.jit"
 
     sym_name = prop_def(StringAttr)
+    constexprs = opt_prop_def(DenseArrayBase.constr(i64))
     doc = opt_prop_def(StringAttr)
     body = region_def("single_block")
 
     traits = traits_def(IsolatedFromAbove(), SymbolOpInterface(), SingleBlockImplicitTerminator(ReturnOp))
 
-    def __init__(self, name: str, body: Region | Sequence[Attribute], doc: str | None = None):
+    def __init__(
+        self,
+        name: str,
+        body: Region | Sequence[Attribute],
+        doc: str | None = None,
+        constexprs: Sequence[int] | None = None,
+    ):
         if not isinstance(body, Region):
             body = Region(Block(arg_types=body))
         super().__init__(
-            properties={"sym_name": StringAttr(name), "doc": None if doc is None else StringAttr(doc)},
+            properties={
+                "sym_name": StringAttr(name),
+                "doc": None if doc is None else StringAttr(doc),
+                "constexprs": None if constexprs is None else DenseArrayBase.from_list(i64, constexprs),
+            },
             regions=[body],
         )
 
@@ -83,12 +95,24 @@ class JitOp(IRDLOperation):
                 isinstance(arg.type, PtrType) or is_integer(arg.type) or (is_float(arg.type) and not is_bool(arg.type))
             ):
                 raise VerifyException(f"a kernel argument is a pointer, an integer or a float, got {arg.type}")
+        positions = self.constexpr_positions()
+        args = self.body.block.args
+        if list(positions) != sorted({p for p in positions if 0 <= p < len(args) and is_integer(args[p].type)}):
+            raise VerifyException(f"constexpr {list(positions)} are not positions of integer arguments in order")
+
+    def constexpr_positions(self) -> tuple[int, ...]:
+        """The positions of arguments that are constants of the compiled kernel."""
+        return () if self.constexprs is None else self.constexprs.get_values()
 
     def print(self, printer: Printer) -> None:
         printer.print_string(" ")
         printer.print_symbol_name(self.sym_name.data)
         with printer.in_parens():
             printer.print_list(self.body.block.args, printer.print_block_argument)
+        if self.constexprs is not None:
+            printer.print_string(" constexpr ")
+            with printer.in_square_brackets():
+                printer.print_list(self.constexpr_positions(), printer.print_int)
         if self.doc is not None:
             printer.print_string(" doc ")
             printer.print_attribute(self.doc)
@@ -100,9 +124,12 @@ class JitOp(IRDLOperation):
     def parse(cls, parser: Parser) -> JitOp:
         name = parser.parse_symbol_name()
         args = parser.parse_comma_separated_list(parser.Delimiter.PAREN, parser.parse_argument)
+        constexprs: list[int] | None = None
+        if parser.parse_optional_keyword("constexpr"):
+            constexprs = parser.parse_comma_separated_list(parser.Delimiter.SQUARE, parser.parse_integer)
         doc = parser.parse_str_literal() if parser.parse_optional_keyword("doc") else None
         attributes = parser.parse_optional_attr_dict_with_keyword()
-        op = cls(name.data, parser.parse_region(args), doc)
+        op = cls(name.data, parser.parse_region(args), doc, constexprs)
         for trait in op.get_traits_of_type(SingleBlockImplicitTerminator):
             ensure_terminator(op, trait)
         if attributes is not None:

@@ -73,6 +73,9 @@ class AttentionKernel:
         self._accesses: dict[str, Access] = {}
         for operand, value, layout in AttentionOp.layouts(op):
             self._accesses[operand] = self.parameters.tensor(operand, value, layout, host.sizes)
+        if schedule.option("constant_strides") == 1:
+            for operand in ("k", "v"):
+                self.parameters.make_constant(self._accesses[operand], ("n", "slot"))
         self._register_results(output, lse, sums, host)
         self._fused = fused
         self._fused_accesses = {} if fused is None else fused.register(self.parameters, host)
@@ -190,12 +193,14 @@ class AttentionKernel:
             scores = self._logits.at(tile, offs_n, mask_n, masked=run.masked)
 
             m_i, l_i = loop.args.m_i, loop.args.l_i
-            m_new = b.maximum(m_i, b.max(scores, 1), name="m_new")
+            m_new = b.maximum(m_i, self._logits.scaled(b.max(scores, 1)), name="m_new")
             m_safe = b.where(
                 b.eq(m_new, -math.inf), 0.0, m_new, name="m_safe", comment="All masked so far: -inf - 0, not -inf + inf"
             )
             p = self._exp(
-                b.sub(scores, b.rows(m_safe)), name="p", comment="P = exp(S - max), and what the sums shrink by"
+                b.sub(self._logits.scaled(scores), b.rows(m_safe)),
+                name="p",
+                comment="P = exp(S - max), and what the sums shrink by",
             )
             alpha = self._exp(b.sub(m_i, m_safe), name="alpha")
             new = {**tile.carried, "m_i": m_new, "l_i": b.add(b.mul(l_i, alpha), b.sum(p, 1))}

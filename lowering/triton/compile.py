@@ -33,6 +33,10 @@ _SIGNATURE = {
 }
 
 
+ASSUMED_CONSTANT = 1024
+"""A stride, for arguments that are constants of the compiled kernel."""
+
+
 def signature_type(type: Attribute) -> str:
     """The type of a kernel argument in a Triton signature, such as "*bf16" or "i64"."""
     if isinstance(type, PtrType):
@@ -59,8 +63,9 @@ def compile_module_kernels(module: ModuleOp, targets: Sequence[str] = TARGETS) -
 
     The result maps (kernel, target) to Triton's CompiledKernel, whose `asm` holds the stages ("ptx",
     "amdgcn", ...). A kernel gets the num_warps and num_stages of its first `launch.kernel`. Integer
-    arguments are of the width in the IR. Raises TritonNotFoundError without Triton, ValueError for an
-    unknown target, and what Triton raises when a kernel does not compile.
+    arguments are of the width in the IR, and `ASSUMED_CONSTANT` where a kernel is compiled for their value.
+    Raises TritonNotFoundError without Triton, ValueError for an unknown target, and what Triton raises when
+    a kernel does not compile.
     """
     require_triton()
     import triton  # noqa: PLC0415 (optional, checked above)
@@ -74,9 +79,13 @@ def compile_module_kernels(module: ModuleOp, targets: Sequence[str] = TARGETS) -
         name = kernel.sym_name.data
         function = getattr(loaded, name)
         types = [signature_type(argument.type) for argument in kernel.body.block.args]
+        constants = kernel.constexpr_positions()
+        for position in constants:
+            types[position] = "constexpr"
         signature = dict(zip(function.arg_names, types, strict=True))
         for target in targets:
-            source = ASTSource(fn=function, signature=signature, constexprs={})
+            constexprs = {(position,): ASSUMED_CONSTANT for position in constants}
+            source = ASTSource(fn=function, signature=signature, constexprs=constexprs)
             gpu = gpu_target(target)
             # What a kernel asks of its GPU is not to be answered by the one that is here.
             with patch.object(triton.language.target_info, "current_target", _answer(gpu)):

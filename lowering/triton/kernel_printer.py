@@ -80,6 +80,8 @@ class _KernelPrinter:
         kernel = self._kernel
         head = [f"# {line}".rstrip() for line in comment_lines(kernel.doc.data)] if kernel.doc else []
         parameters = [self._name_of[argument] for argument in kernel.body.block.args]
+        for position in kernel.constexpr_positions():
+            parameters[position] += ": tl.constexpr"
         head.append("@triton.jit")
         head += wrap_call(f"def {checked_symbol(kernel.sym_name.data)}", parameters, ":", "")
         self._print_block(kernel.body.block)

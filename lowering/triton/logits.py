@@ -27,6 +27,9 @@ from flashlower.lowering.triton.parameters import Access
 from flashlower.lowering.triton.score import ScoreLowering, only_masks
 from flashlower.lowering.triton.score_ops import LOG2_E
 
+SMALLEST_NORMAL = 2.0**-126
+"""Of f32: a GPU may take smaller numbers for 0, and -inf times 0 is no logit."""
+
 
 def of_keys(b: KernelBuilder, x: SSAValue) -> SSAValue:
     """Something of each key [BLOCK_N] along a block of logits or weights; a scalar is that of all."""
@@ -37,7 +40,7 @@ class Logits:
     """
     Builds the logits of one tile of keys after the other: `load_query`, then `start` before the loop, then `at`.
 
-    They are in units of log2(e), or in natural ones where `natural`.
+    What `at` gives is still to be `scaled`: to units of log2(e), or to natural ones where `natural`.
     """
 
     def __init__(
@@ -73,11 +76,25 @@ class Logits:
         """Builds what is the same for all keys: Q times the scales of K's channels, and parts of the score region."""
         self._q = [scaled(self._b, x, self._k.channel_scale(i), element_type(x.type)) for i, x in enumerate(self._q)]
         self._score = self._start_score()
+        is_positive = self._op.scale.value.data * LOG2_E >= SMALLEST_NORMAL
+        self._late = not self.natural and self._k.scale() is None and is_positive
+        """Whether the scale comes after the masks and the maximum, as a positive one commutes with both. Then the
+        largest logit of each row is multiplied, and the difference of a logit to it is one FMA."""
 
     def at(self, tile: KeyTile, offs_n: SSAValue, mask_n: SSAValue | None, *, masked: bool) -> SSAValue:
         """The logits of a tile of keys; `masked` says whether masks of the score region may be false there."""
         scores = self._products(self._k.at(tile, mask_n))
         return self._finish(scores, self._score and self._score.fork(masked=masked), offs_n, mask_n)
+
+    def scaled(self, x: SSAValue) -> SSAValue:
+        """Logits, or the largest ones of rows, in the units of this kernel."""
+        return self._b.mul(x, self._log2_scale()) if self._late else x
+
+    def _log2_scale(self) -> SSAValue:
+        scale = self._op.scale.value.data
+        return self._sizes.constexpr(
+            "QK_SCALE", scale * LOG2_E, f32, comment="scale * log2(e): exp(scale * s) = exp2(QK_SCALE * s)"
+        )
 
     def _products(self, tile: OperandTile) -> SSAValue:
         """The products of Q and a tile of K: a sum for all blocks of the head that have the same scale."""
@@ -118,19 +135,17 @@ class Logits:
     def _finish(
         self, scores: SSAValue, score: ScoreLowering | None, offs_n: SSAValue, mask_n: SSAValue | None
     ) -> SSAValue:
-        """The final logits, -inf for keys that do not exist."""
+        """The logits but for `scaled`, -inf for keys that do not exist."""
         b = self._b
         scale = self._op.scale.value.data
         columns = None if mask_n is None else b.columns(mask_n)
-        if not self.natural:
+        if self.natural:
+            if scale != 1.0 or self._k.scale() is not None:
+                factor = self._sizes.constexpr("SCALE", scale, f32)
+                scores = b.mul(scores, self._times_k_scale(factor), name="scores")
+        elif not self._late:
             # A mask commutes with the change of unit, so both factors are one.
-            factor = self._sizes.constexpr(
-                "QK_SCALE", scale * LOG2_E, f32, comment="scale * log2(e): exp(scale * s) = exp2(QK_SCALE * s)"
-            )
-            scores = b.mul(scores, self._times_k_scale(factor), name="scores")
-        elif scale != 1.0 or self._k.scale() is not None:
-            factor = self._sizes.constexpr("SCALE", scale, f32)
-            scores = b.mul(scores, self._times_k_scale(factor), name="scores")
+            scores = b.mul(scores, self._times_k_scale(self._log2_scale()), name="scores")
         if score is not None:
             if score.uses(-1):
                 score.define_index(-1, b.columns(offs_n))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from xdsl.dialects.builtin import AffineMapAttr, IndexType, i64
+from xdsl.dialects.builtin import AffineMapAttr, DenseArrayBase, IndexType, i64
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.hints import isa
 
@@ -21,6 +21,8 @@ class Parameter:
 
     type: Attribute
     argument: Callable[[], SSAValue]
+    constant: bool = False
+    """Whether the kernel is compiled for its value."""
 
 
 @dataclass
@@ -148,14 +150,25 @@ class Parameters:
         type = i64 if isinstance(value.type, IndexType) else value.type
         return self.scalar(self._unique(capture_name(value)), type, lambda: value)
 
+    def make_constant(self, access: Access, dims: Sequence[str]) -> None:
+        """Has the kernel compiled for the strides of a tensor along those of the dimensions that it has."""
+        for dim in dims:
+            if (name := access.strides.get(dim)) is not None:
+                self._strides[name] = replace(self._strides[name], constant=True)
+
     def pass_used(self, kernel: JitOp) -> list[SSAValue]:
         """Drops unused parameters from a finished kernel, and builds the arguments for the others."""
         arguments: list[SSAValue] = []
+        constants: list[int] = []
         for parameter, argument in zip(self._all().values(), tuple(kernel.body.block.args), strict=True):
             if argument.uses:
+                if parameter.constant:
+                    constants.append(len(arguments))
                 arguments.append(parameter.argument())
             else:
                 kernel.body.block.erase_arg(argument)
+        if constants:
+            kernel.constexprs = DenseArrayBase.from_list(i64, constants)
         return arguments
 
 

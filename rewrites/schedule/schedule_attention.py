@@ -74,6 +74,9 @@ class ScheduleAttentionPass(ModulePass):
     sequences: int | None = None
     """The most sequences that share a tile of logits of an NKI kernel."""
 
+    constant_strides: int | None = None
+    """1 to make the distance between keys of K and of V a constant of the compiled kernel."""
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = get_target(self.target)
         for attention in op.walk():

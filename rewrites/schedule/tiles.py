@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX
+from xdsl.dialects.builtin import DYNAMIC_INDEX, TensorType
 from xdsl.utils.exceptions import DiagnosticException
+from xdsl.utils.hints import isa
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS
@@ -56,6 +57,9 @@ def choose_schedule(
     For `attention.combine`, `block_m` is the number of rows (at least 16), `block_n` the number of splits, rounded
     up to a power of two of at least 16; a kernel that reduces one row a program needs no more of it than the warps.
 
+    Tiles of 128 rows get `constant_strides` on NVIDIA's GPUs, where K and V are floats of static shape: addresses in
+    registers would leave too few for the accumulator.
+
     An `attention.sdpa` of a decoding step gets `runs` where `choose_runs` says so, and `pdl` where K and V have up to
     `OVERLAP_BYTES`.
 
@@ -94,7 +98,9 @@ def choose_schedule(
         if runs is not None and key_size + value_size <= 128:
             warps = 2
         pdl = 1 if target.overlaps_launches and _is_short(op, sizes, key_bytes) else None
-    return _schedule(block_m, block_n, warps, stages, runs=runs, pdl=pdl, **unpacking.options)
+    constant = 1 if block_m == 128 and target.compute_capability is not None and _has_static_keys(op) else None
+    options = {**unpacking.options, "constant_strides": constant}
+    return _schedule(block_m, block_n, warps, stages, runs=runs, pdl=pdl, **options)
 
 
 def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription) -> int:
@@ -107,6 +113,14 @@ def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription
         # Pairs of warps with one tile under way, of 8-bit integers: half as many again were best.
         return WARPS_PER_CORE * 3 // 4 if warps == 2 and schedule.stages.data == 2 else WARPS_PER_CORE // warps
     return min(max(STAGE_BYTES // (block_n * key_bytes_of(op, op.dim_sizes())), 1), target.programs_per_core)
+
+
+def _has_static_keys(op: AttentionOp) -> bool:
+    """Whether K and V are floats of static shape, whose distances between keys change for no other size."""
+    return all(
+        op.quantization(name) is None and isa(value.type, TensorType) and value.type.has_static_shape()
+        for name, value in (("k", op.key), ("v", op.value))
+    )
 
 
 def _is_short(op: SdpaOp, sizes: dict[str, int], key_bytes: int) -> bool:

@@ -181,7 +181,8 @@ def test_known_schedules():
     assert schedule_of(big(group=8)) == ScheduleAttr(16, 64, 4, 3, pdl=1)
     assert schedule_of(big(group=8, head_size=64, value_size=64)) == ScheduleAttr(16, 64, 4, 3, pdl=1)
     assert schedule_of(big(group=8), "a100").option("pdl") is None
-    assert schedule_of(big(group=1, queries=200)) == ScheduleAttr(128, 64, 4, 2)
+    assert schedule_of(big(group=1, queries=200)) == ScheduleAttr(128, 64, 4, 2, constant_strides=1)
+    assert schedule_of(big(group=1, queries=200), "mi300x").option("constant_strides") is None
     assert schedule_of(big(group=8), "mi300x").stages.data == 2
 
 
@@ -246,6 +247,20 @@ def test_dynamic_sizes_have_a_schedule():
     """
     (op,) = [op for op in transform(text, "schedule-attention").walk() if isinstance(op, AttentionOp)]
     assert op.schedule == ScheduleAttr(64, 64, 4, 3)
+
+
+@pytest.mark.parametrize(("keys", "constant"), [("64", 1), ("?", None)])
+def test_kernels_are_compiled_for_strides_that_no_size_changes(keys: str, constant: int | None):
+    text = f"""
+    func.func @main(%q: tensor<200x64xf16>, %k: tensor<{keys}x64xf16>) -> tensor<200x64xf16> {{
+      %o = attention.sdpa q(%q[m, k] : tensor<200x64xf16>) k(%k[n, k] : tensor<{keys}x64xf16>)
+          v(%k[n, d] : tensor<{keys}x64xf16>) scale(1.0) -> out[m, d] : tensor<200x64xf16>
+      func.return %o : tensor<200x64xf16>
+    }}
+    """
+    (op,) = [op for op in transform(text, "schedule-attention").walk() if isinstance(op, AttentionOp)]
+    assert op.schedule is not None and op.schedule.block_m.data == 128
+    assert op.schedule.option("constant_strides") == constant
 
 
 @pytest.mark.parametrize(("head_size", "expected"), [(128, 2), (64, 4), (256, 2)])

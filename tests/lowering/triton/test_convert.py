@@ -70,6 +70,14 @@ def test_head_sizes(head_size: int, value_size: int, splits: int):
     check(case, splits)
 
 
+@pytest.mark.parametrize("splits", [0, 2])
+@pytest.mark.parametrize("scale", [-0.4, 0.0, 1.5e-44, 3.0])
+def test_scales(scale: float, splits: int, monkeypatch: pytest.MonkeyPatch):
+    """The scale follows masks and the maximum only where it is positive: -inf * 0 is NaN, and -inf * -1 is inf."""
+    monkeypatch.setattr(AttentionCase, "scale", scale)
+    check(AttentionCase(keys=70, kv_lens=True, batch=(3,), queries=3, steps=("causal",)), splits)
+
+
 @pytest.mark.parametrize(
     ("keys", "splits"),
     [(1, 1), (1, 3), (31, 2), (31, 16), (100, 3), (100, 7), (241, 1), (241, 3), (241, 40), (1000, 2), (1000, 7)],

@@ -3,7 +3,8 @@ Optional fields of `#attention.schedule`, run: none changes what is computed.
 
 Kernels run in Triton's interpreter, which runs one program after the other, and are compared with float64 NumPy: the
 combine in the last program to arrive, runs of the keys of all sequences, heads unpacked, launches that overlap (which
-the interpreter does not do). Locked in beside the numbers: fields that do not apply to an operation change nothing.
+the interpreter does not do), strides that kernels are compiled for. Locked in beside the numbers: fields that do not
+apply to an operation change nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ pytest.importorskip("triton", reason="kernels run where Triton can be installed"
 
 CASES = [case for case in CASES if case.dtype != "f64"]
 
-FIELDS = ["kernels=1", "runs=5", "runs=7 pdl=1", "pack=0", "kernels=1 runs=3 pack=0 pdl=1"]
+FIELDS = [
+    "kernels=1",
+    "runs=5",
+    "runs=7 pdl=1",
+    "pack=0",
+    "kernels=1 runs=3 pack=0 pdl=1",
+    "constant-strides=1",
+]
 
 
 def pipeline(fields: str, splits: int = 3) -> str:
@@ -106,7 +114,7 @@ def test_launches_overlap_on_gpus_that_can():
         assert waits == (target == "cuda:90"), (kernel, target)
 
 
-@pytest.mark.parametrize("fields", ["kernels=1", "runs=5"])
+@pytest.mark.parametrize("fields", ["kernels=1", "runs=5", "constant-strides=1"])
 def test_kernels_compile_for_every_gpu(fields: str):
     case = dataclasses.replace(RAGGED, dtype="bf16", head_size=80, value_size=40)
     assert compile_module_kernels(transform(case.module_text(), pipeline(fields)))

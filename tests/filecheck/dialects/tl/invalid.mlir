@@ -69,6 +69,24 @@ tl.jit @k(%x: tensor<16xf32>) {
 
 // -----
 
+// CHECK: constexpr [0] are not positions of integer arguments in order
+tl.jit @k(%x: !tl.ptr<f32>, %n: i32) constexpr [0] {
+}
+
+// -----
+
+// CHECK: constexpr [1, 0] are not positions of integer arguments in order
+tl.jit @k(%n: i32, %m: i32) constexpr [1, 0] {
+}
+
+// -----
+
+// CHECK: constexpr [1] are not positions of integer arguments in order
+tl.jit @k(%n: i32) constexpr [1] {
+}
+
+// -----
+
 // CHECK: a pointer is to a Triton scalar, not to index
 tl.jit @k(%x: !tl.ptr<index>) {
 }

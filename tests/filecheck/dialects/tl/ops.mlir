@@ -169,3 +169,8 @@ tl.jit @kernel(%p: !tl.ptr<bf16>, %flags: !tl.ptr<i1>, %n: i32, %scale: f32, %co
   }
   // CHECK: tl.return
 }
+
+// Arguments that the kernel is compiled for.
+// CHECK-LABEL: tl.jit @compiled_for(%a: i64, %x: !tl.ptr<f32>, %b: i64) constexpr [0, 2] doc "Of a and b." {
+tl.jit @compiled_for(%a: i64, %x: !tl.ptr<f32>, %b: i64) constexpr [0, 2] doc "Of a and b." {
+}

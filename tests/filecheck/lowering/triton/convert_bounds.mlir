@@ -36,8 +36,7 @@ func.func @window(%q: tensor<2x1000x64xf16>, %k: tensor<1000x64xf16>) -> tensor<
 // CHECK-NEXT:        k_1 = tl.load(k_ptrs + start_1 * stride_kn)
 // CHECK-NEXT:        # S = Q K^T
 // CHECK-NEXT:        scores_1 = tl.dot(q, k_1)
-// CHECK-NEXT:        scores_1 = scores_1 * QK_SCALE
-// CHECK-NEXT:        m_new_1 = tl.maximum(m_i, tl.max(scores_1, axis=1))
+// CHECK-NEXT:        m_new_1 = tl.maximum(m_i, tl.max(scores_1, axis=1) * QK_SCALE)
 // CHECK:             v_1 = tl.load(v_ptrs + start_1 * stride_vn)
 // CHECK:         # Tiles after the last that needs no mask
 // CHECK-NEXT:    for start_n_2 in tl.range(hi_unmasked, hi, BLOCK_N, num_stages=2):

@@ -97,3 +97,19 @@ func.func @unpacked(%q: tensor<2x4x64xbf16>, %k: tensor<2x1024x64xbf16>) -> tens
       schedule<block_m = 16, block_n = 64, warps = 4, stages = 3, pack = 0> -> out[h, g, d] : tensor<2x4x64xbf16>
   func.return %o : tensor<2x4x64xbf16>
 }
+
+// -----
+
+// Constants of the compiled kernel: the distances between keys of K and of V. All other strides are arguments as before.
+// CHECK-LABEL: def constant_partial_kernel(
+// CHECK:           stride_qb, stride_qh, stride_qm, stride_qk, stride_kb,
+// CHECK-NEXT:      stride_kh, stride_kn: tl.constexpr, stride_kk, stride_vb, stride_vh, stride_vn: tl.constexpr,
+// CHECK-NEXT:      stride_vd,
+// CHECK:           tl.load(k_ptrs + start * stride_kn)
+func.func @constant(%q: tensor<2x4x200x64xbf16>, %k: tensor<2x4x1024x64xbf16>) -> tensor<2x4x200x64xbf16> {
+  %o = attention.sdpa q(%q[b, h, m, k] : tensor<2x4x200x64xbf16>) k(%k[b, h, n, k] : tensor<2x4x1024x64xbf16>)
+      v(%k[b, h, n, d] : tensor<2x4x1024x64xbf16>) scale(0.125)
+      schedule<block_m = 128, block_n = 64, warps = 4, stages = 2, constant_strides = 1>
+      -> out[b, h, m, d] : tensor<2x4x200x64xbf16>
+  func.return %o : tensor<2x4x200x64xbf16>
+}

@@ -2,7 +2,7 @@
 
 // Score regions on tiles of logits: indices are scalars, columns of rows or rows of keys.
 
-// A region that only masks is applied in units of log2(e): one multiplication scales and changes the base.
+// A region that only masks is applied to the products: one multiplication scales what is left and changes the base.
 func.func @causal(%q: tensor<64x16xf16>, %k: tensor<64x16xf16>, %v: tensor<64x16xf16>) -> tensor<64x16xf16> {
   %out = attention.sdpa
       q(%q[m, k] : tensor<64x16xf16>) k(%k[n, k] : tensor<64x16xf16>) v(%v[n, d] : tensor<64x16xf16>)
@@ -15,10 +15,29 @@ func.func @causal(%q: tensor<64x16xf16>, %k: tensor<64x16xf16>, %v: tensor<64x16
 // m + 3 does not depend on the key: it is computed before the loop.
 // CHECK:         [[LAST:%.+]] = tl.add {{.*}} -> tensor<16x1xi32>
 // CHECK:         tl.range
-// CHECK:           [[S:%.+]] = tl.mul {{%.+}}, %QK_SCALE
+// CHECK:           [[S:%.+]] = tl.dot
 // CHECK-NEXT:      [[N:%.+]] = tl.expand_dims %offs_n 0
 // CHECK-NEXT:      [[KEEP:%.+]] = tl.le [[N]], [[LAST]]
-// CHECK:           tl.where [[KEEP]], [[S]],
+// CHECK:           [[MASKED:%.+]] = tl.where [[KEEP]], [[S]],
+// CHECK-NEXT:      [[TOP:%.+]] = tl.max [[MASKED]] 1
+// CHECK-NEXT:      tl.mul [[TOP]], %QK_SCALE
+
+// -----
+
+// A factor that is not positive does not commute with -inf: the mask follows it.
+func.func @negative(%q: tensor<64x16xf16>, %k: tensor<64x16xf16>, %v: tensor<64x16xf16>) -> tensor<64x16xf16> {
+  %out = attention.sdpa
+      q(%q[m, k] : tensor<64x16xf16>) k(%k[n, k] : tensor<64x16xf16>) v(%v[n, d] : tensor<64x16xf16>)
+      scale(-0.25) score(causal(n <= m + 3)) schedule<block_m = 16, block_n = 64, warps = 4, stages = 2> -> out[m, d] : tensor<64x16xf16>
+  func.return %out : tensor<64x16xf16>
+}
+
+// CHECK-LABEL: tl.jit @negative_kernel(
+// CHECK:           [[DOT:%.+]] = tl.dot
+// CHECK-NEXT:      [[S:%.+]] = tl.mul [[DOT]], %QK_SCALE
+// CHECK:           [[MASKED:%.+]] = tl.where {{%.+}}, [[S]],
+// CHECK-NEXT:      [[TOP:%.+]] = tl.max [[MASKED]] 1
+// CHECK-NEXT:      tl.maximum {{%.+}}, [[TOP]]
 
 // -----
 

@@ -56,19 +56,20 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<2x512x2x64xbf16>, %v: te
 // CHECK-NEXT:    [[M:%.+]], [[L:%.+]], [[ACC:%.+]] = tl.range %start_n = {{%.+}} to %kv_len step %BLOCK_N iter_args({{.*}}) {{.*}} num_stages 3 {
 // CHECK:           %mask_n = tl.lt %offs_n, %kv_len
 // CHECK-NEXT:      %start = tl.cast %start_n : i32 -> i64
-//   S = scale Q K^T, -inf beyond the length; K and V are not read there.
+//   S = Q K^T, -inf beyond the length; K and V are not read there.
 // CHECK:           [[STEP:%.+]] = tl.mul %start, %stride_kn
 // CHECK-NEXT:      [[TILE:%.+]] = tl.add %k_ptrs, [[STEP]]
 // CHECK:           %k = tl.load [[TILE]] mask
 // CHECK:           [[DOT:%.+]] = tl.dot %q, %k
-// CHECK:           [[SCALED:%.+]] = tl.mul [[DOT]], %QK_SCALE
-// CHECK:           [[S:%.+]] = tl.where {{%.+}}, [[SCALED]],
-//   m' = max(m, max S)
+// CHECK:           [[S:%.+]] = tl.where {{%.+}}, [[DOT]],
+//   m' = max(m, scale log2(e) max S)
 // CHECK:           [[TOP:%.+]] = tl.max [[S]] 1
-// CHECK-NEXT:      %m_new = tl.maximum {{%.+}}, [[TOP]]
+// CHECK-NEXT:      [[SCALED:%.+]] = tl.mul [[TOP]], %QK_SCALE
+// CHECK-NEXT:      %m_new = tl.maximum {{%.+}}, [[SCALED]]
 // CHECK:           %m_safe = tl.where
-//   P = exp2(S - m'), alpha = exp2(m - m')
-// CHECK:           [[D:%.+]] = tl.sub [[S]],
+//   P = exp2(scale log2(e) S - m'), one FMA a logit; alpha = exp2(m - m')
+// CHECK:           [[LOGITS:%.+]] = tl.mul [[S]], %QK_SCALE
+// CHECK:           [[D:%.+]] = tl.sub [[LOGITS]],
 // CHECK-NEXT:      %p = tl.exp2 [[D]]
 // CHECK:           %alpha = tl.exp2
 //   l' = alpha l + sum P
