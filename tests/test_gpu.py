@@ -126,6 +126,19 @@ def test_a_captured_graph_replays_with_new_lengths() -> None:
         assert torch.equal(out, fl.attention(q, k, v, kv_lens=lens, splits=4))
 
 
+def test_warm_calls_of_kernels_that_are_compiled_for_strides() -> None:
+    """Calls with new contents and with other strides, in turn: the schedule of long queries has `constant_strides`."""
+    q = torch.randn(1, 4, 300, 128, device="cuda", dtype=torch.bfloat16)
+    for _ in range(3):
+        for size in (128, 160, 256):
+            k, v = (torch.randn(1, 2, 500, size, device="cuda", dtype=torch.bfloat16)[..., :128] for _ in range(2))
+            want = torch.nn.functional.scaled_dot_product_attention(
+                q.float(), k.float(), v.float(), is_causal=False, enable_gqa=True
+            )
+            got = fl.attention(q, k, v)
+            assert torch.linalg.norm(got.float() - want) < 5e-3 * torch.linalg.norm(want)
+
+
 def allocations() -> int:
     """How often PyTorch has allocated memory of the GPU so far."""
     return torch.cuda.memory_stats()["allocation.all.allocated"]
