@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import triton
 
+from benchmarks import memory
 from benchmarks.cases import QUANTIZED_SUITES, SUITES, Case, Inputs, make_inputs
 from benchmarks.peers import TOLERANCE, Call, Peer, installed_peers, installed_quantized_peers
 from benchmarks.quantized import FORMATS, QuantizedInputs, make_quantized_inputs
@@ -36,7 +37,7 @@ def main() -> None:
     results: dict[str, Any] = {"machine": machine(device), "rows": []}
     for suite in args.suite.split(","):
         for case in SUITES[suite]:
-            rows = measure(case, peers, device)
+            rows = measure(case, peers, device, bound=any(w in "memory" for w in wanted))
             if suite in QUANTIZED_SUITES:
                 rows += measure_quantized(case, device, wanted)
             for row in rows:
@@ -61,8 +62,8 @@ def machine(device: str) -> dict[str, Any]:
     return {"name": torch.cuda.get_device_name(), "copy_bytes_per_second": copy_bandwidth(), **found}
 
 
-def measure(case: Case, peers: list[Peer], device: str) -> list[dict[str, Any]]:
-    """A row for every peer that can compute the case."""
+def measure(case: Case, peers: list[Peer], device: str, *, bound: bool) -> list[dict[str, Any]]:
+    """A row for every peer that can compute the case, and with `bound` what memory allows at best."""
     # Triton's interpreter has no dot products of bfloat16.
     inputs = make_inputs(case, device, torch.bfloat16 if device == "cuda" else torch.float32)
     rows: list[dict[str, Any]] = []
@@ -74,6 +75,11 @@ def measure(case: Case, peers: list[Peer], device: str) -> list[dict[str, Any]]:
             peer.prepare, inputs, device, paged=peer.paged, kv_bytes=case.kv_bytes(), tolerance=peer.tolerance
         )
         rows.append({**row, **found})
+    if bound and device == "cuda" and memory.is_bound(case):
+        for paged in (True, False):
+            seconds = graph_time([memory.prepare(each, paged=paged) for each in inputs])
+            row = {"case": str(case), "peer": "memory, paged" if paged else "memory", "paged": paged, "bound": True}
+            rows.append({**row, "seconds": seconds, "kv_bytes": case.kv_bytes()})
     return rows
 
 

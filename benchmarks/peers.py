@@ -127,14 +127,15 @@ def _compiled_flex(function: Any) -> Any:
     return _flex_cache[function]
 
 
-def _flash_attention_3(module: str) -> Callable[[Inputs], Call]:
+def _flash_attention_3(module: str, *, paged: bool) -> Callable[[Inputs], Call]:
     def prepare(inputs: Inputs) -> Call:
         interface: Any = import_module(module)
         case = inputs.case
-        k, v = inputs.contiguous(inputs.k), inputs.contiguous(inputs.v)
+        k, v = (cache if paged else inputs.contiguous(cache) for cache in (inputs.k, inputs.v))
+        table = inputs.block_table if paged else None
         window = (-1, -1) if case.window is None else (case.window - 1, 0)
         return lambda: interface.flash_attn_with_kvcache(
-            inputs.q, k, v, cache_seqlens=inputs.kv_lens, causal=case.is_masked, window_size=window
+            inputs.q, k, v, cache_seqlens=inputs.kv_lens, page_table=table, causal=case.is_masked, window_size=window
         )
 
     return prepare
@@ -202,7 +203,10 @@ def installed_peers(device: str) -> list[Peer]:
     # Its own package, and one on PyPI with the forward kernels alone.
     for module in ("flash_attn_interface", "fa3_fwd_interface"):
         if find_spec(module):
-            peers.append(Peer("FA3", _flash_attention_3(module)))
+            peers += [
+                Peer("FA3 paged" if paged else "FA3", _flash_attention_3(module, paged=paged), paged=paged)
+                for paged in (True, False)
+            ]
             break
     if flashinfer.is_here():
         peers += [
