@@ -76,8 +76,8 @@ def divisions(case: Case, target: TargetDescription, block_n: int) -> Iterator[D
         if short and target.overlaps_launches:
             yield Division({"splits": splits, "pdl": 1}, work * splits)
     if case.batch > 1 and case.keys > RAGGED_CHUNK:
-        for runs in each:
-            yield Division({"runs": runs * case.batch, "pdl": 0}, work * runs)
+        for runs in sorted({max(round(waves * target.cores) // case.kv_heads, 1) for waves in WAVES}):
+            yield Division({"runs": runs, "pdl": 0}, case.kv_heads * runs)
 
 
 def estimate(case: Case, target: TargetDescription, tile: Given, division: Division) -> float | None:

@@ -41,7 +41,7 @@ from flashlower.lowering.triton.operands import FloatOperand, Operand, OperandNa
 from flashlower.lowering.triton.parameters import Access, Parameters
 from flashlower.lowering.triton.quantized import QuantizedOperand
 from flashlower.lowering.triton.results import Results
-from flashlower.lowering.triton.runs import RunCount, Runs
+from flashlower.lowering.triton.runs import RunCount, Runs, Share
 from flashlower.lowering.triton.score_ops import LN_2, LOG2_E
 from flashlower.rewrites.schedule.unpacking import heads_obstacle
 
@@ -95,45 +95,8 @@ class AttentionKernel:
         if self._pdl:
             b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
         self._sizes = Sizes(b, host.sizes)
-        share, batch = None, None
-        if runs is not None:
-            shared = Runs(b, self._sizes, self._accesses["kv_lens"], runs)
-            share = shared.share(b.program_id(1, name="run"))
-            batch = shared.indices(share.batch)
-        self._programs = Programs(
-            b,
-            self._sizes,
-            schedule.block_m.data,
-            pack_group=self.pack_group,
-            last_first=reaches_further(op),
-            heads=self.heads,
-            batch=batch,
-        )
-        self._block_n = self._sizes.constexpr("BLOCK_N", schedule.block_n.data)
-        self._k, self._v = self._operand("k"), self._operand("v")
-        self._keys = key_range(
-            b,
-            op,
-            self._sizes,
-            self._programs,
-            self._accesses.get("kv_lens"),
-            captures.bounds(b),
-            self._block_n,
-            schedule,
-            share,
-        )
-        self._logits = Logits(b, op, self._sizes, self._programs, self._accesses["q"], self._k, captures, self._block_n)
-        self._results = Results(
-            b,
-            op,
-            self._sizes,
-            self._programs,
-            self._accesses,
-            self._v.parts,
-            self._keys.split,
-            runs,
-            self.heads,
-        )
+        self._captures = captures
+        self._runs = runs
 
     def _operand(self, name: OperandName) -> Operand:
         if self._op.quantization(name) is None:
@@ -166,8 +129,56 @@ class AttentionKernel:
     def build(self) -> JitOp:
         """Builds the rest and gives the kernel."""
         b = self._b
+        if self._runs is None:
+            self._attend(None, None)
+        else:
+            shared = Runs(b, self._sizes, self._accesses["kv_lens"], self._runs)
+            with shared.sequences(b.program_id(1, name="run")) as (batch, share):
+                self._attend(shared.indices(batch), share)
+            self._launch_dependents()
+        return b.finish()
+
+    def _attend(self, batch: Mapping[str, SSAValue] | None, share: Share | None) -> None:
+        """Builds all that is done for one sequence, from finding it to storing its rows."""
+        b, op, schedule = self._b, self._op, self._schedule
+        self._programs = Programs(
+            b,
+            self._sizes,
+            schedule.block_m.data,
+            pack_group=self.pack_group,
+            last_first=reaches_further(op),
+            heads=self.heads,
+            batch=batch,
+        )
+        self._block_n = self._sizes.constexpr("BLOCK_N", schedule.block_n.data)
+        self._k, self._v = self._operand("k"), self._operand("v")
+        self._keys = key_range(
+            b,
+            op,
+            self._sizes,
+            self._programs,
+            self._accesses.get("kv_lens"),
+            self._captures.bounds(b),
+            self._block_n,
+            schedule,
+            share,
+        )
+        self._logits = Logits(
+            b, op, self._sizes, self._programs, self._accesses["q"], self._k, self._captures, self._block_n
+        )
+        self._results = Results(
+            b,
+            op,
+            self._sizes,
+            self._programs,
+            self._accesses,
+            self._v.parts,
+            self._keys.split,
+            self._runs,
+            self.heads,
+        )
         self._logits.load_query()
-        tiles = KeyTiles(b, self._op, self._accesses, self._programs, self._sizes, self._block_n)
+        tiles = KeyTiles(b, op, self._accesses, self._programs, self._sizes, self._block_n)
         for operand in (self._k, self._v):
             operand.start(tiles, self._programs)
         self._logits.start()
@@ -175,9 +186,15 @@ class AttentionKernel:
         carried: Mapping[str, SSAValue] = {**tiles.start(keys.runs[0].lo, keys.hi), **self._start_softmax()}
         for run in keys.runs:
             carried = self._walk(run, carried, tiles)
+        if self._runs is None:
+            self._launch_dependents()
         self._finish(carried)
         self._programs.name_indices()
-        return b.finish()
+
+    def _launch_dependents(self) -> None:
+        """Lets the next kernel come, where launches overlap."""
+        if self._pdl:
+            self._b.statement(GdcLaunchDependentsOp())
 
     def _walk(self, run: Run, inits: Mapping[str, SSAValue], tiles: KeyTiles) -> Carried:
         """The loop over one run of tiles."""
@@ -252,8 +269,6 @@ class AttentionKernel:
     def _finish(self, last: Mapping[str, SSAValue]) -> None:
         """Normalises and stores."""
         b, programs = self._b, self._programs
-        if self._pdl:
-            b.statement(GdcLaunchDependentsOp())
         l_safe = b.where(
             b.eq(last["l_i"], 0.0),
             1.0,

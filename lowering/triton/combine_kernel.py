@@ -38,8 +38,8 @@ VALUES_PER_THREAD = 64
 @dataclass(frozen=True)
 class SharedRuns:
     """
-    Results of a partial whose keys are shared out by runs of all sequences: [h, g, run, m, d], and [h, g, run, m] for
-    LSE and sum; and the lengths by which they were.
+    Results of a partial whose keys are shared out by runs of all sequences: [h, g, split, m, d], and [h, g, split, m]
+    for LSE and sum; and the lengths by which they were.
     """
 
     count: RunCount
@@ -100,7 +100,7 @@ class CombineKernel:
 
     def _doc(self) -> str:
         op = self._op
-        dims = f"{', '.join(self._row_dims[:-1])}, split" if self._shared is None else "h, g, run"
+        dims = f"{', '.join(self._row_dims[:-1])}, split" if self._shared is None else "h, g, split"
         lines = [
             "The splits of one row, summed with weights exp(lse - LSE of all splits) (flash decoding, second step).",
             f"partial[{dims}, m, d]: f32",
@@ -166,7 +166,7 @@ class CombineKernel:
         return self._op.num_splits if self._shared is None else self._shared.count.most
 
     def _find_runs(self, row: SSAValue) -> Rows | None:
-        """The runs of the sequence of a row, where keys are shared out by runs."""
+        """The splits of the sequence of a row, where keys are shared out by runs."""
         if self._shared is None or self._lengths is None:
             return None
         b, sizes = self._b, self._sizes
@@ -186,7 +186,7 @@ class CombineKernel:
         mask = None
         if self._runs is not None:
             mask = b.lt(offs_s, b.cast(self._runs.count, i64), name="mask_s")
-            offs_s = b.add(b.cast(self._runs.first, i64), offs_s, name="offs_run")
+            offs_s = b.add(b.cast(self._runs.first, i64), offs_s, name="offs_split")
         elif splits % shape_of(offs_s.type)[0]:
             mask = b.lt(offs_s, b.cast(sizes.constexpr("SPLITS", splits), i64), name="mask_s")
 

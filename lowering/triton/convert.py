@@ -145,13 +145,13 @@ def share_runs(op: PartialOp) -> tuple[CombineOp, SharedRuns] | None:
     """
     The combine of a partial and the buffers between them, where their kernels share the keys out by runs.
 
-    Nothing else reads those results, so they may lie as [h, g, run, m, d] and [h, g, run, m].
+    Nothing else reads those results, so they may lie as [h, g, split, m, d] and [h, g, split, m].
     """
     count, combine = count_runs(op), combine_of(op)
     if count is None or combine is None or op.kv_lens is None or op.kv_lens_layout is None:
         return None
     sizes = op.dim_sizes()
-    shape = [sizes["h"], sizes["g"], count.total, sizes["m"]]
+    shape = [sizes["h"], sizes["g"], count.rows, sizes["m"]]
     buffers: list[SSAValue] = []
     for result in op.results:
         empty = EmptyOp((), TensorType(f32, [*shape, sizes["d"]] if result is op.output else shape))
@@ -198,7 +198,7 @@ def convert_attention(op: Convertible, name: str, target: TargetDescription, sha
                 programs = host.ceil_divide(programs, kernel.heads)
             grid = [host.multiply(rows, programs)]
             if isinstance(op, PartialOp):
-                grid.append(host.constant(op.num_splits if count is None else count.total))
+                grid.append(host.constant(op.num_splits if count is None else count.runs))
         jit = kernel.build()
     except TypeError as e:
         # The builder checks Triton's rules, such as the most elements that a block may have.

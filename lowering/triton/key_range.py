@@ -180,7 +180,7 @@ def key_range(
     The keys of a program, in tiles of `block_n`.
 
     `lens` is how the kernel reads the lengths, None if every sequence has all N keys; `scalars` are what bounds read;
-    `share` is the run of a program where the keys of all sequences are shared out together.
+    `share` is the part of a sequence that is in the run of a program.
     """
     keys = sizes.static["n"]
     padded = lens is not None or keys == DYNAMIC_INDEX or keys % schedule.block_n.data != 0
@@ -198,7 +198,7 @@ def key_range(
     split = None
     lo, hi = b.constant(0), length
     if share is not None:
-        split, lo, hi = share.run, share.lo, share.hi
+        split, lo, hi = share.row, share.lo, share.hi
     elif isinstance(op, PartialOp):
         split = b.program_id(1, name="split")
         every = Queries(b.constant(0), sizes.value("m"))

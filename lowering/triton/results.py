@@ -81,7 +81,7 @@ class Results:
         if self._run_count is None:
             splits = sizes.constexpr("SPLITS", self._op.num_splits)
         else:
-            splits = b.add(sizes.constexpr("RUNS", self._run_count.runs), self._run_count.sequences)
+            splits = b.add(sizes.constexpr("RUNS", self._run_count.runs), self._run_count.sequences - 1)
         row = step(row, splits, split)
         if "m" in rows:
             row = step(row, sizes.value("m"), rows["m"])

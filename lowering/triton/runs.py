@@ -2,14 +2,19 @@
 Sharing the keys of sequences of unlike lengths out to a number of programs that does not depend on them.
 
 A grid of splits has as many programs for a short sequence as for a long one, and the longest sequence keeps its few
-cores busy when all others are done. Here a run has at most the RUNS-th part of the tiles of all sequences: a sequence
-is cut into as few runs as that takes, which differ by one tile at most. So there are at most RUNS + BATCH runs, for any
-lengths. Programs 0, 1, ... have the runs of the first sequence, then of the second, and so on; each finds its own from
-the lengths alone, when it starts, and those that are left over end at once.
+cores busy when all others are done. Here the tiles of all sequences lie in one row, sequence after sequence, which is
+cut into RUNS runs of the same length (Osama et al., "Stream-K", 2023). A program has one run, whatever the lengths, and
+walks over the sequences in it; it finds them from the lengths, when it starts. So programs have equal work, and a grid
+may have just as many as cores hold at once: with more, the GPU deals them out unevenly where many return at once.
+
+The part of a sequence in a run is a split of it. Run r and sequence b have row r + b of the partial results: both grow
+by one from a split to the next, or one of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 
@@ -39,22 +44,21 @@ class RunCount:
     tile: int
 
     @property
-    def total(self) -> int:
-        """The most runs that there may be: what is left of its last tile may make one more for each sequence."""
-        return self.runs + self.sequences
+    def rows(self) -> int:
+        """Splits of all sequences, where every run ends within one; some of them have no keys."""
+        return self.runs + self.sequences - 1
 
     @property
     def most(self) -> int:
-        """The most runs of one sequence."""
+        """The most splits of one sequence."""
         return min(self.runs, -(-self.keys // self.tile))
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one program has: a run of a sequence (the batch as one number), its keys `lo` to `hi`, in i32."""
+    """The part of a sequence that is in a run: its row of the results, and its keys `lo` to `hi`, in i32."""
 
-    run: SSAValue
-    batch: SSAValue
+    row: SSAValue
     length: SSAValue
     lo: SSAValue
     hi: SSAValue
@@ -62,7 +66,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Rows:
-    """The runs of one sequence, in i32: `first` and on, `count` of them."""
+    """The splits of one sequence, in i32: `count` rows of the results, from `first` on."""
 
     first: SSAValue
     count: SSAValue
@@ -106,13 +110,13 @@ class Runs:
         self._count = count
         block = sizes.constexpr("BLOCK_B", max(next_power_of_two(count.sequences), 2))
         self._tile = sizes.constexpr("TILE", count.tile)
-        self._sequences = sizes.constexpr("BATCH", count.sequences)
         runs = sizes.constexpr("RUNS", count.runs)
         self._offs = b.arange(0, block)
         self._offs.name_hint = "offs_b"
         indices = {d: b.cast(x, i64) for d, x in split_index(b, sizes, self._offs, self._batch_dims()).items()}
         pointers = whole(b, lens.move(b, b.arg(lens.pointer), indices), (block,), "lens_ptrs")
-        mask = b.lt(self._offs, self._sequences) if next_power_of_two(count.sequences) != count.sequences else None
+        exists = next_power_of_two(count.sequences) == count.sequences
+        mask = None if exists else b.lt(self._offs, sizes.constexpr("BATCH", count.sequences))
         lens_value = b.load(pointers, mask=mask, other=0, name="lens")
         # A length beyond N is N, a negative one is 0.
         keys = b.cast(sizes.constexpr("N", count.keys), element_type(lens_value.type))
@@ -120,9 +124,9 @@ class Runs:
         self._lens = b.cast(lens_value, i32)
         self._lens.name_hint = "lens"
         self._tiles = b.cdiv(self._lens, self._tile, name="tiles")
-        run_tiles = b.cdiv(b.sum(self._tiles, 0), runs)
-        run_tiles = b.maximum(run_tiles, 1, name="run_tiles", comment="The most tiles that a run has")
-        self._counts = b.cdiv(self._tiles, run_tiles, name="num_runs")
+        self._total = b.sum(self._tiles, 0, name="total")
+        share = b.cdiv(self._total, runs)
+        self._share = b.maximum(share, 1, name="share", comment="The tiles of a run")
 
     def _batch_dims(self) -> tuple[str, ...]:
         return outer_dims(self._sizes.static, pack_group=True)[:-1]
@@ -131,30 +135,35 @@ class Runs:
         """The batch dimensions of a sequence, i32; none for sizes of 1."""
         return split_index(self._b, self._sizes, batch, self._batch_dims())
 
-    def _of(self, mask: SSAValue, values: SSAValue, name: str | None = None) -> SSAValue:
-        """The sum of the values where the mask is true."""
-        return self._b.sum(self._b.where(mask, values, 0), 0, name=name)
-
-    def share(self, run: SSAValue) -> Share:
-        """The share of the program of a run; programs after the last run have no keys."""
+    def _of(self, batch: SSAValue, values: SSAValue, name: str | None = None) -> SSAValue:
+        """The value of a sequence."""
         b = self._b
-        earlier = b.le(b.cumsum(self._counts), run, name="earlier", comment="Sequences whose runs come before this one")
-        passed = b.sum(b.cast(earlier, i32), 0, name="passed")
-        batch = b.minimum(passed, b.sub(self._sequences, 1), name="batch")
-        split = b.sub(run, self._of(earlier, self._counts), name="split")
-        mine = b.eq(self._offs, batch, name="mine")
-        length = self._of(mine, self._lens, "kv_len")
-        count = b.maximum(self._of(mine, self._counts), 1, name="splits")
-        tiles = b.cdiv(length, self._tile, name="num_tiles")
-        lo = b.mul(b.floordiv(b.mul(tiles, split), count), self._tile, name="lo")
-        end = b.minimum(b.mul(b.floordiv(b.mul(tiles, b.add(split, 1)), count), self._tile), length)
-        hi = b.where(b.lt(passed, self._sequences), end, lo, name="hi")
-        return Share(run, batch, length, lo, hi)
+        return b.sum(b.where(b.eq(self._offs, batch), values, 0), 0, name=name)
+
+    @contextmanager
+    def sequences(self, run: SSAValue) -> Generator[tuple[SSAValue, Share]]:
+        """The loop over the sequences that are in a run: the number of one, and its part there."""
+        b = self._b
+        ends = b.cumsum(self._tiles, name="ends", comment="The tiles of all sequences in one row")
+        starts = b.sub(ends, self._tiles, name="starts")
+        first_tile = b.mul(run, self._share, name="first_tile")
+        end_tile = b.minimum(b.add(first_tile, self._share), self._total, name="end_tile")
+        first = b.sum(b.cast(b.le(ends, first_tile), i32), 0, name="first")
+        end = b.sum(b.cast(b.lt(starts, end_tile), i32), 0, name="end")
+        with b.range(first, end, num_stages=1, name="batch", comment="The sequences of this run") as loop:
+            batch = loop.index
+            length, start = self._of(batch, self._lens, "kv_len"), self._of(batch, starts, "start")
+            lo = b.mul(b.maximum(b.sub(first_tile, start), 0), self._tile, name="lo")
+            tiles = b.minimum(b.sub(end_tile, start), b.cdiv(length, self._tile))
+            hi = b.minimum(b.mul(tiles, self._tile), length, name="hi")
+            yield batch, Share(b.add(run, batch, name="split"), length, lo, hi)
 
     def rows(self, batch: SSAValue) -> Rows:
-        """The runs of a sequence."""
+        """The splits of a sequence."""
         b = self._b
-        return Rows(
-            self._of(b.lt(self._offs, batch), self._counts, "first_run"),
-            self._of(b.eq(self._offs, batch), self._counts, "splits"),
-        )
+        start = b.sum(b.where(b.lt(self._offs, batch), self._tiles, 0), 0, name="start")
+        tiles = self._of(batch, self._tiles, "num_tiles")
+        first = b.floordiv(start, self._share, name="first_run")
+        last = b.floordiv(b.sub(b.add(start, tiles), 1), self._share)
+        count = b.where(b.eq(tiles, 0), 0, b.add(b.sub(last, first), 1), name="splits")
+        return Rows(b.add(first, batch, name="first_split"), count)

@@ -9,6 +9,7 @@ from xdsl.dialects.builtin import DYNAMIC_INDEX
 from flashlower.dialects.attention import SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, used_indices
 from flashlower.rewrites.schedule.measure import block_rows
+from flashlower.rewrites.schedule.targets import TargetDescription
 
 RAGGED_CHUNK = 4096
 """Keys of a split where lengths differ."""
@@ -74,25 +75,25 @@ def choose_splits(
     return max(least, next(s for s in candidates if busiest(s) <= 1.03 * best))
 
 
-def choose_runs(work: int, cores: int, slots: int) -> int:
+def choose_runs(programs: int, cores: int, programs_per_core: int, resident: int) -> int:
     """
-    How many runs a sequence should have on average, where lengths differ: `work` is sequences times KV heads, `slots`
-    are the programs that all cores hold at once.
+    How many runs of equal length the keys of all sequences should be cut into, where lengths differ: each has so many
+    `programs`, those of its KV heads.
 
-    The fewest that give a core nearly two programs, and that leave no small rest of them for the end: all programs are
-    there at once, those that are left over by short sequences included, or the last wave fills 80% of the slots, or
-    there are four waves. Some GPUs take 5% longer where a smaller rest is left.
+    As many as give every core `programs_per_core` of them, since more wait for each other; or more, up to the
+    `resident` that a core holds at once, where that leaves fewer than 5% of these places free.
     """
-    runs = max(math.ceil(1.9 * cores / work), 1)
-    while not (
-        (runs + 1) * work <= slots
-        or (runs * work > slots and (runs * work % slots >= 0.8 * slots or runs * work >= 4 * slots))
-    ):
-        runs += 1
-    return runs
+    found: list[tuple[float, int]] = []
+    for each in range(programs_per_core, max(programs_per_core, resident) + 1):
+        runs = max(each * cores // programs, 1)
+        waves = math.ceil(runs * programs / cores)
+        found.append((runs * programs / (waves * cores), runs))
+        if found[-1][0] >= 0.95:
+            return runs
+    return max(found, key=lambda item: item[0])[1]
 
 
-def runs_of(op: SdpaOp, sizes: dict[str, int], cores: int, resident: int) -> int | None:
+def runs_of(op: SdpaOp, sizes: dict[str, int], target: TargetDescription, resident: int) -> int | None:
     """The runs that the keys of all sequences should be cut into; None where each sequence has splits of its own."""
     if op.kv_lens_layout is None:
         return None
@@ -108,4 +109,5 @@ def runs_of(op: SdpaOp, sizes: dict[str, int], cores: int, resident: int) -> int
     sequences, rows = math.prod(sizes[name] for name in batch), sizes["m"] * sizes["g"]
     if sequences < 2 or sizes["h"] == 0 or not 0 < rows <= MAX_DECODE_ROWS or sizes["n"] <= RAGGED_CHUNK:
         return None
-    return sequences * choose_runs(sequences * sizes["h"], cores, cores * resident)
+    programs = sizes["h"] * math.ceil(rows / block_rows(rows))
+    return choose_runs(programs, target.cores, target.programs_per_core, resident)

@@ -94,9 +94,7 @@ def choose_schedule(
     runs = pdl = None
     if isinstance(op, SdpaOp):
         resident = target.shared_memory_bytes // (max(stages - 1, 1) * block_n * key_bytes + block_m * key_size * 4)
-        runs = runs_of(op, sizes, target.cores, max(resident, 1))
-        if runs is not None and key_size + value_size <= 128:
-            warps = 2
+        runs = runs_of(op, sizes, target, resident)
         pdl = 1 if target.overlaps_launches and _is_short(op, sizes, key_bytes) else None
     constant = 1 if block_m == 128 and target.compute_capability is not None and _has_static_keys(op) else None
     options = {**unpacking.options, "constant_strides": constant}
