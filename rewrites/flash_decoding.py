@@ -150,6 +150,9 @@ class SplitKeys(RewritePattern):
             # What concerns both kernels.
             both = {name: op.schedule.option(name) for name in ("runs", "kernels", "pdl")}
             combine.schedule = choose_schedule(combine, self.target).replace(**both)
+            if both["runs"] is not None:
+                # Most sequences have a split or two, and one warp finds them without a barrier.
+                combine.schedule = combine.schedule.replace(warps=1)
         rewriter.replace(op, [partial, combine])
 
     def _auto_splits(self, op: SdpaOp, sizes: dict[str, int], schedule: ScheduleAttr) -> int:

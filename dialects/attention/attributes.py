@@ -36,8 +36,8 @@ class ScheduleAttr(ParametrizedAttribute):
     stages = 2, splits = 8, kernels = 1>`. One that is absent is left to the passes and kernels that read it:
 
     - `splits`: the runs that the keys of a sequence are cut into; `flash-decoding` reads it on `attention.sdpa`.
-    - `runs`: where sequences have lengths of their own, the runs that the keys of all of them together are cut into
-      (a KV head), instead of `splits` each; a short sequence gets fewer than a long one.
+    - `runs`: where sequences have lengths of their own, the runs of equal length that the keys of all of them together
+      are cut into (a KV head), instead of `splits` each: a run may hold several sequences, or a part of one.
     - `kernels`: 2 puts splits together in a kernel of its own, 1 in the last program of the first kernel to arrive.
     - `pdl`: 1 lets the second kernel start while the first one ends (programmatic dependent launch, NVIDIA's compute
       capability 9.0 and up).

@@ -78,40 +78,38 @@ def test_long_sequences_of_a_ragged_batch_are_split():
 
 
 @pytest.mark.parametrize(
-    ("work", "slots", "expected"),
+    ("programs", "resident", "expected"),
     [
-        # Two programs a core, and all of them, with a left-over one for each sequence, fit in three.
-        (32, 396, 8),
-        (64, 396, 4),
-        (128, 396, 2),
-        # 512 programs would leave 116 for the end, which a third of the GPU would compute alone.
-        (256, 396, 3),
-        (512, 396, 3),
-        # More than four waves.
-        (1024, 396, 2),
-        # Six small programs a core.
-        (256, 792, 1),
-        (100_000, 396, 1),
-        (1, 396, 251),
+        # Two programs a core: 264 places for 8 heads.
+        (8, 3, 33),
+        (32, 3, 8),
+        (1, 3, 264),
+        # 2 runs of 100 leave a quarter of the places free, 3 in as many places leave as many; 5 in 528 leave 5%.
+        (100, 3, 2),
+        (100, 4, 5),
+        # A tile that fills a core is of two programs, one after the other.
+        (8, 1, 33),
+        # More programs than places.
+        (1000, 3, 1),
     ],
 )
-def test_runs_fill_cores_to_the_end(work: int, slots: int, expected: int):
-    assert choose_runs(work, CORES, slots) == expected
+def test_runs_fill_cores_evenly(programs: int, resident: int, expected: int):
+    assert choose_runs(programs, CORES, 2, resident) == expected
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
-        ({}, "runs = 32"),
+        ({}, "runs = 33"),
         ({"keys": 4096}, None),
         ({"batch": 1, "keys": 65536}, None),
         ({"lens": ""}, None),
         ({"queries": 20}, None),
-        ({"size": 64}, "runs = 32"),
+        ({"size": 64}, "runs = 33"),
     ],
 )
 def test_runs_are_for_long_sequences_of_unlike_lengths(changes: dict[str, object], expected: str | None):
-    """Of decoding steps; 16 sequences of 8 KV heads are 128 programs a run."""
+    """Of decoding steps; 33 programs of each of 8 KV heads are two a core."""
     lens = "kv_lens(%lens[b] : tensor<{batch}xi32>)"
     sizes = {"batch": 16, "queries": 1, "keys": 32768, "size": 128, "lens": lens, **changes}
     q, kv = (f"tensor<{{batch}}x8x{s}x{{size}}xbf16>".format(**sizes) for s in ("4x{queries}", "{keys}"))
@@ -130,7 +128,7 @@ def test_runs_are_for_long_sequences_of_unlike_lengths(changes: dict[str, object
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ("", "runs = 32"),
+        ("", "runs = 33"),
         ("{splits=4}", "splits = 4"),
         ("{splits=4 runs=9}", "splits = 4, runs = 9"),
         ("{runs=9}", "runs = 9"),

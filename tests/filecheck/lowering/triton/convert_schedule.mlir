@@ -32,26 +32,39 @@ func.func @one(%q: tensor<3x2x4x64xbf16>, %k: tensor<3x2x1024x64xbf16>) -> tenso
 
 // -----
 
-// Runs: 9 for the tiles of all sequences, and up to one more for each of the 3; programs find theirs from the lengths.
-// The partial results of all lie in one row of runs.
+// Runs: the tiles of all 3 sequences lie in one row, which 9 programs a head share evenly. Each walks over the sequences
+// that its share touches; run r of sequence b has row r + b of the partial results, so there are 9 + 3 - 1.
 // CHECK-LABEL: def runs_partial_kernel(
 // CHECK:           lens = tl.load(lens_ptrs, mask=offs_b < BATCH, other=0)
 // CHECK:           tiles = tl.cdiv(lens, TILE)
-// CHECK-NEXT:      # The most tiles that a run has
-// CHECK-NEXT:      run_tiles = tl.maximum(tl.cdiv(tl.sum(tiles, axis=0), RUNS), 1)
-// CHECK-NEXT:      num_runs = tl.cdiv(tiles, run_tiles)
+// CHECK-NEXT:      total = tl.sum(tiles, axis=0)
+// CHECK-NEXT:      # The tiles of a run
+// CHECK-NEXT:      share = tl.maximum(tl.cdiv(total, RUNS), 1)
 // CHECK-NEXT:      run = tl.program_id(1)
-// CHECK-NEXT:      # Sequences whose runs come before this one
-// CHECK-NEXT:      earlier = tl.cumsum(num_runs) <= run
-// CHECK:           hi = tl.where(passed < BATCH, {{.*}}, lo)
-// CHECK:           for start_n in tl.range(lo, hi, BLOCK_N, num_stages=3):
+// CHECK-NEXT:      # The tiles of all sequences in one row
+// CHECK-NEXT:      ends = tl.cumsum(tiles)
+// CHECK-NEXT:      starts = ends - tiles
+// CHECK-NEXT:      first_tile = run * share
+// CHECK-NEXT:      end_tile = tl.minimum(first_tile + share, total)
+// CHECK-NEXT:      first = tl.sum((ends <= first_tile).to(tl.int32), axis=0)
+// CHECK-NEXT:      end = tl.sum((starts < end_tile).to(tl.int32), axis=0)
+// CHECK-NEXT:      # The sequences of this run
+// CHECK-NEXT:      for batch in tl.range(first, end, num_stages=1):
+// CHECK:               lo = tl.maximum(first_tile - start, 0) * TILE
+// CHECK-NEXT:          hi = tl.minimum(tl.minimum(end_tile - start, tl.cdiv(kv_len, TILE)) * TILE, kv_len)
+// CHECK-NEXT:          split = run + batch
+// CHECK:               for start_n in tl.range(lo, hi, BLOCK_N, num_stages=3):
+// CHECK:               tl.store(out_ptrs
 // CHECK-LABEL: def runs_combine_kernel(
+// CHECK:           first_run = start // share
+// CHECK-NEXT:      splits = tl.where(num_tiles == 0, 0, (start + num_tiles - 1) // share - first_run + 1)
+// CHECK-NEXT:      first_split = first_run + batch
 // CHECK:           mask_s = offs_s < splits.to(tl.int64)
-// CHECK-NEXT:      offs_run = first_run.to(tl.int64) + offs_s
+// CHECK-NEXT:      offs_split = first_split.to(tl.int64) + offs_s
 // CHECK-LABEL: def runs(
-// CHECK:           partial = empty((2, 4, 12, 1, 64), "float32")
-// CHECK-NEXT:      partial_lse = empty((2, 4, 12, 1), "float32")
-// CHECK-NEXT:      runs_partial_kernel[(2, 12)](
+// CHECK:           partial = empty((2, 4, 11, 1, 64), "float32")
+// CHECK-NEXT:      partial_lse = empty((2, 4, 11, 1), "float32")
+// CHECK-NEXT:      runs_partial_kernel[(2, 9)](
 // CHECK:           runs_combine_kernel[(24,)](
 func.func @runs(%q: tensor<3x2x4x64xbf16>, %k: tensor<3x2x1024x64xbf16>, %lens: tensor<3xi32>) -> tensor<3x2x4x64xbf16> {
   %o = attention.sdpa q(%q[b, h, g, k] : tensor<3x2x4x64xbf16>) k(%k[b, h, n, k] : tensor<3x2x1024x64xbf16>)
