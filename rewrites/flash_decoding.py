@@ -150,7 +150,8 @@ class SplitKeys(RewritePattern):
             # What concerns both kernels.
             both = {name: op.schedule.option(name) for name in ("runs", "kernels", "pdl")}
             combine.schedule = choose_schedule(combine, self.target).replace(**both)
-            if both["runs"] is not None:
+            batch = [size for name, size in sizes.items() if name not in INNER_DIMS]
+            if both["runs"] is not None and "kv_lens" in values and DYNAMIC_INDEX not in batch and math.prod(batch) > 1:
                 # Most sequences have a split or two, and one warp finds them without a barrier.
                 combine.schedule = combine.schedule.replace(warps=1)
         rewriter.replace(op, [partial, combine])

@@ -27,7 +27,7 @@
 // ALL:               splits(3) tile(64)
 // ALL:               schedule<block_m = 16, block_n = 64, warps = 4, stages = 3, runs = 7, kernels = 2, pdl = 0, pack = 0>
 // ALL:             attention.combine
-// ALL:               schedule<block_m = 16, block_n = 16, warps = 1, stages = 1, runs = 7, kernels = 2, pdl = 0>
+// ALL:               schedule<block_m = 16, block_n = 16, warps = 4, stages = 1, runs = 7, kernels = 2, pdl = 0>
 func.func @decode(%q: tensor<8x4x128xbf16>, %k: tensor<8x4096x128xbf16>, %v: tensor<8x4096x128xbf16>) -> tensor<8x4x128xbf16> {
   %o = attention.sdpa q(%q[h, g, k] : tensor<8x4x128xbf16>) k(%k[h, n, k] : tensor<8x4096x128xbf16>)
       v(%v[h, n, d] : tensor<8x4096x128xbf16>) scale(0.1) -> out[h, g, d] : tensor<8x4x128xbf16>
