@@ -33,7 +33,8 @@ func.func @one(%q: tensor<3x2x4x64xbf16>, %k: tensor<3x2x1024x64xbf16>) -> tenso
 // -----
 
 // Runs: the tiles of all 3 sequences lie in one row, which 9 programs a head share evenly. Each walks over the sequences
-// that its share touches; run r of sequence b has row r + b of the partial results, so there are 9 + 3 - 1.
+// that its share touches; run r of sequence b has row r + b of the partial results, so there are 9 + 3 - 1. One warp puts
+// together the few splits of a row.
 // CHECK-LABEL: def runs_partial_kernel(
 // CHECK:           lens = tl.load(lens_ptrs, mask=offs_b < BATCH, other=0)
 // CHECK:           tiles = tl.cdiv(lens, TILE)
@@ -65,7 +66,9 @@ func.func @one(%q: tensor<3x2x4x64xbf16>, %k: tensor<3x2x1024x64xbf16>) -> tenso
 // CHECK:           partial = empty((2, 4, 11, 1, 64), "float32")
 // CHECK-NEXT:      partial_lse = empty((2, 4, 11, 1), "float32")
 // CHECK-NEXT:      runs_partial_kernel[(2, 9)](
+// CHECK:           num_warps=4,
 // CHECK:           runs_combine_kernel[(24,)](
+// CHECK:           num_warps=1,
 func.func @runs(%q: tensor<3x2x4x64xbf16>, %k: tensor<3x2x1024x64xbf16>, %lens: tensor<3xi32>) -> tensor<3x2x4x64xbf16> {
   %o = attention.sdpa q(%q[b, h, g, k] : tensor<3x2x4x64xbf16>) k(%k[b, h, n, k] : tensor<3x2x1024x64xbf16>)
       v(%k[b, h, n, d] : tensor<3x2x1024x64xbf16>) kv_lens(%lens[b] : tensor<3xi32>) scale(0.125)
