@@ -36,6 +36,12 @@ MIN_PAGED_TILE = 32
 OVERLAP_BYTES = 48 << 20
 """Up to so much of K and V, a call is over so soon that launches should overlap; beyond, they disturb each other."""
 
+SPLIT_OVERLAP_BYTES = 128 << 20
+"""
+The same where splits are put together by a program for each core or more: programs of the next call find all cores
+equally full. A few of them would send those to the other cores.
+"""
+
 
 # Most operations of a module have one of a few schedules.
 _schedule = lru_cache(ScheduleAttr)
@@ -61,7 +67,7 @@ def choose_schedule(
     registers would leave too few for the accumulator.
 
     An `attention.sdpa` of a decoding step gets `runs` where `choose_runs` says so, and `pdl` where K and V have up to
-    `OVERLAP_BYTES`.
+    `OVERLAP_BYTES`, or `SPLIT_OVERLAP_BYTES`.
 
     `sizes` are the operation's `dim_sizes`, for who has them already.
 
@@ -95,7 +101,7 @@ def choose_schedule(
     if isinstance(op, SdpaOp):
         resident = target.shared_memory_bytes // (max(stages - 1, 1) * block_n * key_bytes + block_m * key_size * 4)
         runs = runs_of(op, sizes, target, resident)
-        pdl = 1 if target.overlaps_launches and _is_short(op, sizes, key_bytes) else None
+        pdl = 1 if target.overlaps_launches and _is_short(op, sizes, key_bytes, target.cores) else None
     constant = 1 if block_m == 128 and target.compute_capability is not None and _has_static_keys(op) else None
     options = {**unpacking.options, "constant_strides": constant}
     return _schedule(block_m, block_n, warps, stages, runs=runs, pdl=pdl, **options)
@@ -121,12 +127,15 @@ def _has_static_keys(op: AttentionOp) -> bool:
     )
 
 
-def _is_short(op: SdpaOp, sizes: dict[str, int], key_bytes: int) -> bool:
+def _is_short(op: SdpaOp, sizes: dict[str, int], key_bytes: int, cores: int) -> bool:
     """Whether an operation is a decoding step over little K and V; `key_bytes` are those of one key."""
     work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
     if DYNAMIC_INDEX in (*work, sizes["m"], sizes["g"], sizes["n"]) or sizes["m"] * sizes["g"] > MAX_DECODE_ROWS:
         return False
-    return math.prod(work) * reached_keys(op, sizes["m"], sizes["n"]) * key_bytes <= OVERLAP_BYTES
+    kv_bytes = math.prod(work) * reached_keys(op, sizes["m"], sizes["n"]) * key_bytes
+    # Quantised caches have not been measured.
+    split = math.prod(work) < 0.8 * cores <= math.prod(work) * sizes["m"] * sizes["g"] and not op.lanes()
+    return kv_bytes <= (SPLIT_OVERLAP_BYTES if split else OVERLAP_BYTES)
 
 
 def _combine_schedule(op: CombineOp, sizes: dict[str, int]) -> ScheduleAttr:

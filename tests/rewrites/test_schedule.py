@@ -184,6 +184,23 @@ def test_known_schedules():
     assert schedule_of(big(group=8), "mi300x").stages.data == 2
 
 
+@pytest.mark.parametrize(
+    ("batch", "keys", "expected"),
+    [
+        # 48 MB in any case; up to 128 MB where splits of 256 rows keep 132 cores busy, but not those of 32.
+        (1, 12288, 1),
+        (1, 16384, None),
+        (8, 4096, 1),
+        (8, 8192, None),
+        # 32 sequences of 8 heads are not split.
+        (32, 1024, None),
+    ],
+)
+def test_launches_of_short_calls_overlap(batch: int, keys: int, expected: int | None):
+    case = big(batch=(batch,), kv_heads=8, group=4, keys=keys)
+    assert schedule_of(case).option("pdl") == expected
+
+
 @pytest.mark.parametrize("rows", [1, 16, 17, 64, 65, 300])
 def test_block_m_covers_the_packed_rows(rows: int):
     block_m = schedule_of(big(queries=rows, group=1, keys=16)).block_m.data
