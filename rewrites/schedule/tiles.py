@@ -27,6 +27,15 @@ from flashlower.rewrites.schedule.unpacking import choose_unpacking, has_floats
 STAGE_BYTES = 32768
 """What one stage of K and V should load: two programs of three stages keep over 64 KB a core in flight."""
 
+FAST_CORE_GB_S = 30
+"""
+GB/s of memory for each core from which on a stage should load `STAGE_BYTES` even where its keys lie in several pages:
+two programs of runs a core keep too few bytes in flight otherwise.
+"""
+
+MAX_KEYS = 128
+"""Keys of such a tile at most."""
+
 WARPS_PER_CORE = 8
 """Warps that a core should have of programs that unpack words."""
 
@@ -101,6 +110,8 @@ def choose_schedule(
     if isinstance(op, SdpaOp):
         resident = target.shared_memory_bytes // (max(stages - 1, 1) * block_n * key_bytes + block_m * key_size * 4)
         runs = runs_of(op, sizes, target, resident)
+        if runs is not None and target.bandwidth_gb_s > FAST_CORE_GB_S * target.cores:
+            block_n = max(block_n, min(STAGE_BYTES // key_bytes, MAX_KEYS))
         pdl = 1 if target.overlaps_launches and _is_short(op, sizes, key_bytes, target.cores) else None
     constant = 1 if block_m == 128 and target.compute_capability is not None and _has_static_keys(op) else None
     options = {**unpacking.options, "constant_strides": constant}

@@ -333,6 +333,15 @@ def test_choices_are_within_5_percent_of_the_best_that_was_measured(path: Path):
         assert mine and min(mine) <= 1.05 * min(row["seconds"] for row in rows), (name, chosen)
 
 
+@pytest.mark.parametrize(
+    ("size", "target", "block_n"),
+    [(64, "h100", 64), (64, "h200", 128), (128, "h200", 64), (32, "h200", 128)],
+)
+def test_tiles_of_runs_load_enough_for_fast_memory(size: int, target: str, block_n: int):
+    """Pages have 64 keys: tiles of small heads reach over two of them on an H200."""
+    assert chosen_schedule(f"B32 32/8 D{size} L16k", True, target)["block_n"] == block_n
+
+
 def test_unknown_target_is_named():
     with pytest.raises(DiagnosticException, match="unknown target 'tpu', expected one of h100, h200, a100, mi300x"):
         transform(AttentionCase().module_text(), "schedule-attention{target=tpu}")
