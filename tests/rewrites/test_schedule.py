@@ -185,19 +185,20 @@ def test_known_schedules():
 
 
 @pytest.mark.parametrize(
-    ("batch", "keys", "expected"),
+    ("batch", "group", "keys", "expected"),
     [
-        # 48 MB in any case; up to 128 MB where splits of 256 rows keep 132 cores busy, but not those of 32.
-        (1, 12288, 1),
-        (1, 16384, None),
-        (8, 4096, 1),
-        (8, 8192, None),
+        # 48 MB in any case; up to 128 MB where splits of more than 33 rows are put together.
+        (1, 4, 12288, 1),
+        (1, 4, 16384, None),
+        (1, 8, 16384, 1),
+        (8, 4, 4096, 1),
+        (8, 4, 8192, None),
         # 32 sequences of 8 heads are not split.
-        (32, 1024, None),
+        (32, 4, 1024, None),
     ],
 )
-def test_launches_of_short_calls_overlap(batch: int, keys: int, expected: int | None):
-    case = big(batch=(batch,), kv_heads=8, group=4, keys=keys)
+def test_launches_of_short_calls_overlap(batch: int, group: int, keys: int, expected: int | None):
+    case = big(batch=(batch,), kv_heads=8, group=group, keys=keys)
     assert schedule_of(case).option("pdl") == expected
 
 
