@@ -45,7 +45,7 @@ def describe_kernel(
         lines.append(_about_pages(op, op.block_table_layout))
     if isinstance(op, PartialOp):
         outer = outer_dims(sizes, pack_group=False)
-        inner = ", ".join((*outer, "split", "m") if not in_runs else (*outer[-2:], "run", "m"))
+        inner = ", ".join((*outer, "split", "m") if not in_runs else (*outer[-2:], "split", "m"))
         lines += [f"out[{inner}, d]: f32", f"lse[{inner}]: f32"]
         if op.sum is not None:
             lines.append(f"sum[{inner}]: f32, of exp(s - max s): an LSE of large logits rounds log(sum) away")

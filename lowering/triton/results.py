@@ -65,7 +65,7 @@ class Results:
         return out, {name: b.add(b.arg(f"{name}_ptr"), row) for name in ("lse", "sum") if name in accesses}
 
     def _partial_row(self, split: SSAValue) -> SSAValue:
-        """The number of a row in the results [b..., h, g, split, m] or [h, g, run, m] of a partial: i64 [BLOCK_M]."""
+        """The number of a row in the results [b..., h, g, split, m] or [h, g, split, m] of a partial: i64 [BLOCK_M]."""
         b, programs, sizes = self._b, self._programs, self._sizes
         assert isinstance(self._op, PartialOp)
 

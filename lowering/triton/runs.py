@@ -107,7 +107,6 @@ class Runs:
     def __init__(self, b: KernelBuilder, sizes: Sizes, lens: Access, count: RunCount):
         self._b = b
         self._sizes = sizes
-        self._count = count
         block = sizes.constexpr("BLOCK_B", max(next_power_of_two(count.sequences), 2))
         self._tile = sizes.constexpr("TILE", count.tile)
         runs = sizes.constexpr("RUNS", count.runs)
