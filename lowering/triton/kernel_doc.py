@@ -29,8 +29,8 @@ def describe_kernel(
     """
     if in_runs:
         lines = [
-            "Attention over one run of the keys of a sequence (flash decoding, first step); a run has at most the",
-            "RUNS-th part of the tiles of all sequences.",
+            "Attention over one of RUNS equal shares of the keys of all sequences, one sequence after the other (flash",
+            "decoding, first step).",
         ]
     elif isinstance(op, PartialOp):
         lines = ["Attention over one of SPLITS runs of the keys (flash decoding, first step)."]

@@ -139,7 +139,7 @@ def _has_static_keys(op: AttentionOp) -> bool:
 
 
 def _is_short(op: SdpaOp, sizes: dict[str, int], key_bytes: int, cores: int) -> bool:
-    """Whether an operation is a decoding step so short that launches should overlap; `key_bytes` are those of one key."""
+    """Whether a decoding step is so short that launches should overlap; `key_bytes` are those of one key."""
     work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
     if DYNAMIC_INDEX in (*work, sizes["m"], sizes["g"], sizes["n"]) or sizes["m"] * sizes["g"] > MAX_DECODE_ROWS:
         return False
