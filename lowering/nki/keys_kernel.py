@@ -25,7 +25,7 @@ from flashlower.dialects.nki.types import PARTITIONS, tile_of
 from flashlower.lowering.nki.blocks import Block, largest_divisor
 from flashlower.lowering.nki.builder import Dim, KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, ZERO, Elementwise, Grid, Index, Value
-from flashlower.lowering.nki.lengths import Clearing, absent_by_pair, existing_keys
+from flashlower.lowering.nki.lengths import absent_by_pair, existing_keys
 from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
 from flashlower.lowering.nki.problem import Outputs, Problem, chunks, column
 from flashlower.lowering.nki.rows import add_sink, bounded_maximum, load_sinks, store_rows
@@ -69,9 +69,7 @@ class KeysKernel:
         queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
         elementwise = Elementwise(b, self._grid(indices, n, tiles))
         absent = self.absent = self._absent_keys(elementwise, indices, n, keys)
-        self.clearing = None
-        if absent is not None and self.key_values.clears_values:
-            self.clearing = Clearing(b, absent.tile, self.problem.value_type, self.sizes["d"])
+        self.clearing = self.key_values.clearing(None if absent is None else absent.tile)
         b.comment("S^T = scale * K Q^T, a tile of 128 keys a product.")
         sequences, heads = self._pairs_of_bank(tiles)
         names = ("sequence" if sequences == 1 else "first_sequence", "head" if heads == 1 else "first_head")

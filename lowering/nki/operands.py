@@ -13,7 +13,7 @@ from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, PSUM_BANK_BYTES,
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.blocks import Block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
-from flashlower.lowering.nki.lengths import ExistingKeys, existing_keys
+from flashlower.lowering.nki.lengths import Clearing, ExistingKeys, existing_keys
 from flashlower.lowering.nki.pages import GatheredKeys, PagedKeys
 from flashlower.lowering.nki.problem import Problem, chunks, starts
 
@@ -93,6 +93,17 @@ class KeysAndValues:
     def clears_values(self) -> bool:
         """Whether those of V must be cleared; gathers leave them 0."""
         return not self._gathers(self._problem.value)
+
+    def clearing(self, absent: SSAValue | None) -> Clearing | None:
+        """What clears rows of keys that do not exist; None where there are none, or nothing is to be cleared."""
+        if absent is None or not self.clears_values:
+            return None
+        problem = self._problem
+        rows = [(problem.value_type, problem.sizes["d"])]
+        if self.clears_keys:
+            rows.append((tile_of(problem.key.tensor).element_type, problem.sizes["k"]))
+        unwritten = any(access.is_paged and not self._gathers(access) for access in (problem.key, problem.value))
+        return Clearing(self._b, absent, rows, unwritten=unwritten)
 
     def _gathers(self, access: Access) -> bool:
         return access.is_paged and isinstance(self._paged, GatheredKeys)
