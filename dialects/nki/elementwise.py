@@ -255,7 +255,11 @@ class ScalarTensorTensorOp(Instruction):
 
 @irdl_op_definition
 class TensorReduceOp(Instruction):
-    """`nisa.tensor_reduce(dst, op, data, axis)`: over the last `axes` dimensions, on the Vector engine."""
+    """
+    `nisa.tensor_reduce(dst, op, data, axis, negate)`: over the last `axes` dimensions, on the Vector engine.
+
+    With `negate`, dst is the negative of the reduction.
+    """
 
     name = "nki.tensor_reduce"
 
@@ -263,19 +267,29 @@ class TensorReduceOp(Instruction):
     data = operand_def(TileType)
     op = prop_def(StringAttr)
     axes = prop_def(IntegerAttr[I64])
+    negate = opt_prop_def(UnitAttr)
 
     traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
 
-    assembly_format = "$op $dst `,` $data `axes` $axes attr-dict `:` type($dst) `,` type($data)"
+    assembly_format = "$op $dst `,` $data `axes` $axes (`negate` $negate^)? attr-dict `:` type($dst) `,` type($data)"
 
-    def __init__(self, dst: SSAValue, op: str, data: SSAValue, axes: int):
-        super().__init__(operands=[dst, data], properties={"op": StringAttr(op), "axes": IntegerAttr(axes, i64)})
+    def __init__(self, dst: SSAValue, op: str, data: SSAValue, axes: int, *, negate: bool = False):
+        super().__init__(
+            operands=[dst, data],
+            properties={
+                "op": StringAttr(op),
+                "axes": IntegerAttr(axes, i64),
+                "negate": UnitAttr() if negate else None,
+            },
+        )
 
     def verify_(self) -> None:
         dst, data = tile_of(self.dst), tile_of(self.data)
         for name, type in (("dst", dst), ("data", data)):
             require_memory(f"{name} of tensor_reduce", type, ON_CHIP)
         require_op("op", self.op, REDUCTIONS)
+        if self.negate is not None and self.op.data.startswith("logical"):
+            raise VerifyException(f"reduction: negate is for arithmetic operators, got {self.op.data}")
         axes = self.axes.value.data
         if not 1 <= axes < len(data.shape):
             raise VerifyException(

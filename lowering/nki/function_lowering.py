@@ -173,10 +173,12 @@ class FunctionLowering:
             if block.sequences > 1:
                 schedule = replace(schedule, sequences=block.sequences)
         self.b.kernel.attributes[SCHEDULE] = schedule.attribute(self.machine.cores)
-        kind = RowsKernel if schedule.arrangement == "rows" else KeysKernel
         # One after the other: PSUM has no room for the tiles of both.
         for part in parts(problem.sizes, block):
-            yield part, kind(self.b, problem, outputs, part.block, schedule.step)
+            if schedule.arrangement == "rows":
+                yield part, RowsKernel(self.b, problem, outputs, part.block, schedule.step)
+            else:
+                yield part, KeysKernel(self.b, problem, outputs, part.block, schedule.step, keys)
 
     def _emit(
         self,

@@ -23,16 +23,16 @@ class ExistingKeys:
     """Of the keys of some tiles: their positions, the length of their sequence, and which of them are beyond it."""
 
     position: SSAValue | None = None
-    """[128, tiles], f32."""
+    """[partitions, tiles], f32."""
     length: SSAValue | None = None
-    """[128, 1], f32: the number of keys, the same on all partitions."""
+    """[partitions, 1], f32: the number of keys, the same on all partitions."""
     absent: SSAValue | None = None
-    """[128, tiles], bytes."""
+    """[partitions, tiles], bytes."""
 
 
-def key_positions(b: KernelBuilder, n: Sum, free: Sequence[int]) -> SSAValue:
-    """Positions of keys from n on, [128, *free]: that of partition p in tile t is n + t * 128 + p."""
-    position = b.tile("position", [PARTITIONS, *free])
+def key_positions(b: KernelBuilder, n: Sum, free: Sequence[int], partitions: int = PARTITIONS) -> SSAValue:
+    """Positions of keys from n on, [partitions, *free]: that of partition p in tile t is n + t * 128 + p."""
+    position = b.tile("position", [partitions, *free])
     b.add(nki.IotaOp(position, [(PARTITIONS, prod(free))], b.offset(n), 1))
     return position
 
@@ -44,10 +44,13 @@ def existing_keys(
     n: Sum,
     keys: int,
     free: Sequence[int],
+    *,
     rows: int = 0,
+    partitions: int = PARTITIONS,
 ) -> ExistingKeys:
     """
-    What there is to know of the tiles of `keys` keys from n on; nothing where there are no lengths.
+    What there is to know of the tiles of `keys` keys from n on, on so many partitions; nothing where there are no
+    lengths.
 
     The length is there on the partitions of keys, and on those of `rows` rows.
     """
@@ -55,15 +58,15 @@ def existing_keys(
     if lens is None:
         return ExistingKeys()
     b.comment("Keys from the length on do not exist.")
-    raw = b.tile("length_i32", [PARTITIONS, 1], i32)
+    raw = b.tile("length_i32", [partitions, 1], i32)
     _load_lengths(b, problem, lens, raw, indices, [], max(keys, rows))
-    length = column(b, "length", PARTITIONS)
+    length = column(b, "length", partitions)
     b.add(nki.TensorCopyOp(length, raw))
     if problem.pages is not None and keys % PARTITIONS:
         # A table has no entries for the last tile's rows beyond the last key.
         b.add(nki.TensorScalarOp(length, length, "minimum", float(problem.sizes["n"])))
-    position = key_positions(b, n, free)
-    absent = b.tile("absent", [PARTITIONS, *free], u8)
+    position = key_positions(b, n, free, partitions)
+    absent = b.tile("absent", [partitions, *free], u8)
     b.add(nki.TensorScalarOp(absent, position, "greater_equal", length))
     return ExistingKeys(position, length, absent)
 
@@ -95,9 +98,10 @@ def _load_lengths(
 ) -> None:
     """Lengths on all partitions, of which only those that are needed are read from HBM; the others get 0."""
     at = lens.offset({name: indices[name] for name in (*problem.batch_dims, "h")})
-    if needed < PARTITIONS:
+    partitions = tile_of(target).partitions
+    if needed < partitions:
         b.add(nki.MemsetOp(target, 0))
-    partitions = min(needed, PARTITIONS)
+        partitions = needed
     b.add(nki.DmaCopyOp(b.view(target, (0, partitions)), b.ap(lens.tensor, [(0, partitions), *pattern], at)))
 
 

@@ -25,11 +25,15 @@ Clear = Callable[[SSAValue], None]
 
 
 class Scratch:
-    """One tile of PSUM for every transposition to f32, and one for those of other types."""
+    """One tile of PSUM for every transposition to f32, with a column of its own for sums; others for other types."""
 
     def __init__(self, b: KernelBuilder):
         self._b = b
-        self.psum = b.tile("turned", [PARTITIONS, PARTITIONS], f32, "psum")
+        self.psum = b.tile("turned", [PARTITIONS, PARTITIONS + 1], f32, "psum")
+
+    def sums(self, rows: int) -> SSAValue:
+        """A column that no transposition writes."""
+        return self._b.view(self.psum, (0, rows), (PARTITIONS, 1))
 
     def transpose(self, name: str, data: SSAValue, psum: SSAValue | None = None) -> SSAValue:
         """A tile [P, F] as [F, P] in SBUF, through the Tensor engine."""

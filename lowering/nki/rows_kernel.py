@@ -105,7 +105,7 @@ class RowsKernel:
         b, rows = self.b, self.block.rows
         top, total, out = state
         tiles = [-(-width // PARTITIONS)]
-        existing = existing_keys(b, self.problem, indices, n + tile * PARTITIONS, width, tiles, rows)
+        existing = existing_keys(b, self.problem, indices, n + tile * PARTITIONS, width, tiles, rows=rows)
         clearing, length = self.key_values.clearing(existing.absent), existing.length
         self.key_values.begin(indices, n + tile * PARTITIONS, tile, width, existing)
         b.comment("S = scale * Q K^T.")
