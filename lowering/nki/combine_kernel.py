@@ -20,7 +20,7 @@ from flashlower.dialects import nki
 from flashlower.dialects.attention import CombineOp
 from flashlower.dialects.nki.types import PARTITIONS
 from flashlower.lowering.nki.access import Access
-from flashlower.lowering.nki.blocks import Block, choose_block, parts
+from flashlower.lowering.nki.blocks import Block, choose_parts
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, u8
 from flashlower.lowering.nki.problem import Outputs, column, starts, static_sizes
@@ -73,8 +73,7 @@ class CombineKernel:
 
     def emit(self) -> None:
         """All rows."""
-        block = choose_block(self.sizes, PARTITIONS, self.cores, sequences=PARTITIONS)
-        for part in parts(self.sizes, block):
+        for part in choose_parts(self.sizes, PARTITIONS, self.cores, sequences=PARTITIONS):
             with part.loops(self.b, self.cores) as indices:
                 self._rows(part.block, starts(indices, split=0))
 

@@ -38,23 +38,33 @@ EXP_BY_ROW = 64
 """From so many tiles of keys on, an instruction a row costs less than taking the maximum off in a pass of its own."""
 
 
+class KeysTiles:
+    """What blocks of any size use: PSUM has no room for tiles of each."""
+
+    def __init__(self, b: KernelBuilder, problem: Problem, keys: int):
+        """For runs of at most so many keys."""
+        self.scratch = Scratch(b)
+        self.key_values = KeysAndValues(b, problem)
+        # Of one tile, weights are summed over partitions as they are, of more their sums over tiles.
+        self.one_tile = keys <= PARTITIONS
+        self.ones = b.filled("ones", [PARTITIONS, 1], 1.0, problem.weight_type if self.one_tile else f32)
+
+
 class KeysKernel:
     """Emits one block of rows over one run of keys."""
 
-    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block, step: int, keys: int):
-        """For runs of at most so many keys, loaded in steps."""
+    def __init__(
+        self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block, step: int, shared: KeysTiles
+    ):
         self.load_tiles = step // PARTITIONS
         self.b = b
         self.problem = problem
         self.outputs = outputs
         self.block = block
         self.sizes = problem.sizes
-        # Of one tile, weights are summed over partitions as they are, of more their sums over tiles.
-        self.one_tile = keys <= PARTITIONS
-        self.ones = b.filled("ones", [PARTITIONS, 1], 1.0, problem.weight_type if self.one_tile else f32)
-        self.scratch = Scratch(b)
+        self.scratch, self.key_values = shared.scratch, shared.key_values
         self.psum = self.scratch.psum
-        self.key_values = KeysAndValues(b, problem)
+        self.one_tile, self.ones = shared.one_tile, shared.ones
         # The Tensor engine of trn1 does not transpose infinities.
         self.transposes_finite = HARDWARE[b.kernel.target.data].generation < 3
 
