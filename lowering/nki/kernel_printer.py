@@ -391,8 +391,8 @@ def _number(attr: FloatAttr) -> str:
         return f"-{NEG_INF}"
     if value != value:
         return NAN
-    if value == FP32_MIN:
-        return LOWEST
+    if abs(value) == -FP32_MIN:
+        return LOWEST if value < 0 else f"-{LOWEST}"
     return repr(value)
 
 

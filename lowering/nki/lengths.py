@@ -164,9 +164,9 @@ class Clearing:
             return
         word = self._word(type.element_type, size)
         row = size * element_bytes(type.element_type) // element_bytes(word)
+        factors = self._spread(self._existing[self._factor(word)], at, keys, tiles, row)
         pattern = [(whole * row, keys), (row, tiles), (1, row)]
         words = b.add(nki.ApOp(rows, pattern, b.offset(shift * row), element=word)).result
-        factors = self._spread(self._existing[self._factor(word)], at, keys, tiles, row)
         b.add(nki.TensorTensorOp(words, words, factors, "multiply", "gpsimd"))
 
     def _spread(self, flags: SSAValue, at: Sum, keys: int, tiles: int, row: int) -> SSAValue:
