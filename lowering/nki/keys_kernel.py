@@ -118,8 +118,8 @@ class KeysKernel:
             total = copied
         sums = self._weighted_values(weights, indices, n, keys)
         b.comment("Normalise, and store.")
-        at, parts = {**indices, **(more or {})}, self._turned(sums)
-        store_rows(b, self.outputs, block, at, negated, total, self.sizes["d"], parts, negated=True)
+        at, parts, bounded = {**indices, **(more or {})}, self._turned(sums), self.transposes_finite
+        store_rows(b, self.outputs, block, at, negated, total, self.sizes["d"], parts, negated=True, bounded=bounded)
 
     # Logits.
 

@@ -61,22 +61,24 @@ def store_rows(
     *,
     dims: Sequence[tuple[str, int]] | None = None,
     negated: bool = False,
+    bounded: bool = True,
 ) -> None:
     """
     Normalises and stores rows: `top` and `total` [rows, 1] are the maximum (its negative with `negated`) and the sum,
     `parts` the starts and tiles [rows, part] of the weighted sums of V, `width` elements in all; each is used before
-    the next is asked for. Where sums are stored, `total` is in SBUF.
+    the next is asked for. Where sums are stored, `total` is in SBUF. Without `bounded`, the maximum of a row without
+    keys is -inf, and so is its LSE without more ado.
     """
     rows = tile_of(total).partitions
     row_dims = list(dims or block.dims())
     lead = len(row_dims)
     if outputs.sum is not None:
         b.add(nki.DmaCopyOp(outputs.sum.view(b, row_dims, indices, lead=lead), total))
-    bounded = column(b, "bounded_sum", rows)
-    b.add(nki.TensorScalarOp(bounded, total, "maximum", LEAST_SUM))
+    positive_sum = column(b, "bounded_sum", rows)
+    b.add(nki.TensorScalarOp(positive_sum, total, "maximum", LEAST_SUM))
     if outputs.out is not None:
         inverse = column(b, "inverse_sum", rows)
-        b.add(nki.ReciprocalOp(inverse, bounded))
+        b.add(nki.ReciprocalOp(inverse, positive_sum))
         out = b.tile("out_rows", [rows, width], tile_of(outputs.out.tensor).element_type)
         for start, part in parts:
             target = b.view(out, None, (start, tile_of(part).free_size))
@@ -84,9 +86,10 @@ def store_rows(
         b.add(nki.DmaCopyOp(outputs.out.view(b, [*row_dims, ("d", width)], indices, lead=lead), out))
     if outputs.lse is not None:
         lse = column(b, "lse_rows", rows)
-        b.add(nki.ActivationOp(lse, "log", bounded))
+        b.add(nki.ActivationOp(lse, "log", positive_sum))
         b.add(nki.TensorTensorOp(lse, lse, top, "subtract" if negated else "add"))
-        positive = column(b, "has_keys", rows, u8)
-        b.add(nki.TensorScalarOp(positive, total, "greater", 0.0))
-        b.add(nki.SelectReduceOp(lse, positive, lse, MASKED))
+        if bounded:
+            positive = column(b, "has_keys", rows, u8)
+            b.add(nki.TensorScalarOp(positive, total, "greater", 0.0))
+            b.add(nki.SelectReduceOp(lse, positive, lse, MASKED))
         b.add(nki.DmaCopyOp(outputs.lse.view(b, row_dims, indices, lead=lead), lse))

@@ -203,6 +203,26 @@ def test_sequences_share_a_tile(case: AttentionCase, target: str):
     check(case, target=target, cores=cores, splits=splits, arrangement="keys")
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("keys", [1, 100, 241, 8192])
+def test_large_logits(keys: int, target: str):
+    """Up to 300 and -300, whose exponentials f32 does not have: the maximum is what is taken off."""
+    case = AttentionCase((2,), 1, 2, keys=keys, kv_lens=True, sinks=True)
+    q, k, *others = case.inputs()
+    want, _ = reference_attention(
+        100.0 * q.reshape(2, 1, 2, 1, 16),
+        k,
+        others[0],
+        scale=case.scale,
+        scores=[],
+        kv_lens=others[1],
+        sinks=others[2],
+    )
+    for arrangement in ("keys", "rows"):
+        got, _ = run(case.module_text(), [100 * q, k, *others], target=target, arrangement=arrangement)
+        assert relative_error(got, want.reshape(got.shape)) <= 1e-4
+
+
 SHARES = [
     # Five and four sequences; two and one, in tiles of two; heads of all sequences, 2 and 2; of one sequence, 3 and 2.
     AttentionCase((9,), 1, 4, keys=241, steps=("bias",), kv_lens=True, sinks=True),

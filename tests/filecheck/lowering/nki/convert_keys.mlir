@@ -1,4 +1,5 @@
 // RUN: xdsl-opt %s -p convert-attention-to-nki | filecheck %s
+// RUN: xdsl-opt %s -p 'convert-attention-to-nki{target=trn1}' | filecheck %s --check-prefix=TRN1
 
 // A decoding step: two sequences of two KV heads of four query heads each, 1100 keys, so eight whole tiles of keys and one of 76.
 
@@ -71,12 +72,21 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<2x2x1100x64xbf16>, %v: t
 // CHECK-NEXT:            nki.nc_matmul {{.*}} accumulate [[LATER]] : !nki.tile<64x4xf32, psum>, !nki.tile<128x64xbf16, sbuf>, !nki.tile<128x4x1xbf16, sbuf>
 // CHECK:             nki.nc_matmul {{.*}} : !nki.tile<64x4xf32, psum>, !nki.tile<76x64xbf16, sbuf>, !nki.tile<76x4x1xbf16, sbuf>
 
-// out = O / sum, with rows on the partitions again; lse = log(sum) - (-max), -inf for a row without keys.
+// out = O / sum, with rows on the partitions again; lse = log(sum) - (-max), where the maximum of a row without keys is -inf.
 // CHECK:           nki.reciprocal %inverse_sum
 // CHECK:           nki.nc_transpose {{.*}}, %out_t_rows
 // CHECK-NEXT:      nki.tensor_scalar %out_rows, {{.*}} "multiply" tile %inverse_sum
 // CHECK:           nki.activation "log" %lse_rows
 // CHECK-NEXT:      nki.tensor_tensor "subtract" %lse_rows, %lse_rows, %negated_max
-// CHECK:           nki.tensor_scalar %has_keys, [[SUM]] "greater" number 0.000000e+00
-// CHECK-NEXT:      nki.select_reduce %lse_rows where %has_keys, %lse_rows else 0xff800000
+// CHECK-NOT:       nki.select_reduce
 // CHECK:         nki.return %out, %lse
+
+// The Tensor engine of trn1 transposes no infinities: the maximum is at least the lowest f32 before, and lse is chosen.
+// TRN1:            nki.tensor_reduce "maximum" %partition_max, %scores axes 1
+// TRN1-NEXT:       nki.tensor_scalar %partition_max, %partition_max "maximum" number -3.40282347e+38
+// TRN1:            nki.nc_transpose {{.*}}, %partition_max
+// It has no product of 32-bit integers on GpSimd: rows of V are cleared as words of 16 bits.
+// TRN1:            [[WORDS:%.+]] = nki.ap %v_rows at 0 by {{\[}}[256, 128], [64, 4], [1, 64]] : !nki.tile<128x4x64xbf16, sbuf> as ui16
+// TRN1-NEXT:       nki.tensor_tensor "multiply" [[WORDS]], [[WORDS]], {{.*}} on "gpsimd" : !nki.tile<128x4x64xui16, sbuf>, !nki.tile<128x4x64xui16, sbuf>, !nki.tile<128x4x64xui8, sbuf>
+// TRN1:            nki.tensor_scalar %has_keys, {{.*}} "greater" number 0.000000e+00
+// TRN1-NEXT:       nki.select_reduce %lse_rows where %has_keys, %lse_rows else 0xff800000
