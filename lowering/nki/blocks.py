@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from math import prod
 
 from flashlower.dialects.attention.layout import INNER_DIMS
 from flashlower.dialects.nki.types import PARTITIONS
@@ -18,7 +17,7 @@ class Block:
     The rows of one tile: `heads` KV heads, of each `group` query heads, of each `queries` queries.
 
     More than one KV head comes only with whole groups and all queries, and several sequences, entries of `batch_dim`,
-    only with all KV heads. A pair is a sequence and a KV head, which have K and V of their own.
+    only with all KV heads that a core has. A pair is a sequence and a KV head, which have K and V of their own.
     """
 
     heads: int
@@ -102,11 +101,10 @@ def _with_sequences(block: Block, sizes: Mapping[str, int], limit: int, cores: i
     if not (dims and whole and limit > 1):
         return block
     name, size = dims[-1]
-    if cores == 1:
+    if cores == 1 or len(dims) > 1:
         return replace(block, sequences=even_part(size, limit), batch_dim=name)
-    # As many blocks on each core; what is left, less than a core each, has a block of its own.
-    share = size if prod(size for _, size in dims[:-1]) >= cores else size // cores
-    return replace(block, sequences=max(largest_divisor(share, limit), 1), batch_dim=name)
+    # As many blocks on each core.
+    return replace(block, sequences=max(largest_divisor(size // cores, limit), 1), batch_dim=name)
 
 
 def choose_row_block(sizes: Mapping[str, int], limit: int) -> Block:

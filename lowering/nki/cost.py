@@ -40,7 +40,7 @@ ENGINES: dict[type[Operation], str] = {
     nki.DmaCopyOp: "DMA",
     nki.DmaTransposeOp: "DMA",
 }
-"""The engine of an instruction; all others run on the Vector engine."""
+"""The engine of an instruction; all others run on the Vector engine, and a barrier on none."""
 
 
 NEEDED_BYTES = "nki.needed_bytes"
@@ -160,7 +160,7 @@ def _add_block(result: Account, block: Block, times: int, known: Mapping[SSAValu
                 continue
             count = max(-(-(end - start) // step), 0)
             _add_block(result, op.body.block, times * count, {**known, op.counter: start})
-        elif isinstance(op, Instruction):
+        elif isinstance(op, Instruction) and not isinstance(op, nki.CoreBarrierOp):
             _add(result, op, times)
 
 

@@ -244,8 +244,7 @@ class FunctionLowering:
         cores = self.machine.cores
         for part, kernel in self._kernels(problem, outputs, max(size for _, size in runs), 1):
             for first, count, start, step, size in _even_runs(runs):
-                core = self.b.program_id() if cores > 1 else Sum()
-                with self.b.loop(SPLIT, first + count, start=core + first, step=cores) as split:
+                with self.b.loop(SPLIT, first + count, start=self._own_split(first), step=cores) as split:
                     at = (split + -first) * step + start
                     if size:
                         self._emit(part, kernel, at, size, 1, {SPLIT: split})
@@ -255,6 +254,13 @@ class FunctionLowering:
         if cores > 1:
             for result in op.results:
                 self.b.add(nki.CoreBarrierOp(self.tensors[result]))
+
+    def _own_split(self, first: int) -> Sum:
+        """The first split of this core from one on: even ones are core 0's, odd ones core 1's."""
+        if self.machine.cores == 1:
+            return Sum(first)
+        core = self.b.program_id()
+        return core * -1 + (first + 1) if first % 2 else core + first
 
     def _empty_split(self, outputs: Outputs, block: Block, indices: Mapping[str, Sum], width: int) -> None:
         b = self.b
