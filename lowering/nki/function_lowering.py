@@ -168,8 +168,8 @@ class FunctionLowering:
             return
         tiles = -(-keys // PARTITIONS)
         limit = min(max(self.score_bytes // (4 * tiles), 1), schedule.rows)
-        # Numbers of rows in pages are computed for one sequence, and for heads that have the same pages.
-        sequences = 1 if problem.pages is not None else schedule.sequences or PARTITIONS
+        # Numbers of rows in pages are computed for heads that have the same pages.
+        sequences = schedule.sequences or PARTITIONS
         pack = problem.pages is None or not problem.differs_by_head
         parts = choose_parts(problem.sizes, limit, cores, pack=pack, sequences=sequences)
         if (most := parts[0].block.sequences) > 1:

@@ -25,7 +25,7 @@ from flashlower.dialects.nki.types import FP32_MIN, HARDWARE, PARTITIONS, tile_o
 from flashlower.lowering.nki.blocks import Block, largest_divisor
 from flashlower.lowering.nki.builder import Dim, KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, ZERO, Elementwise, Grid, Index, Value
-from flashlower.lowering.nki.lengths import absent_by_pair, existing_keys
+from flashlower.lowering.nki.lengths import existing_by_pair, existing_keys
 from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
 from flashlower.lowering.nki.problem import Outputs, Problem, chunks, column
 from flashlower.lowering.nki.rows import bounded_maximum, load_sinks, sink_weights, store_rows
@@ -244,13 +244,15 @@ class KeysKernel:
 
     def _absent_keys(self, elementwise: Elementwise, indices: Mapping[str, Sum], n: Sum, keys: int) -> Value | None:
         """Where keys are from the length on, on the axes that lengths differ on and tiles; and loads of keys begin."""
-        b, lens = self.b, self.problem.kv_lens
-        if lens is not None and any(size > 1 and lens.stride(name) for name, size in self.block.dims()):
-            return absent_by_pair(b, self.problem, self.block, elementwise, keys)
-        axes = (False,) * len(self.block.shape) + (True,)
+        b, lens, block = self.b, self.problem.kv_lens, self.block
+        if lens is not None and any(size > 1 and lens.stride(name) for name, size in block.dims()):
+            existing, absent = existing_by_pair(b, self.problem, block, elementwise, keys)
+            self.key_values.begin(indices, n, Sum(), keys, existing, block)
+            return absent
+        axes = (False,) * len(block.shape) + (True,)
         free = elementwise.grid.shape(axes)[1:]
         existing = existing_keys(b, self.problem, indices, n, keys, free, partitions=self.partitions)
-        self.key_values.begin(indices, n, Sum(), keys, existing)
+        self.key_values.begin(indices, n, Sum(), keys, existing, block)
         return None if existing.absent is None else Value(existing.absent, axes)
 
     def _clear(

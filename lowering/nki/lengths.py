@@ -25,9 +25,9 @@ class ExistingKeys:
     position: SSAValue | None = None
     """[partitions, tiles], f32."""
     length: SSAValue | None = None
-    """[partitions, 1], f32: the number of keys, the same on all partitions."""
+    """[partitions, 1], f32: the number of keys, the same on all partitions. Of several sequences, one for each."""
     absent: SSAValue | None = None
-    """[partitions, tiles], bytes."""
+    """[partitions, tiles], bytes. Of several sequences with lengths of their own, tiles for each."""
 
 
 def key_positions(b: KernelBuilder, n: Sum, free: Sequence[int], partitions: int = PARTITIONS) -> SSAValue:
@@ -62,17 +62,20 @@ def existing_keys(
     _load_lengths(b, problem, lens, raw, indices, [], max(keys, rows))
     length = column(b, "length", partitions)
     b.add(nki.TensorCopyOp(length, raw))
-    if problem.pages is not None and keys % PARTITIONS:
-        # A table has no entries for the last tile's rows beyond the last key.
-        b.add(nki.TensorScalarOp(length, length, "minimum", float(problem.sizes["n"])))
+    _bound_length(b, problem, length, keys)
     position = key_positions(b, n, free, partitions)
     absent = b.tile("absent", [partitions, *free], u8)
     b.add(nki.TensorScalarOp(absent, position, "greater_equal", length))
     return ExistingKeys(position, length, absent)
 
 
-def absent_by_pair(b: KernelBuilder, problem: Problem, block: Block, elementwise: Elementwise, keys: int) -> Value:
-    """Which keys do not exist, bytes, where the sequences or the heads of a block have lengths of their own."""
+def existing_by_pair(
+    b: KernelBuilder, problem: Problem, block: Block, elementwise: Elementwise, keys: int
+) -> tuple[ExistingKeys, Value]:
+    """
+    What there is to know where the sequences or the heads of a block have lengths of their own; which keys do not
+    exist also as a value of the tile of logits.
+    """
     lens, grid = problem.kv_lens, elementwise.grid
     assert lens is not None
     b.comment("Keys from the length on do not exist; sequences, or heads of them, have lengths of their own.")
@@ -83,8 +86,16 @@ def absent_by_pair(b: KernelBuilder, problem: Problem, block: Block, elementwise
         pattern += [(lens.stride("h"), block.heads), (0, block.group)]
     _load_lengths(b, problem, lens, raw.tile, grid.starts, pattern, keys)
     length = elementwise.copy(raw, raw.axes, "length")
+    _bound_length(b, problem, length.tile, keys)
     position = elementwise.materialize(grid.index("n"), "position")
-    return elementwise.binary("greater_equal", position, length, element=u8, name="absent")
+    absent = elementwise.binary("greater_equal", position, length, element=u8, name="absent")
+    return ExistingKeys(position.tile, length.tile, absent.tile), absent
+
+
+def _bound_length(b: KernelBuilder, problem: Problem, length: SSAValue, keys: int) -> None:
+    """A table has no entries for the last tile's rows beyond the last key."""
+    if problem.pages is not None and keys % PARTITIONS:
+        b.add(nki.TensorScalarOp(length, length, "minimum", float(problem.sizes["n"])))
 
 
 def _load_lengths(

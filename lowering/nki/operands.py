@@ -112,10 +112,21 @@ class KeysAndValues:
     def _gathers(self, access: Access) -> bool:
         return access.is_paged and isinstance(self._paged, GatheredKeys)
 
-    def begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
-        """What is asked for next are tiles from `first` on, of `keys` keys from key n of the sequence on."""
+    def begin(
+        self,
+        indices: Mapping[str, Sum],
+        n: Sum,
+        first: Sum,
+        keys: int,
+        existing: ExistingKeys,
+        block: Block | None = None,
+    ) -> None:
+        """
+        What is asked for next are tiles from `first` on, of `keys` keys from key n on: of the sequences of a block, or
+        of one sequence.
+        """
         if self._paged is not None and self._staged is None:
-            self._paged.begin(indices, n, first, keys, existing)
+            self._paged.begin(indices, n, first, keys, existing, block)
 
     def stage(self, indices: Mapping[str, Sum], n: Sum, keys: int, *, group: int = 4) -> None:
         """Loads all keys of a head, `group` tiles at a time."""

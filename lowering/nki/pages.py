@@ -23,10 +23,11 @@ from xdsl.utils.exceptions import DiagnosticException
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, tile_of
 from flashlower.lowering.nki.access import Access
+from flashlower.lowering.nki.blocks import Block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import floor_divide, u8
 from flashlower.lowering.nki.lengths import ExistingKeys, key_positions
-from flashlower.lowering.nki.problem import Pages, Problem, column
+from flashlower.lowering.nki.problem import Pages, Problem
 
 EXACT_ROWS = 1 << 24
 """Row numbers are computed in f32, which holds every whole number up to here."""
@@ -38,12 +39,13 @@ u32 = IntegerType(32, Signedness.UNSIGNED)
 
 
 class PagedKeys(ABC):
-    """Loads tiles of keys of one sequence from the pages that its table lists."""
+    """Loads tiles of keys of the sequences of a block from the pages that their tables list."""
 
     def __init__(self, b: KernelBuilder, problem: Problem, pages: Pages):
         self.b = b
         self.problem = problem
         self.pages = pages
+        self.sequences, self._dim, self._first_sequence = 1, "", Sum()
 
     @staticmethod
     def of(b: KernelBuilder, problem: Problem) -> PagedKeys | None:
@@ -53,13 +55,31 @@ class PagedKeys(ABC):
         kind = PageByPage if HARDWARE[b.kernel.target.data].generation < 3 else GatheredKeys
         return kind(b, problem, problem.pages)
 
-    @abstractmethod
-    def begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
+    def begin(
+        self,
+        indices: Mapping[str, Sum],
+        n: Sum,
+        first: Sum,
+        keys: int,
+        existing: ExistingKeys,
+        block: Block | None = None,
+    ) -> None:
         """
-        What follows loads tiles of a run of `keys` keys, in the sequence and head of `indices`.
+        What follows loads tiles of a run of `keys` keys, in the sequences of a block and the head of `indices`.
 
         Tile `first` is the first of them, and its first key is key n of the sequence.
         """
+        self.sequences = 1
+        if block is not None and block.sequences > 1:
+            self.sequences, self._dim, self._first_sequence = block.sequences, block.batch_dim, indices[block.batch_dim]
+        self._begin(indices, n, first, keys, existing)
+
+    @abstractmethod
+    def _begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None: ...
+
+    def _place(self, indices: Mapping[str, Sum]) -> Sum:
+        """Which of the sequences of the block one is."""
+        return Sum() if self.sequences == 1 else indices[self._dim] + self._first_sequence * -1
 
     @abstractmethod
     def load(self, target: SSAValue, access: Access, dim: str, indices: Mapping[str, Sum], tile: Sum) -> None:
@@ -72,19 +92,32 @@ class PagedKeys(ABC):
     def _table_offset(self, indices: Mapping[str, Sum]) -> Sum:
         return self.pages.table.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
 
-    def _load_row_number(self, indices: Mapping[str, Sum], partitions: int, length: SSAValue | None) -> SSAValue | None:
-        """The row of the table that is a sequence's, [partitions, 1] i32; 0 where the sequence has no keys."""
+    def _load_row_numbers(
+        self, indices: Mapping[str, Sum], partitions: int, length: SSAValue | None
+    ) -> SSAValue | None:
+        """The rows of the table that are the sequences', [partitions, sequences] i32; 0 where one has no keys."""
         b, rows = self.b, self.pages.rows
         if rows is None:
             return None
-        row = column(b, "table_row", partitions, i32)
+        row = b.tile("table_row", [partitions, self.sequences], i32)
         at = rows.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
-        b.add(nki.DmaCopyOp(row, b.ap(rows.tensor, [(0, partitions)], at)))
+        b.add(nki.DmaCopyOp(row, b.ap(rows.tensor, [(0, partitions), (rows.stride(self._dim), self.sequences)], at)))
         if length is not None:
-            no_keys = column(b, "no_keys", partitions, u8)
+            size = tile_of(length).free_size
+            no_keys = b.tile("no_keys", [partitions, size], u8)
             b.add(nki.TensorScalarOp(no_keys, b.view(length, (0, partitions)), "less_equal", 0.0))
-            b.add(nki.TensorCopyPredicatedOp(row, b.filled("first_row", [partitions, 1], 0, i32), no_keys))
+            first = b.filled("first_row", [partitions, self.sequences], 0, i32)
+            b.add(nki.TensorCopyPredicatedOp(row, first, self._by_sequence(no_keys, 1)))
         return row
+
+    def _by_sequence(self, tile: SSAValue, tiles: int) -> SSAValue:
+        """Numbers of the sequences, or one for all, for so many tiles of each."""
+        type = tile_of(tile)
+        if type.free_size == self.sequences and tiles == 1:
+            return tile
+        step = int(type.free_size > 1)
+        pattern = [(type.free_size, type.partitions), (step, self.sequences), (0, tiles)]
+        return self.b.add(nki.ApOp(tile, pattern)).result
 
 
 class GatheredKeys(PagedKeys):
@@ -94,18 +127,19 @@ class GatheredKeys(PagedKeys):
         page = n // S,  slot = n % S,  row of the pool = table[row, page] * rows of a page + slot * rows of a slot
     """
 
-    def begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
+    def _begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
         b, size = self.b, self.pages.size
         self._first = first
-        tiles = -(-keys // PARTITIONS)
-        shape = [PARTITIONS, tiles]
-        self._shape = shape
+        self._tiles = -(-keys // PARTITIONS)
+        # Of one sequence, and of all of the block.
+        self._one = [PARTITIONS, self._tiles]
+        self._shape = self._one if self.sequences == 1 else [PARTITIONS, self.sequences, self._tiles]
         if self.problem.sizes["n"] > EXACT_KEYS:
             raise DiagnosticException(f"{self.problem.sizes['n']} keys in pages, but kernels count up to {EXACT_KEYS}")
-        position = self._flat(existing.position) or key_positions(b, n, [tiles])
+        position = self._flat(existing.position) or key_positions(b, n, [self._tiles])
         absent = self._flat(existing.absent)
         if absent is None and keys % PARTITIONS:
-            absent = b.tile("absent", shape, u8)
+            absent = b.tile("absent", self._one, u8)
             b.add(nki.TensorScalarOp(absent, position, "greater_equal", float(self.problem.sizes["n"])))
         b.comment(f"Key n is in slot n % {size} of the page that the table holds for n // {size}.")
         page, slot = self._split(position)
@@ -116,19 +150,29 @@ class GatheredKeys(PagedKeys):
                 self._rows[factors] = self._row_numbers(entries, slot, absent, access, factors)
 
     def _flat(self, tile: SSAValue | None) -> SSAValue | None:
-        if tile is None or list(tile_of(tile).shape) == self._shape:
+        """A tile with a number for each key of one sequence or of all, in one of the two shapes."""
+        if tile is None or list(tile_of(tile).shape) in (self._one, self._shape):
             return tile
-        partitions, tiles = self._shape
-        return self.b.add(nki.ApOp(tile, [(tiles, partitions), (1, tiles)])).result
+        shape = self._one if tile_of(tile).free_size == self._tiles else self._shape
+        steps = [(prod(shape[i + 1 :]), size) for i, size in enumerate(shape)]
+        return self.b.add(nki.ApOp(tile, steps)).result
+
+    def _everywhere(self, tile: SSAValue) -> SSAValue:
+        """Numbers of the keys of one sequence, for those of all."""
+        if list(tile_of(tile).shape) == self._shape:
+            return tile
+        if isinstance(view := tile.owner, nki.ApOp):
+            tile = view.tile
+        return self.b.add(nki.ApOp(tile, [(self._tiles, PARTITIONS), (0, self.sequences), (1, self._tiles)])).result
 
     def _split(self, position: SSAValue) -> tuple[SSAValue, SSAValue | None]:
-        """The page and the slot of every key; no slots in pages of one."""
+        """The page and the slot of every key of a sequence; no slots in pages of one."""
         b, size = self.b, self.pages.size
         if size == 1:
             return position, None
-        page = b.tile("page", self._shape)
+        page = b.tile("page", self._one)
         floor_divide(b, page, position, size)
-        slot = b.tile("slot", self._shape)
+        slot = b.tile("slot", self._one)
         b.add(nki.ScalarTensorTensorOp(slot, page, "multiply", -float(size), "add", position))
         return page, slot
 
@@ -141,30 +185,51 @@ class GatheredKeys(PagedKeys):
         *,
         ends_early: bool,
     ) -> SSAValue:
-        """The table's entry for every key, [128, tiles] f32; of those for which it may have none, the first."""
+        """The table's entry for every key, f32; of those for which it may have none, the first."""
         b, table = self.b, self.pages.table
         self._check_rows(table, 1)
-        at = b.tile("entry_at", self._shape, u32)
         # A sequence without keys may have any row. Where it has entries of none, it needs none.
-        if (row := self._load_row_number(indices, PARTITIONS, None if ends_early else length)) is not None:
-            start = column(b, "table_start", PARTITIONS)
-            b.add(nki.TensorScalarOp(start, row, "multiply", float(table.stride("row"))))
-            step = float(table.stride("p"))
-            b.add(nki.TensorScalarOp(at, page, "multiply", step, op1="add", operand1=start))
-        elif table.stride("p") == 1:
-            b.add(nki.TensorCopyOp(at, page))
+        row = self._load_row_numbers(indices, PARTITIONS, None if ends_early else length)
+        step = float(table.stride("p"))
+        # Without rows, the sequence is in the offset of the gather.
+        by_sequence = row is not None or (
+            absent is not None and ends_early and list(tile_of(absent).shape) != self._one
+        )
+        at = b.tile("entry_at", self._shape if by_sequence else self._one, u32)
+        wide = self._everywhere(page) if by_sequence else page
+        if row is None and step == 1:
+            b.add(nki.TensorCopyOp(at, wide))
+        elif row is None:
+            b.add(nki.TensorScalarOp(at, wide, "multiply", step))
         else:
-            b.add(nki.TensorScalarOp(at, page, "multiply", float(table.stride("p"))))
+            start = b.tile("table_start", [PARTITIONS, self.sequences])
+            b.add(nki.TensorScalarOp(start, row, "multiply", float(table.stride("row"))))
+            if self.sequences == 1:
+                b.add(nki.TensorScalarOp(at, page, "multiply", step, op1="add", operand1=start))
+            else:
+                b.add(
+                    nki.ScalarTensorTensorOp(at, wide, "multiply", step, "add", self._by_sequence(start, self._tiles))
+                )
         if absent is not None and ends_early:
-            b.add(nki.TensorCopyPredicatedOp(at, 0.0, absent))
+            b.add(nki.TensorCopyPredicatedOp(at, 0.0, self._everywhere(absent) if by_sequence else absent))
         found = b.tile("entry", self._shape, i32)
         flat = b.flattened(table.tensor, 1)
-        with b.loop("t", self._shape[1]) as t:
-            source = b.gathered(flat, b.view(at, None, (t, 1)), PARTITIONS, [(1, 1)], self._table_offset(indices))
-            b.add(nki.DmaCopyOp(b.view(found, None, (t, 1)), source))
+        offset = self._table_offset(indices)
+        with b.loop("sequence", self.sequences) as sequence, b.loop("t", self._tiles) as t:
+            place = (sequence, t) if by_sequence else (Sum(), t)
+            source = b.gathered(
+                flat, self._column(at, place), PARTITIONS, [(1, 1)], offset + sequence * table.stride(self._dim)
+            )
+            b.add(nki.DmaCopyOp(self._column(found, (sequence, t)), source))
         entries = b.tile("entry_f32", self._shape)
         b.add(nki.TensorCopyOp(entries, found))
         return entries
+
+    def _column(self, tile: SSAValue, place: tuple[Sum, Sum], count: int = 1, partitions: int = PARTITIONS) -> SSAValue:
+        """The numbers of the keys of some tiles of a sequence, from a place on."""
+        sequence, t = place
+        middle = [sequence] if len(tile_of(tile).shape) == 3 else []
+        return self.b.view(tile, (0, partitions), *middle, (t, count))
 
     def _factors(self, access: Access) -> tuple[int, int, int]:
         """The elements of a row of a pool, as many as fit; the rows of a page, and those of a slot."""
@@ -189,10 +254,11 @@ class GatheredKeys(PagedKeys):
             b.add(nki.TensorScalarOp(numbers, entries, "multiply", float(page_rows)))
         else:
             if slot_rows != 1:
-                scaled = b.tile("slot_row", self._shape)
+                scaled = b.tile("slot_row", self._one)
                 b.add(nki.TensorScalarOp(scaled, slot, "multiply", float(slot_rows)))
                 slot = scaled
-            b.add(nki.ScalarTensorTensorOp(numbers, entries, "multiply", float(page_rows), "add", slot))
+            slots = self._everywhere(slot)
+            b.add(nki.ScalarTensorTensorOp(numbers, entries, "multiply", float(page_rows), "add", slots))
 
         def whole(name: str) -> SSAValue:
             result = b.tile(name, self._shape, u32)
@@ -202,6 +268,7 @@ class GatheredKeys(PagedKeys):
         if absent is None:
             both = whole("rows")
             return both, both
+        absent = self._everywhere(absent)
         b.add(nki.TensorCopyPredicatedOp(numbers, 0.0, absent))
         existing = whole("rows")
         outside = prod(tile_of(access.tensor).shape) // row
@@ -226,7 +293,7 @@ class GatheredKeys(PagedKeys):
             mode = "skip"
             b.add(nki.MemsetOp(target, 0.0, "gpsimd"))
         with b.loop("t", tiles) as t:
-            at = b.view(rows, (0, partitions), (tile + self._first * -1 + t, 1))
+            at = self._column(rows, (self._place(indices), tile + self._first * -1 + t), partitions=partitions)
             source = b.gathered(pool, at, partitions, [(access.stride(dim), size)], access.offset(indices))
             b.add(nki.DmaCopyOp(b.view(target, None, (t, 1)), source, mode))
 
@@ -239,7 +306,7 @@ class GatheredKeys(PagedKeys):
         factors = self._factors(access)
         pool, (_, rows) = b.flattened(access.tensor, factors[0]), self._rows[factors]
         start, size = part
-        at = b.view(rows, None, (tile + self._first * -1, width // PARTITIONS))
+        at = self._column(rows, (self._place(indices), tile + self._first * -1), width // PARTITIONS)
         offset = access.offset({**indices, "k": Sum(start)})
         b.add(nki.DmaTransposeOp(target, b.gathered(pool, at, width, [(access.stride("k"), size)], offset)))
 
@@ -247,10 +314,10 @@ class GatheredKeys(PagedKeys):
 class PageByPage(PagedKeys):
     """Loads runs of slots of one page, a DMA each, whose number is one entry of the table."""
 
-    def begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
+    def _begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
         self._start = n + first * -PARTITIONS
-        self._length = None if existing.length is None else self.b.view(existing.length, (0, 1))
-        self._row = self._load_row_number(indices, 1, self._length)
+        self._lengths = existing.length
+        self._table_rows = self._load_row_numbers(indices, 1, existing.length)
 
     def load(self, target: SSAValue, access: Access, dim: str, indices: Mapping[str, Sum], tile: Sum) -> None:
         b, page_size = self.b, self.pages.size
@@ -270,7 +337,7 @@ class PageByPage(PagedKeys):
                 access.offset(indices) + slot * access.stride("slot"),
                 row=b.view(entries, None, (page + first * -1, 1)),
             )
-            mode = None if self._length is None else "skip"
+            mode = None if self._lengths is None else "skip"
             b.add(nki.DmaCopyOp(b.view(target, (i * run, run), (t, 1)), source, mode))
 
     def _entries(self, indices: Mapping[str, Sum], access: Access, n: Sum, keys: int) -> tuple[SSAValue, Sum]:
@@ -284,15 +351,19 @@ class PageByPage(PagedKeys):
             first = b.minimum(first, pages.number - count, "first_page")
         b.comment("The pages of these keys; those without a key are none of the pool.")
         entries = b.tile("pages", [1, count], i32)
-        tensor = table.tensor if self._row is None else b.flattened(table.tensor, table.stride("row"))
+        place = self._place(indices)
+        row = None if self._table_rows is None else b.view(self._table_rows, None, (place, 1))
+        tensor = table.tensor if row is None else b.flattened(table.tensor, table.stride("row"))
         offset = self._table_offset(indices) + first * table.stride("p")
         pattern = [(count * table.stride("p"), 1), (table.stride("p"), count)]
-        b.add(nki.DmaCopyOp(entries, b.add(nki.ApOp(tensor, pattern, b.offset(offset), row=self._row)).result))
-        if self._length is not None:
+        b.add(nki.DmaCopyOp(entries, b.add(nki.ApOp(tensor, pattern, b.offset(offset), row=row)).result))
+        if self._lengths is not None:
+            several = tile_of(self._lengths).free_size > 1
+            length = b.view(self._lengths, (0, 1), (place if several else 0, 1))
             start = b.tile("page_start", [1, count])
             b.add(nki.IotaOp(start, [(pages.size, count)], b.offset(first * pages.size), 0))
             absent = b.tile("absent_page", [1, count], u8)
-            b.add(nki.TensorScalarOp(absent, start, "greater_equal", self._length))
+            b.add(nki.TensorScalarOp(absent, start, "greater_equal", length))
             outside = prod(tile_of(access.tensor).shape) // access.stride("page")
             b.add(nki.TensorCopyPredicatedOp(entries, b.filled("no_page", [1, count], outside, i32), absent))
         return entries, first
