@@ -76,6 +76,25 @@ def test_pages(page_size: int, keys: int, splits: int, queries: int, target: str
     check(case, splits=splits, target=target)
 
 
+SEQUENCES_IN_PAGES = [
+    # Lengths and rows of the table of their own; the last tile is no whole one; five and four, on two cores.
+    AttentionCase((9,), 1, 4, keys=240, page_size=48, kv_lens=True, rows=True, sinks=True),
+    AttentionCase((3,), 2, 2, keys=300, page_size=20, rows=True, steps=("bias",), dtype="bf16"),
+    AttentionCase((2, 3), 2, 2, keys=384, page_size=128, kv_lens=True, pool="head_major", steps=("alibi",)),
+    AttentionCase((5,), 2, 2, keys=160, page_size=1, kv_lens=True, pool="token", dtype="bf16"),
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", SEQUENCES_IN_PAGES, ids=str)
+def test_sequences_in_pages_share_a_tile(case: AttentionCase, target: str):
+    turn = SEQUENCES_IN_PAGES.index(case) + TARGETS.index(target)
+    cores = 1 if target == "trn1" else 1 + turn % 2
+    (kernel,) = kernels(case.module_text(), f"{{target={target} cores={cores} arrangement=keys}}")
+    assert kernel.attributes["nki.schedule"].option("sequences") > 1
+    check(case, target=target, cores=cores, splits=2 if turn % 3 == 0 else 0, arrangement="keys")
+
+
 def test_an_entry_that_is_needed_and_no_page_is_an_error():
     if not nki_model.is_model():
         pytest.skip("what the model raises is its own")
@@ -115,13 +134,16 @@ func.func @main(%q: tensor<2x4x1x16xf32>, %pool: tensor<13x32x16xf32>, %table: t
 
 
 def test_paged_traffic_is_what_the_pages_hold():
-    """At most 1.1 times the least, 1,024 tables entries for each of 8 sequences included."""
+    """At most 1.1 times the least, 1,024 entries of a table for each of 8 sequences included; and a quarter of work."""
     case = AttentionCase(
         batch=(8,), kv_heads=2, group=4, keys=1024, head_size=64, value_size=64, page_size=16, dtype="bf16", lse=False
     )
     (kernel,) = kernels(case.module_text(), "{arrangement=keys}")
-    cost = account(kernel)
+    (other,) = kernels(case.module_text(), "{arrangement=rows}")
+    cost, by_rows = account(kernel), account(other)
     assert cost.engines["DMA"].bytes <= 1.1 * cost.least_bytes
+    work, work_by_rows = (sum(a.engines[name].cycles for name in ("Vector", "Scalar")) for a in (cost, by_rows))
+    assert work <= work_by_rows / 4
 
 
 @pytest.mark.parametrize(("dtype", "queries"), [("f32", 1), ("bf16", 130)])
@@ -329,6 +351,18 @@ def test_prefill(arrangement: str, target: str):
 def test_splits(keys: int, splits: int, cores: int):
     case = AttentionCase(keys=keys, kv_lens=True, sinks=splits == 3, batch=(2,), kv_heads=1, group=4, steps=("bias",))
     check(case, splits=splits, cores=cores)
+
+
+def test_two_cores_have_a_split_each():
+    """Also where the second is shorter; and barriers, which no engine runs, cost nothing."""
+    for keys in (1000, 1024):
+        case = AttentionCase((2,), 2, 4, keys=keys, lse=False, dtype="bf16")
+        (kernel,) = kernels(case.module_text(), "{cores=2 arrangement=keys}", "flash-decoding{splits=2},")
+        one, both = account(kernel), launch_account(kernel)
+        assert one.engines["DMA"].cycles <= 0.55 * both.engines["DMA"].cycles
+        for op in [op for op in kernel.walk() if isinstance(op, nki.CoreBarrierOp)]:
+            op.detach()
+        assert account(kernel) == one
 
 
 @pytest.mark.parametrize("arrangement", ["keys", "rows"])
