@@ -100,11 +100,11 @@ def _with_sequences(block: Block, sizes: Mapping[str, int], limit: int, cores: i
     whole = block.group == sizes["g"] and block.queries == sizes["m"]
     if not (dims and whole and limit > 1):
         return block
+    if cores > 1 and len(dims) == 1:
+        # `choose_parts` shares them out where there are enough.
+        return block
     name, size = dims[-1]
-    if cores == 1 or len(dims) > 1:
-        return replace(block, sequences=even_part(size, limit), batch_dim=name)
-    # As many blocks on each core.
-    return replace(block, sequences=max(largest_divisor(size // cores, limit), 1), batch_dim=name)
+    return replace(block, sequences=even_part(size, limit), batch_dim=name)
 
 
 def choose_row_block(sizes: Mapping[str, int], limit: int) -> Block:
@@ -225,7 +225,8 @@ def choose_parts(
     """
     if cores == 2 and (name := _shared_dim(sizes)) is not None:
         shares = [sizes[name] - sizes[name] // 2, sizes[name] // 2]
-        found = [_parts_of_core({**sizes, name: share}, limit, pack, sequences) for share in shares]
+        of_core = [{**sizes, name: share} for share in shares]
+        found = [_parts(own, choose_block(own, limit, 1, pack=pack, sequences=sequences)) for own in of_core]
         if found[0][0].block.sequences * found[0][0].block.heads > 1:
             if shares[0] == shares[1]:
                 return [replace(part, apart={name: shares[0]}) for part in found[0]]
@@ -248,10 +249,6 @@ def _shared_dim(sizes: Mapping[str, int]) -> str | None:
     return min(
         (name for name in names if sizes[name] > 1), key=lambda name: sizes[name] % 2 / sizes[name], default=None
     )
-
-
-def _parts_of_core(sizes: Mapping[str, int], limit: int, pack: bool, sequences: int) -> list[Part]:
-    return _parts(sizes, choose_block(sizes, limit, 1, pack=pack, sequences=sequences))
 
 
 def _parts(sizes: Mapping[str, int], block: Block) -> list[Part]:

@@ -13,8 +13,8 @@ from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, PSUM_BANK_BYTES,
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.blocks import Block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
+from flashlower.lowering.nki.gathered_pages import GatheredKeys, paged_keys
 from flashlower.lowering.nki.lengths import Clearing, ExistingKeys, existing_keys
-from flashlower.lowering.nki.pages import GatheredKeys, PagedKeys
 from flashlower.lowering.nki.problem import Problem, chunks, starts
 
 STAGED_BYTES = 80 * 1024
@@ -72,7 +72,7 @@ class KeysAndValues:
         self._b = b
         self._problem = problem
         self._staged: tuple[list[SSAValue], list[SSAValue]] | None = None
-        self._paged = PagedKeys.of(b, problem)
+        self._paged = paged_keys(b, problem)
         element = tile_of(problem.key.tensor).element_type
         self._psum: SSAValue | None = None
         by_dma = element_bytes(element) == 2 and (not problem.key.is_paged or isinstance(self._paged, GatheredKeys))
