@@ -16,6 +16,8 @@ from flashlower.dialects.nki.types import HARDWARE, ON_CHIP, Hardware, TileType,
 COMPARISONS = ("equal", "not_equal", "greater_equal", "greater", "less_equal", "less")
 BINARY_OPS = ("add", "subtract", "multiply", "maximum", "minimum", *COMPARISONS, "logical_and", "logical_or", "power")
 """Operators of the Vector engine that flashlower uses, by their names in `nl`."""
+GPSIMD_OPS = ("add", "multiply")
+"""Those that the GpSimd engine of every generation has."""
 BITVEC_OPS = ("bitwise_and", "bitwise_or", "bitwise_xor")
 REDUCTIONS = ("add", "multiply", "maximum", "minimum", "logical_and", "logical_or")
 ACTIVATIONS = ("copy", "exp", "log", "tanh", "sqrt", "rsqrt", "abs", "square", "sigmoid", "sign")

@@ -32,6 +32,7 @@ from flashlower.dialects.nki.base import (
     ACTIVATIONS,
     BINARY_OPS,
     BITVEC_OPS,
+    GPSIMD_OPS,
     REDUCTIONS,
     CopyingInstruction,
     Instruction,
@@ -63,13 +64,17 @@ def _number(value: SSAValue | float | None) -> FloatAttr | None:
 def _verify_gpsimd(op: TensorTensorOp, engine: str, tiles: dict[str, TileType]) -> None:
     if engine != "gpsimd":
         raise VerifyException(f"engine: tensor_tensor has gpsimd or none, got {engine!r}")
-    require_generation(op, "tensor_tensor of integers on GpSimd", 3)
+    widths: list[int] = []
     for name, type in tiles.items():
         require_memory(f"{name} of tensor_tensor on GpSimd", type, ("sbuf",))
-        if not isa(type.element_type, IntegerType) or type.element_type.width.data != 32:
-            raise VerifyException(
-                f"engine: tensor_tensor on GpSimd is of 32-bit integers, {name} has {type.element_type}"
-            )
+        if not isa(type.element_type, IntegerType):
+            raise VerifyException(f"engine: tensor_tensor on GpSimd is of integers, {name} has {type.element_type}")
+        widths.append(type.element_type.width.data)
+    require_op("op on GpSimd", op.op, GPSIMD_OPS)
+    if 32 in widths:
+        require_generation(op, "tensor_tensor of 32-bit integers on GpSimd", 3)
+        if set(widths) != {32}:
+            raise VerifyException("engine: tensor_tensor on GpSimd is of 32-bit integers alone, or of narrower ones")
 
 
 @irdl_op_definition
@@ -91,7 +96,8 @@ class TensorTensorOp(Instruction):
     """
     `nisa.tensor_tensor(dst, data1, data2, op, engine)`: elementwise, without broadcasting.
 
-    The Vector engine computes in f32. `engine = "gpsimd"` is for 32-bit integers, of which it computes every bit.
+    The Vector engine computes in f32. `engine = "gpsimd"` is for integers: of 32 bits, which it computes as such from
+    NeuronCore-v3 on, or of up to 16, which it computes in f32 as well.
     """
 
     name = "nki.tensor_tensor"
@@ -249,7 +255,11 @@ class ScalarTensorTensorOp(Instruction):
 
 @irdl_op_definition
 class TensorReduceOp(Instruction):
-    """`nisa.tensor_reduce(dst, op, data, axis)`: over the last `axes` dimensions, on the Vector engine."""
+    """
+    `nisa.tensor_reduce(dst, op, data, axis, negate)`: over the last `axes` dimensions, on the Vector engine.
+
+    With `negate`, dst is the negative of the reduction.
+    """
 
     name = "nki.tensor_reduce"
 
@@ -257,19 +267,29 @@ class TensorReduceOp(Instruction):
     data = operand_def(TileType)
     op = prop_def(StringAttr)
     axes = prop_def(IntegerAttr[I64])
+    negate = opt_prop_def(UnitAttr)
 
     traits = traits_def(MemoryReadEffect(), MemoryWriteEffect())
 
-    assembly_format = "$op $dst `,` $data `axes` $axes attr-dict `:` type($dst) `,` type($data)"
+    assembly_format = "$op $dst `,` $data `axes` $axes (`negate` $negate^)? attr-dict `:` type($dst) `,` type($data)"
 
-    def __init__(self, dst: SSAValue, op: str, data: SSAValue, axes: int):
-        super().__init__(operands=[dst, data], properties={"op": StringAttr(op), "axes": IntegerAttr(axes, i64)})
+    def __init__(self, dst: SSAValue, op: str, data: SSAValue, axes: int, *, negate: bool = False):
+        super().__init__(
+            operands=[dst, data],
+            properties={
+                "op": StringAttr(op),
+                "axes": IntegerAttr(axes, i64),
+                "negate": UnitAttr() if negate else None,
+            },
+        )
 
     def verify_(self) -> None:
         dst, data = tile_of(self.dst), tile_of(self.data)
         for name, type in (("dst", dst), ("data", data)):
             require_memory(f"{name} of tensor_reduce", type, ON_CHIP)
         require_op("op", self.op, REDUCTIONS)
+        if self.negate is not None and self.op.data.startswith("logical"):
+            raise VerifyException(f"reduction: negate is for arithmetic operators, got {self.op.data}")
         axes = self.axes.value.data
         if not 1 <= axes < len(data.shape):
             raise VerifyException(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from math import prod
+from dataclasses import dataclass, field, replace
 
 from flashlower.dialects.attention.layout import INNER_DIMS
 from flashlower.dialects.nki.types import PARTITIONS
@@ -18,7 +17,7 @@ class Block:
     The rows of one tile: `heads` KV heads, of each `group` query heads, of each `queries` queries.
 
     More than one KV head comes only with whole groups and all queries, and several sequences, entries of `batch_dim`,
-    only with all KV heads. A pair is a sequence and a KV head, which have K and V of their own.
+    only with all KV heads that a core has. A pair is a sequence and a KV head, which have K and V of their own.
     """
 
     heads: int
@@ -101,12 +100,11 @@ def _with_sequences(block: Block, sizes: Mapping[str, int], limit: int, cores: i
     whole = block.group == sizes["g"] and block.queries == sizes["m"]
     if not (dims and whole and limit > 1):
         return block
+    if cores > 1 and len(dims) == 1:
+        # `choose_parts` shares them out where there are enough.
+        return block
     name, size = dims[-1]
-    if cores == 1:
-        return replace(block, sequences=even_part(size, limit), batch_dim=name)
-    # As many blocks on each core; what is left, less than a core each, has a block of its own.
-    share = size if prod(size for _, size in dims[:-1]) >= cores else size // cores
-    return replace(block, sequences=max(largest_divisor(share, limit), 1), batch_dim=name)
+    return replace(block, sequences=even_part(size, limit), batch_dim=name)
 
 
 def choose_row_block(sizes: Mapping[str, int], limit: int) -> Block:
@@ -124,13 +122,15 @@ def block_loops(
     cores: int,
     stage: Callable[[Mapping[str, Sum]], None] | None = None,
     scope: str | None = None,
+    owner: tuple[str, int] | None = None,
 ) -> Generator[dict[str, Sum]]:
     """
     Loops over all blocks, shared out over the cores; gives the starts of a block: batch dimensions, h, g and m.
 
     The last block of queries may overlap the one before: its rows are computed twice, and are the same. `stage` is
     called inside of the loops over batch dimensions and KV heads, before those over blocks of one head. The loop over
-    dimension `scope` is there even if it runs once, so that its tiles live only in it.
+    dimension `scope` is there even if it runs once, so that its tiles live only in it. Of the two cores, only the
+    `owner`, after the name of a dimension, runs the loop over that dimension.
     """
     counts = block_counts(sizes, block)
     overlaps = sizes["m"] % block.queries > 0
@@ -156,6 +156,11 @@ def block_loops(
                 core, first = b.program_id(), _first_share(count)
                 end = core * (count - first) + first
                 counter = stack.enter_context(b.loop(label, end, start=core * first))
+            elif owner is not None and name == owner[0]:
+                b.comment(f"Of core {owner[1]} alone.")
+                core = b.program_id()
+                start = core * count if owner[1] == 0 else core * -count + count
+                counter = stack.enter_context(b.loop(label, count, start=start))
             elif name == shared:
                 core = b.program_id()
                 counter = stack.enter_context(b.loop(label, count, start=core, step=cores))
@@ -186,25 +191,71 @@ class Part:
     block: Block
     sizes: Mapping[str, int]
     """The sizes that the loops run over."""
-    first: Mapping[str, int]
+    first: Mapping[str, int] = field(default_factory=dict[str, int])
     """Where these begin, if not at 0."""
     scope: str | None = None
     """The dimension along which there are other parts, for whose tiles PSUM has no room beside these."""
+    apart: Mapping[str, int] = field(default_factory=dict[str, int])
+    """How far one core's share begins after the other's, where these are the blocks of every core."""
+    owner: tuple[str, int] | None = None
+    """The one core that has these blocks, after the dimension that the cores share out."""
 
     @contextmanager
     def loops(
         self, b: KernelBuilder, cores: int, stage: Callable[[Mapping[str, Sum]], None] | None = None
     ) -> Generator[dict[str, Sum]]:
         """`block_loops` over this part."""
-        with block_loops(b, self.sizes, self.block, cores, stage, self.scope) as indices:
-            yield {name: index + self.first.get(name, 0) for name, index in indices.items()}
+        if self.owner is not None or self.apart:
+            cores = 1
+        with block_loops(b, self.sizes, self.block, cores, stage, self.scope, self.owner) as indices:
+            found = {name: index + self.first.get(name, 0) for name, index in indices.items()}
+            for name, distance in self.apart.items():
+                found[name] = found[name] + b.program_id() * distance
+            yield found
 
 
-def parts(sizes: Mapping[str, int], block: Block) -> list[Part]:
-    """All of an operation: the sequences in whole blocks, and those that are left in a block of their own."""
+def choose_parts(
+    sizes: Mapping[str, int], limit: int, cores: int, *, pack: bool = True, sequences: int = 1
+) -> list[Part]:
+    """
+    All of an operation, in blocks of as many rows as the limit allows.
+
+    Two cores whose tiles have several sequences or heads get even shares of them, each cut into tiles of its own: one
+    tile less for a core than blocks of one size would take, and no core with nothing to do.
+    """
+    if cores == 2 and (name := _shared_dim(sizes)) is not None:
+        shares = [sizes[name] - sizes[name] // 2, sizes[name] // 2]
+        of_core = [{**sizes, name: share} for share in shares]
+        found = [_parts(own, choose_block(own, limit, 1, pack=pack, sequences=sequences)) for own in of_core]
+        if found[0][0].block.sequences * found[0][0].block.heads > 1:
+            if shares[0] == shares[1]:
+                return [replace(part, apart={name: shares[0]}) for part in found[0]]
+            late = [replace(part, first={**part.first, name: part.first.get(name, 0) + shares[0]}) for part in found[1]]
+            return [
+                replace(part, scope=name, owner=(name, core))
+                for core, parts in enumerate((found[0], late))
+                for part in parts
+            ]
+    return _parts(sizes, choose_block(sizes, limit, cores, pack=pack, sequences=sequences))
+
+
+def _shared_dim(sizes: Mapping[str, int]) -> str | None:
+    """
+    The sequences or the KV heads, whichever two cores share more evenly; None where there is one of both, or several
+    batch dimensions, of which cores share the outer ones.
+    """
+    batch = [name for name, size in sizes.items() if name not in INNER_DIMS and size > 1]
+    names = [*batch, "h"] if len(batch) < 2 else []
+    return min(
+        (name for name in names if sizes[name] > 1), key=lambda name: sizes[name] % 2 / sizes[name], default=None
+    )
+
+
+def _parts(sizes: Mapping[str, int], block: Block) -> list[Part]:
+    """The sequences in whole blocks, and those that are left in a block of their own."""
     if block.sequences == 1 or not (rest := sizes[block.batch_dim] % block.sequences):
-        return [Part(block, sizes, {})]
+        return [Part(block, sizes)]
     dim = block.batch_dim
     whole = sizes[dim] - rest
     last = replace(block, sequences=rest)
-    return [Part(block, {**sizes, dim: whole}, {}, dim), Part(last, {**sizes, dim: rest}, {dim: whole}, dim)]
+    return [Part(block, {**sizes, dim: whole}, scope=dim), Part(last, {**sizes, dim: rest}, {dim: whole}, dim)]

@@ -20,11 +20,11 @@ from flashlower.dialects import nki
 from flashlower.dialects.attention import CombineOp
 from flashlower.dialects.nki.types import PARTITIONS
 from flashlower.lowering.nki.access import Access
-from flashlower.lowering.nki.blocks import Block, choose_block, parts
+from flashlower.lowering.nki.blocks import Block, choose_parts
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, u8
 from flashlower.lowering.nki.problem import Outputs, column, starts, static_sizes
-from flashlower.lowering.nki.rows import LEAST_SUM, add_sink, bounded_maximum, load_sinks, store_rows
+from flashlower.lowering.nki.rows import LEAST_SUM, bounded_maximum, load_sinks, sink_weights, store_rows
 
 SPLIT = "split"
 """The name of the dimension that only partial results have."""
@@ -73,8 +73,7 @@ class CombineKernel:
 
     def emit(self) -> None:
         """All rows."""
-        block = choose_block(self.sizes, PARTITIONS, self.cores, sequences=PARTITIONS)
-        for part in parts(self.sizes, block):
+        for part in choose_parts(self.sizes, PARTITIONS, self.cores, sequences=PARTITIONS):
             with part.loops(self.b, self.cores) as indices:
                 self._rows(part.block, starts(indices, split=0))
 
@@ -106,7 +105,7 @@ class CombineKernel:
         if self.sinks is not None:
             sink = load_sinks(b, self.sinks, block, indices)
             b.add(nki.TensorTensorOp(top, top, sink, "maximum"))
-        bounded_maximum(b, top)
+        bounded_maximum(b, top, top)
         b.add(nki.TensorScalarOp(weights, weights, "subtract", top))
         b.add(nki.ActivationOp(weights, "exp", weights))
         if sums is not None:
@@ -114,7 +113,7 @@ class CombineKernel:
         total = column(b, "row_sum", block.rows)
         b.add(nki.TensorReduceOp(total, "add", weights, 1))
         if sink is not None:
-            add_sink(b, sink, top, total)
+            b.add(nki.TensorTensorOp(total, total, sink_weights(b, sink, top), "add"))
         width = self.sizes["d"]
         combined = b.filled("combined", [block.rows, width], 0.0)
         with b.loop(SPLIT, splits) as split:

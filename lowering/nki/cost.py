@@ -40,7 +40,7 @@ ENGINES: dict[type[Operation], str] = {
     nki.DmaCopyOp: "DMA",
     nki.DmaTransposeOp: "DMA",
 }
-"""The engine of an instruction; all others run on the Vector engine."""
+"""The engine of an instruction; all others run on the Vector engine, and a barrier on none."""
 
 
 NEEDED_BYTES = "nki.needed_bytes"
@@ -61,10 +61,18 @@ class Engine:
     bytes: int = 0
     """Bytes that the DMA engines write."""
 
+    def __add__(self, other: Engine) -> Engine:
+        return Engine(
+            self.instructions + other.instructions,
+            self.elements + other.elements,
+            self.cycles + other.cycles,
+            self.bytes + other.bytes,
+        )
+
 
 @dataclass
 class Account:
-    """The work of a kernel by engine, on the busiest core, and the least bytes that its tensors allow."""
+    """The work of a kernel by engine, and the least bytes that its tensors allow: of one core, or of a launch."""
 
     engines: dict[str, Engine] = field(
         default_factory=lambda: {name: Engine() for name in ("Tensor", "Vector", "Scalar", "GpSimd", "DMA")}
@@ -81,20 +89,44 @@ class Account:
         """What a choice makes least: the cycles of the busiest engine, then those of the Vector and Scalar engines."""
         return self.bottleneck, self.engines["Vector"].cycles + self.engines["Scalar"].cycles
 
+    def __add__(self, other: Account) -> Account:
+        return Account(
+            {name: engine + other.engines[name] for name, engine in self.engines.items()},
+            self.least_bytes + other.least_bytes,
+        )
+
+    @property
+    def traffic(self) -> str:
+        """What DMA moves over the least, as text."""
+        moved = self.engines["DMA"].bytes
+        ratio = f"{moved / self.least_bytes:.2f}" if self.least_bytes else "-"
+        return f"least bytes {self.least_bytes}, moved {ratio} times that"
+
     def table(self) -> str:
-        """The account as text."""
+        """The engines as text."""
         lines = [f"{'engine':8}{'instructions':>14}{'elements':>12}{'cycles':>12}{'bytes':>14}"]
         for name, engine in self.engines.items():
             numbers = (engine.instructions, engine.elements, engine.cycles)
             lines.append(f"{name:8}{numbers[0]:>14}{numbers[1]:>12}{numbers[2]:>12}{engine.bytes or '':>14}")
-        moved = self.engines["DMA"].bytes
-        ratio = f"{moved / self.least_bytes:.2f}" if self.least_bytes else "-"
-        lines.append(f"least bytes {self.least_bytes}, moved {ratio} times that")
         return "\n".join(lines)
 
 
+def launch_account(kernel: nki.KernelOp) -> Account:
+    """The account of all cores together: what a token costs, however the cores share it."""
+    first, *others = _accounts(kernel)
+    return sum(others, first)
+
+
 def account(kernel: nki.KernelOp) -> Account:
-    """The account of a kernel. Raises `DiagnosticException` for loops whose bounds are not known."""
+    """The account of the core that has most to do. Raises `DiagnosticException` for loops of unknown bounds."""
+    return max(_accounts(kernel), key=lambda found: found.order)
+
+
+def _accounts(kernel: nki.KernelOp) -> list[Account]:
+    return [_account_of_core(kernel, core) for core in range(kernel.cores.value.data)]
+
+
+def _account_of_core(kernel: nki.KernelOp, core: int) -> Account:
     result = Account()
     last = kernel.body.block.last_op
     assert isinstance(last, nki.ReturnOp)
@@ -107,7 +139,8 @@ def account(kernel: nki.KernelOp) -> Account:
             total += _bytes(argument) if part == ALL_BYTES else part
     # Cores share the work, and so the traffic.
     result.least_bytes = total // kernel.cores.value.data
-    _add_block(result, kernel.body.block, 1, {})
+    ids: dict[SSAValue, int] = {op.result: core for op in kernel.body.block.ops if isinstance(op, nki.ProgramIdOp)}
+    _add_block(result, kernel.body.block, 1, ids)
     return result
 
 
@@ -127,7 +160,7 @@ def _add_block(result: Account, block: Block, times: int, known: Mapping[SSAValu
                 continue
             count = max(-(-(end - start) // step), 0)
             _add_block(result, op.body.block, times * count, {**known, op.counter: start})
-        elif isinstance(op, Instruction):
+        elif isinstance(op, Instruction) and not isinstance(op, nki.CoreBarrierOp):
             _add(result, op, times)
 
 
@@ -144,14 +177,12 @@ def _bounds_depend_on(counter: SSAValue, block: Block) -> bool:
 
 
 def _value(value: SSAValue, known: Mapping[SSAValue, int]) -> int:
-    """A bound of a loop; on core 0, whose share is never the smaller one."""
+    """A bound of a loop."""
     if value in known:
         return known[value]
     match value.owner:
         case arith.ConstantOp(value=IntegerAttr() as attr):
             return attr.value.data
-        case nki.ProgramIdOp():
-            return 0
         case arith.MinSIOp(lhs=lhs, rhs=rhs):
             return min(_value(lhs, known), _value(rhs, known))
         case arith.MaxSIOp(lhs=lhs, rhs=rhs):

@@ -29,12 +29,12 @@ from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, Sdp
 from flashlower.dialects.attention.layout import layout_to_str
 from flashlower.dialects.nki.types import PARTITIONS, Hardware, TileType, dtype_name
 from flashlower.lowering.nki.access import Access
-from flashlower.lowering.nki.blocks import Block, Part, block_counts, choose_block, choose_row_block, parts
+from flashlower.lowering.nki.blocks import Block, Part, block_counts, choose_parts, choose_row_block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.combine_kernel import SPLIT, CombineKernel, partial_access
 from flashlower.lowering.nki.cost import ALL_BYTES, NEEDED_BYTES
 from flashlower.lowering.nki.grid import MASKED, u8
-from flashlower.lowering.nki.keys_kernel import KeysKernel
+from flashlower.lowering.nki.keys_kernel import KeysKernel, KeysTiles
 from flashlower.lowering.nki.operands import STAGED_BYTES
 from flashlower.lowering.nki.problem import ONE_SHAPE, Machine, Outputs, Problem
 from flashlower.lowering.nki.rows_kernel import RowsKernel
@@ -162,21 +162,22 @@ class FunctionLowering:
         """The kernels of an operation over runs of at most `keys` keys, one for each size of a block."""
         schedule = self._schedule(problem.op)
         if schedule.arrangement == "rows":
+            self.b.kernel.attributes[SCHEDULE] = schedule.attribute(self.machine.cores)
             block = choose_row_block(problem.sizes, schedule.rows)
-        else:
-            tiles = -(-keys // PARTITIONS)
-            limit = min(max(self.score_bytes // (4 * tiles), 1), schedule.rows)
-            # Numbers of rows in pages are computed for one sequence, and for heads that have the same pages.
-            sequences = 1 if problem.pages is not None else schedule.sequences or PARTITIONS
-            pack = problem.pages is None or not problem.differs_by_head
-            block = choose_block(problem.sizes, limit, cores, pack=pack, sequences=sequences)
-            if block.sequences > 1:
-                schedule = replace(schedule, sequences=block.sequences)
+            yield Part(block, problem.sizes), RowsKernel(self.b, problem, outputs, block, schedule.step)
+            return
+        tiles = -(-keys // PARTITIONS)
+        limit = min(max(self.score_bytes // (4 * tiles), 1), schedule.rows)
+        # Numbers of rows in pages are computed for heads that have the same pages.
+        sequences = schedule.sequences or PARTITIONS
+        pack = problem.pages is None or not problem.differs_by_head
+        parts = choose_parts(problem.sizes, limit, cores, pack=pack, sequences=sequences)
+        if (most := parts[0].block.sequences) > 1:
+            schedule = replace(schedule, sequences=most)
         self.b.kernel.attributes[SCHEDULE] = schedule.attribute(self.machine.cores)
-        kind = RowsKernel if schedule.arrangement == "rows" else KeysKernel
-        # One after the other: PSUM has no room for the tiles of both.
-        for part in parts(problem.sizes, block):
-            yield part, kind(self.b, problem, outputs, part.block, schedule.step)
+        shared = KeysTiles(self.b, problem, keys)
+        for part in parts:
+            yield part, KeysKernel(self.b, problem, outputs, part.block, schedule.step, shared)
 
     def _emit(
         self,
@@ -243,8 +244,7 @@ class FunctionLowering:
         cores = self.machine.cores
         for part, kernel in self._kernels(problem, outputs, max(size for _, size in runs), 1):
             for first, count, start, step, size in _even_runs(runs):
-                core = self.b.program_id() if cores > 1 else Sum()
-                with self.b.loop(SPLIT, first + count, start=core + first, step=cores) as split:
+                with self.b.loop(SPLIT, first + count, start=self._own_split(first), step=cores) as split:
                     at = (split + -first) * step + start
                     if size:
                         self._emit(part, kernel, at, size, 1, {SPLIT: split})
@@ -254,6 +254,13 @@ class FunctionLowering:
         if cores > 1:
             for result in op.results:
                 self.b.add(nki.CoreBarrierOp(self.tensors[result]))
+
+    def _own_split(self, first: int) -> Sum:
+        """The first split of this core from one on: even ones are core 0's, odd ones core 1's."""
+        if self.machine.cores == 1:
+            return Sum(first)
+        core = self.b.program_id()
+        return core * -1 + (first + 1) if first % 2 else core + first
 
     def _empty_split(self, outputs: Outputs, block: Block, indices: Mapping[str, Sum], width: int) -> None:
         b = self.b

@@ -324,7 +324,8 @@ class _KernelPrinter:
     def _reduce(self, op: nki.TensorReduceOp) -> Arguments:
         rank, axes = len(tile_of(op.data).shape), op.axes.value.data
         axis = _tuple(tuple(range(rank - axes, rank)))
-        return [*self._tiles(op, "dst"), ("op", f"nl.{op.op.data}"), *self._tiles(op, "data"), ("axis", axis)]
+        negate: Arguments = [] if op.negate is None else [("negate", "True")]
+        return [*self._tiles(op, "dst"), ("op", f"nl.{op.op.data}"), *self._tiles(op, "data"), ("axis", axis), *negate]
 
     def _affine_arguments(self, op: nki.IotaOp | nki.AffineSelectOp) -> Arguments:
         return [
@@ -390,8 +391,8 @@ def _number(attr: FloatAttr) -> str:
         return f"-{NEG_INF}"
     if value != value:
         return NAN
-    if value == FP32_MIN:
-        return LOWEST
+    if abs(value) == -FP32_MIN:
+        return LOWEST if value < 0 else f"-{LOWEST}"
     return repr(value)
 
 

@@ -21,14 +21,14 @@ from xdsl.dialects.builtin import f32
 from xdsl.ir import SSAValue
 
 from flashlower.dialects import nki
-from flashlower.dialects.nki.types import PARTITIONS, tile_of
+from flashlower.dialects.nki.types import FP32_MIN, HARDWARE, PARTITIONS, tile_of
 from flashlower.lowering.nki.blocks import Block, largest_divisor
 from flashlower.lowering.nki.builder import Dim, KernelBuilder, Sum
 from flashlower.lowering.nki.grid import MASKED, ZERO, Elementwise, Grid, Index, Value
-from flashlower.lowering.nki.lengths import Clearing, absent_by_pair, existing_keys
+from flashlower.lowering.nki.lengths import existing_by_pair, existing_keys
 from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
 from flashlower.lowering.nki.problem import Outputs, Problem, chunks, column
-from flashlower.lowering.nki.rows import add_sink, bounded_maximum, load_sinks, store_rows
+from flashlower.lowering.nki.rows import bounded_maximum, load_sinks, sink_weights, store_rows
 from flashlower.lowering.nki.score import ScoreLowering
 
 MATMUL_COLUMNS = 512
@@ -38,22 +38,35 @@ EXP_BY_ROW = 64
 """From so many tiles of keys on, an instruction a row costs less than taking the maximum off in a pass of its own."""
 
 
+class KeysTiles:
+    """What blocks of any size use: PSUM has no room for tiles of each."""
+
+    def __init__(self, b: KernelBuilder, problem: Problem, keys: int):
+        """For runs of at most so many keys."""
+        self.scratch = Scratch(b)
+        self.key_values = KeysAndValues(b, problem)
+        # Of one tile, weights are summed over partitions as they are, of more their sums over tiles.
+        self.one_tile = keys <= PARTITIONS
+        self.ones = b.filled("ones", [PARTITIONS, 1], 1.0, problem.weight_type if self.one_tile else f32)
+
+
 class KeysKernel:
     """Emits one block of rows over one run of keys."""
 
-    def __init__(self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block, step: int):
+    def __init__(
+        self, b: KernelBuilder, problem: Problem, outputs: Outputs, block: Block, step: int, shared: KeysTiles
+    ):
         self.load_tiles = step // PARTITIONS
         self.b = b
         self.problem = problem
         self.outputs = outputs
         self.block = block
         self.sizes = problem.sizes
-        rows = block.rows
-        self.zeros = b.filled("zeros", [rows, PARTITIONS], 0.0)
-        self.ones = b.filled("ones", [PARTITIONS, 1], 1.0)
-        self.scratch = Scratch(b)
+        self.scratch, self.key_values = shared.scratch, shared.key_values
         self.psum = self.scratch.psum
-        self.key_values = KeysAndValues(b, problem)
+        self.one_tile, self.ones = shared.one_tile, shared.ones
+        # The Tensor engine of trn1 does not transpose infinities.
+        self.transposes_finite = HARDWARE[b.kernel.target.data].generation < 3
 
     def emit(self, indices: Mapping[str, Sum], n: Sum, keys: int, more: Mapping[str, Sum] | None = None) -> None:
         """
@@ -61,17 +74,17 @@ class KeysKernel:
         """
         b, block = self.b, self.block
         tiles = -(-keys // PARTITIONS)
-        scores = b.tile("scores", [PARTITIONS, *block.shape, tiles])
-        rest = keys % PARTITIONS
+        # Of a single tile only the partitions that have keys; rows of pages are gathered for all.
+        self.partitions = PARTITIONS if self.problem.pages is not None else min(keys, PARTITIONS)
+        scores = b.tile("scores", [self.partitions, *block.shape, tiles])
+        rest = keys % self.partitions
         if rest:
             filler = 0.0 if self.problem.op.score.blocks else MASKED
             b.add(nki.MemsetOp(self._tiles(scores, tiles - 1, 1), filler))
         queries = load_queries(b, self.scratch, self.problem.query, block, self.sizes["k"], indices)
         elementwise = Elementwise(b, self._grid(indices, n, tiles))
         absent = self.absent = self._absent_keys(elementwise, indices, n, keys)
-        self.clearing = None
-        if absent is not None and self.key_values.clears_values:
-            self.clearing = Clearing(b, absent.tile, self.problem.value_type, self.sizes["d"])
+        self.clearing = self.key_values.clearing(None if absent is None else absent.tile)
         b.comment("S^T = scale * K Q^T, a tile of 128 keys a product.")
         sequences, heads = self._pairs_of_bank(tiles)
         names = ("sequence" if sequences == 1 else "first_sequence", "head" if heads == 1 else "first_head")
@@ -93,22 +106,27 @@ class KeysKernel:
             b.add(nki.TensorCopyPredicatedOp(logits.tile, MASKED, target))
 
         b.comment("The maximum of every row: over tiles of keys, then over partitions.")
-        top, negated = self._maximum(logits.tile, indices)
+        negated, sink = self._negated_maximum(logits.tile, indices)
         b.comment("p = exp(S^T - max), and its sum over keys.")
         weights, total = self._exponentials(logits.tile, negated, tiles)
-        if self.sink is not None:
-            add_sink(b, self.sink, top, total)
+        if sink is not None or self.outputs.sum is not None:
+            copied = column(b, "row_sum", block.rows)
+            if sink is None:
+                b.add(nki.TensorCopyOp(copied, total))
+            else:
+                b.add(nki.TensorTensorOp(copied, total, sink_weights(b, sink, negated, negated=True), "add"))
+            total = copied
         sums = self._weighted_values(weights, indices, n, keys)
         b.comment("Normalise, and store.")
-        parts = self._turned(sums)
-        store_rows(b, self.outputs, block, {**indices, **(more or {})}, top, total, self.sizes["d"], parts)
+        at, parts, bounded = {**indices, **(more or {})}, self._turned(sums), self.transposes_finite
+        store_rows(b, self.outputs, block, at, negated, total, self.sizes["d"], parts, negated=True, bounded=bounded)
 
     # Logits.
 
-    def _tiles(self, tile: SSAValue, first: Sum | int, count: int, partitions: int = PARTITIONS) -> SSAValue:
+    def _tiles(self, tile: SSAValue, first: Sum | int, count: int, partitions: int | None = None) -> SSAValue:
         """Some tiles of keys of a tile of logits."""
         rows = [None] * (len(tile_of(tile).shape) - 2)
-        return self.b.view(tile, (0, partitions), *rows, (first, count))
+        return self.b.view(tile, (0, partitions or self.partitions), *rows, (first, count))
 
     def _pair(self, tile: SSAValue, sequence: Sum, head: Sum) -> list[Dim]:
         """The indices of the rows of one pair in a tile [partitions, rows..., tiles]."""
@@ -120,7 +138,7 @@ class KeysKernel:
         first_head = indices["h"] * self.sizes["g"] + indices["g"]
         sequences = [{block.batch_dim: 1}] if block.sequences > 1 else []
         return Grid(
-            PARTITIONS,
+            self.partitions,
             (*block.shape, tiles),
             {"n": 1},
             (*sequences, {"hq": 1}, {"m": 1}, {"n": PARTITIONS}),
@@ -209,7 +227,7 @@ class KeysKernel:
             steps, shape = grid.steps(index), grid.shape(value.axes)
             channel = grid.channel(index)
             if not (rest and channel):
-                pattern = [(channel, PARTITIONS), *zip(steps, shape[1:], strict=True)]
+                pattern = [(channel, self.partitions), *zip(steps, shape[1:], strict=True)]
                 b.add(nki.DmaCopyOp(value.tile, b.ap(source, pattern, index.start)))
                 return
             # Keys that do not exist are not read.
@@ -226,12 +244,15 @@ class KeysKernel:
 
     def _absent_keys(self, elementwise: Elementwise, indices: Mapping[str, Sum], n: Sum, keys: int) -> Value | None:
         """Where keys are from the length on, on the axes that lengths differ on and tiles; and loads of keys begin."""
-        b, lens = self.b, self.problem.kv_lens
-        if lens is not None and any(size > 1 and lens.stride(name) for name, size in self.block.dims()):
-            return absent_by_pair(b, self.problem, self.block, elementwise, keys)
-        axes = (False,) * len(self.block.shape) + (True,)
-        existing = existing_keys(b, self.problem, indices, n, keys, elementwise.grid.shape(axes)[1:])
-        self.key_values.begin(indices, n, Sum(), keys, existing)
+        b, lens, block = self.b, self.problem.kv_lens, self.block
+        if lens is not None and any(size > 1 and lens.stride(name) for name, size in block.dims()):
+            existing, absent = existing_by_pair(b, self.problem, block, elementwise, keys)
+            self.key_values.begin(indices, n, Sum(), keys, existing, block)
+            return absent
+        axes = (False,) * len(block.shape) + (True,)
+        free = elementwise.grid.shape(axes)[1:]
+        existing = existing_keys(b, self.problem, indices, n, keys, free, partitions=self.partitions)
+        self.key_values.begin(indices, n, Sum(), keys, existing, block)
         return None if existing.absent is None else Value(existing.absent, axes)
 
     def _clear(
@@ -249,56 +270,64 @@ class KeysKernel:
 
     # Softmax.
 
-    def _maximum(self, logits: SSAValue, indices: Mapping[str, Sum]) -> tuple[SSAValue, SSAValue]:
-        """The maximum of every row, [rows, 1], and its negative on all partitions, [128, rows]."""
+    def _negated_maximum(self, logits: SSAValue, indices: Mapping[str, Sum]) -> tuple[SSAValue, SSAValue | None]:
+        """The negative of the maximum of every row, [rows, 1], and the sinks where there are any."""
         b, block = self.b, self.block
-        rows = block.rows
-        partial = b.tile("partition_max", [PARTITIONS, rows])
-        b.add(nki.TensorReduceOp(partial, "maximum", logits, 1))
-        # The Tensor engine of trn1 does not transpose infinities.
-        bounded_maximum(b, partial)
-        turned = b.view(self.psum, (0, rows))
+        rows, partial = block.rows, logits
+        if tile_of(logits).shape[-1] > 1:
+            partial = b.tile("partition_max", [self.partitions, rows])
+            b.add(nki.TensorReduceOp(partial, "maximum", logits, 1))
+        if self.transposes_finite:
+            bounded = b.tile("bounded_max", [self.partitions, rows]) if partial is logits else partial
+            bounded_maximum(b, bounded, partial)
+            partial = bounded
+        turned = b.view(self.psum, (0, rows), (0, self.partitions))
         b.add(nki.NcTransposeOp(turned, partial))
-        top = column(b, "row_max", rows)
-        b.add(nki.TensorReduceOp(top, "maximum", turned, 1))
-        self.sink = None
-        if self.problem.sinks is not None:
-            self.sink = load_sinks(b, self.problem.sinks, block, indices)
-            b.add(nki.TensorTensorOp(top, top, self.sink, "maximum"))
-        wide = b.tile("negated_max", [rows, PARTITIONS])
-        b.add(nki.TensorScalarOp(wide, self.zeros, "subtract", top))
-        return top, self.scratch.transpose("minus_max", wide)
+        negated = column(b, "negated_max", rows)
+        b.add(nki.TensorReduceOp(negated, "maximum", turned, 1, negate=True))
+        if self.problem.sinks is None:
+            return negated, None
+        sink = load_sinks(b, self.problem.sinks, block, indices)
+        b.add(nki.ScalarTensorTensorOp(negated, sink, "multiply", -1.0, "minimum", negated))
+        return negated, sink
 
     def _exponentials(self, logits: SSAValue, negated: SSAValue, tiles: int) -> tuple[SSAValue, SSAValue]:
-        """exp(s - max) in the type of the second product, and its sum over keys, [rows, 1]."""
+        """exp(s - max) in the type of the second product, and its sum over keys, [rows, 1] in PSUM."""
         b, rows = self.b, self.block.rows
         shape = tile_of(logits).shape
         element = self.problem.weight_type
         weights = logits if element == f32 else b.tile("weights", shape, element)
-        partial = b.tile("partition_sum", [PARTITIONS, rows])
+        # A column for every row, of the same number on all partitions.
+        spread = b.add(nki.ApOp(negated, [(1, rows), (0, self.partitions)])).result
+        added = b.view(self.psum, (0, self.partitions), (0, rows))
+        b.add(nki.NcTransposeOp(added, spread))
+        partial = weights if self.one_tile else b.tile("partition_sum", [self.partitions, rows])
         if tiles >= EXP_BY_ROW:
+            minus = b.tile("minus_max", [self.partitions, rows])
+            b.add(nki.TensorScalarOp(minus, added, "minimum", -FP32_MIN))
             with b.loop("row", rows) as row:
-                pattern = [(rows * tiles, PARTITIONS), (1, tiles)]
+                pattern = [(rows * tiles, self.partitions), (1, tiles)]
                 b.add(
                     nki.ActivationOp(
                         b.ap(weights, pattern, row * tiles),
                         "exp",
                         b.ap(logits, pattern, row * tiles),
-                        bias=b.view(negated, None, (row, 1)),
+                        bias=b.view(minus, None, (row, 1)),
                         reduce_res=b.view(partial, None, (row, 1)),
                     )
                 )
         else:
             steps = [(prod(shape[i + 2 : -1]), size) for i, size in enumerate(shape[1:-1])]
-            spread = b.add(nki.ApOp(negated, [(rows, PARTITIONS), *steps, (0, tiles)])).result
-            b.add(nki.TensorTensorOp(logits, logits, spread, "add"))
+            row_size = tile_of(self.psum).free_size
+            minus = b.add(nki.ApOp(self.psum, [(row_size, self.partitions), *steps, (0, tiles)])).result
+            # A maximum is at least the lowest finite f32: the logit of a masked key stays -inf.
+            b.add(nki.ScalarTensorTensorOp(logits, minus, "minimum", -FP32_MIN, "add", logits))
             b.add(nki.ActivationOp(weights, "exp", logits))
-            b.add(nki.TensorReduceOp(partial, "add", weights, 1))
-        sums = b.view(self.psum, (0, rows), (0, 1))
-        b.add(nki.NcMatmulOp(sums, partial, self.ones, b.flag(False)))
-        total = column(b, "row_sum", rows)
-        b.add(nki.TensorCopyOp(total, sums))
-        return weights, total
+            if not self.one_tile:
+                b.add(nki.TensorReduceOp(partial, "add", weights, 1))
+        sums = self.scratch.sums(rows)
+        b.add(nki.NcMatmulOp(sums, partial, b.view(self.ones, (0, self.partitions)), b.flag(False)))
+        return weights, sums
 
     # Values.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from xdsl.dialects.builtin import i32
+from xdsl.dialects.builtin import IntegerType, Signedness, i32
 from xdsl.ir import Attribute, SSAValue
 
 from flashlower.dialects import nki
@@ -23,16 +23,16 @@ class ExistingKeys:
     """Of the keys of some tiles: their positions, the length of their sequence, and which of them are beyond it."""
 
     position: SSAValue | None = None
-    """[128, tiles], f32."""
+    """[partitions, tiles], f32."""
     length: SSAValue | None = None
-    """[128, 1], f32: the number of keys, the same on all partitions."""
+    """[partitions, 1], f32: the number of keys, the same on all partitions. Of several sequences, one for each."""
     absent: SSAValue | None = None
-    """[128, tiles], bytes."""
+    """[partitions, tiles], bytes. Of several sequences with lengths of their own, tiles for each."""
 
 
-def key_positions(b: KernelBuilder, n: Sum, free: Sequence[int]) -> SSAValue:
-    """Positions of keys from n on, [128, *free]: that of partition p in tile t is n + t * 128 + p."""
-    position = b.tile("position", [PARTITIONS, *free])
+def key_positions(b: KernelBuilder, n: Sum, free: Sequence[int], partitions: int = PARTITIONS) -> SSAValue:
+    """Positions of keys from n on, [partitions, *free]: that of partition p in tile t is n + t * 128 + p."""
+    position = b.tile("position", [partitions, *free])
     b.add(nki.IotaOp(position, [(PARTITIONS, prod(free))], b.offset(n), 1))
     return position
 
@@ -44,10 +44,13 @@ def existing_keys(
     n: Sum,
     keys: int,
     free: Sequence[int],
+    *,
     rows: int = 0,
+    partitions: int = PARTITIONS,
 ) -> ExistingKeys:
     """
-    What there is to know of the tiles of `keys` keys from n on; nothing where there are no lengths.
+    What there is to know of the tiles of `keys` keys from n on, on so many partitions; nothing where there are no
+    lengths.
 
     The length is there on the partitions of keys, and on those of `rows` rows.
     """
@@ -55,21 +58,24 @@ def existing_keys(
     if lens is None:
         return ExistingKeys()
     b.comment("Keys from the length on do not exist.")
-    raw = b.tile("length_i32", [PARTITIONS, 1], i32)
+    raw = b.tile("length_i32", [partitions, 1], i32)
     _load_lengths(b, problem, lens, raw, indices, [], max(keys, rows))
-    length = column(b, "length", PARTITIONS)
+    length = column(b, "length", partitions)
     b.add(nki.TensorCopyOp(length, raw))
-    if problem.pages is not None and keys % PARTITIONS:
-        # A table has no entries for the last tile's rows beyond the last key.
-        b.add(nki.TensorScalarOp(length, length, "minimum", float(problem.sizes["n"])))
-    position = key_positions(b, n, free)
-    absent = b.tile("absent", [PARTITIONS, *free], u8)
+    _bound_length(b, problem, length, keys)
+    position = key_positions(b, n, free, partitions)
+    absent = b.tile("absent", [partitions, *free], u8)
     b.add(nki.TensorScalarOp(absent, position, "greater_equal", length))
     return ExistingKeys(position, length, absent)
 
 
-def absent_by_pair(b: KernelBuilder, problem: Problem, block: Block, elementwise: Elementwise, keys: int) -> Value:
-    """Which keys do not exist, bytes, where the sequences or the heads of a block have lengths of their own."""
+def existing_by_pair(
+    b: KernelBuilder, problem: Problem, block: Block, elementwise: Elementwise, keys: int
+) -> tuple[ExistingKeys, Value]:
+    """
+    What there is to know where the sequences or the heads of a block have lengths of their own; which keys do not
+    exist also as a value of the tile of logits.
+    """
     lens, grid = problem.kv_lens, elementwise.grid
     assert lens is not None
     b.comment("Keys from the length on do not exist; sequences, or heads of them, have lengths of their own.")
@@ -80,8 +86,16 @@ def absent_by_pair(b: KernelBuilder, problem: Problem, block: Block, elementwise
         pattern += [(lens.stride("h"), block.heads), (0, block.group)]
     _load_lengths(b, problem, lens, raw.tile, grid.starts, pattern, keys)
     length = elementwise.copy(raw, raw.axes, "length")
+    _bound_length(b, problem, length.tile, keys)
     position = elementwise.materialize(grid.index("n"), "position")
-    return elementwise.binary("greater_equal", position, length, element=u8, name="absent")
+    absent = elementwise.binary("greater_equal", position, length, element=u8, name="absent")
+    return ExistingKeys(position.tile, length.tile, absent.tile), absent
+
+
+def _bound_length(b: KernelBuilder, problem: Problem, length: SSAValue, keys: int) -> None:
+    """A table has no entries for the last tile's rows beyond the last key."""
+    if problem.pages is not None and keys % PARTITIONS:
+        b.add(nki.TensorScalarOp(length, length, "minimum", float(problem.sizes["n"])))
 
 
 def _load_lengths(
@@ -95,13 +109,14 @@ def _load_lengths(
 ) -> None:
     """Lengths on all partitions, of which only those that are needed are read from HBM; the others get 0."""
     at = lens.offset({name: indices[name] for name in (*problem.batch_dims, "h")})
-    if needed < PARTITIONS:
+    partitions = tile_of(target).partitions
+    if needed < partitions:
         b.add(nki.MemsetOp(target, 0))
-    partitions = min(needed, PARTITIONS)
+        partitions = needed
     b.add(nki.DmaCopyOp(b.view(target, (0, partitions)), b.ap(lens.tensor, [(0, partitions), *pattern], at)))
 
 
-WORD_BYTES = 4
+u16 = IntegerType(16, Signedness.UNSIGNED)
 
 
 class Clearing:
@@ -111,19 +126,37 @@ class Clearing:
     In V because their weight is 0 and 0 * NaN is not; in K because the transposition of trn1's Tensor engine is a
     product as well. `absent` has a byte for each key of some tiles.
 
-    From trn2 on, 32-bit words are multiplied by 0 or 1 on the GpSimd engine, which has little else to do and computes
-    integers exactly: no bit of a row that exists changes. On trn1 the Vector engine clears them.
+    Rows are multiplied by 0 or 1 as integers, whatever their elements are, on the GpSimd engine, which has little else
+    to do: no bit of a row that exists changes. From trn2 on it computes integers of 32 bits; on trn1 it computes in
+    f32, which has every integer of 16 bits. Rows that may be unwritten are no operands: the Vector engine overwrites
+    them.
     """
 
-    def __init__(self, b: KernelBuilder, absent: SSAValue, element: Attribute, size: int):
-        """For rows of V of so many elements of a type."""
+    def __init__(self, b: KernelBuilder, absent: SSAValue, rows: Sequence[tuple[Attribute, int]], *, unwritten: bool):
+        """For rows of so many elements of a type, of which absent ones may be unwritten."""
         self._b = b
         self._absent = absent
-        self._row_words, rest = divmod(size * element_bytes(element), WORD_BYTES)
-        self._existing = None
-        if HARDWARE[b.kernel.target.data].generation >= 3 and not rest:
-            self._existing = b.tile("existing", tile_of(absent).shape, i32)
-            b.add(nki.TensorScalarOp(self._existing, absent, "equal", 0.0))
+        self._unwritten = unwritten
+        later = HARDWARE[b.kernel.target.data].generation >= 3
+        self._words = (i32, u16, u8) if later else (u16, u8)
+        self._existing: dict[Attribute, SSAValue] = {}
+        if unwritten:
+            return
+        for element, size in rows:
+            factor = self._factor(self._word(element, size))
+            if factor not in self._existing:
+                existing = self._existing[factor] = b.tile("existing", tile_of(absent).shape, factor)
+                b.add(nki.TensorScalarOp(existing, absent, "equal", 0.0))
+
+    def _word(self, element: Attribute, size: int) -> Attribute:
+        """The largest integer of which a row is a whole number."""
+        row = size * element_bytes(element)
+        return next(word for word in self._words if row % element_bytes(word) == 0)
+
+    @staticmethod
+    def _factor(word: Attribute) -> Attribute:
+        """The type of 0 and 1 for words: integers of 32 bits mix with no others."""
+        return word if word == i32 else u8
 
     def clear(self, rows: SSAValue, at: Sum, shift: Sum, keys: int, tiles: int) -> None:
         """
@@ -131,16 +164,23 @@ class Clearing:
 
         `at` is the place of the byte of the first tile.
         """
-        b = self._b
-        flags = self._absent if self._existing is None else self._existing
-        row = tile_of(rows).shape[2] if self._existing is None else self._row_words
-        pattern = [(tile_of(flags).free_size, keys), (1, tiles), (0, row)]
-        spread = b.add(nki.ApOp(flags, pattern, b.offset(at))).result
-        if self._existing is None:
-            b.add(nki.TensorCopyPredicatedOp(b.view(rows, (0, keys), (shift, tiles)), 0.0, spread))
+        b, type = self._b, tile_of(rows)
+        _, whole, size = type.shape
+        if self._unwritten:
+            b.add(
+                nki.TensorCopyPredicatedOp(
+                    b.view(rows, (0, keys), (shift, tiles)), 0.0, self._spread(self._absent, at, keys, tiles, size)
+                )
+            )
             return
-        whole = tile_of(rows).shape[1] * row
-        words = b.add(
-            nki.ApOp(rows, [(whole, keys), (row, tiles), (1, row)], b.offset(shift * row), element=i32)
-        ).result
-        b.add(nki.TensorTensorOp(words, words, spread, "multiply", "gpsimd"))
+        word = self._word(type.element_type, size)
+        row = size * element_bytes(type.element_type) // element_bytes(word)
+        factors = self._spread(self._existing[self._factor(word)], at, keys, tiles, row)
+        pattern = [(whole * row, keys), (row, tiles), (1, row)]
+        words = b.add(nki.ApOp(rows, pattern, b.offset(shift * row), element=word)).result
+        b.add(nki.TensorTensorOp(words, words, factors, "multiply", "gpsimd"))
+
+    def _spread(self, flags: SSAValue, at: Sum, keys: int, tiles: int, row: int) -> SSAValue:
+        """The flag of every key for each element of its row."""
+        pattern = [(tile_of(flags).free_size, keys), (1, tiles), (0, row)]
+        return self._b.add(nki.ApOp(flags, pattern, self._b.offset(at))).result

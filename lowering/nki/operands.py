@@ -13,8 +13,8 @@ from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, PSUM_BANK_BYTES,
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.blocks import Block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
-from flashlower.lowering.nki.lengths import ExistingKeys, existing_keys
-from flashlower.lowering.nki.pages import GatheredKeys, PagedKeys
+from flashlower.lowering.nki.gathered_pages import GatheredKeys, paged_keys
+from flashlower.lowering.nki.lengths import Clearing, ExistingKeys, existing_keys
 from flashlower.lowering.nki.problem import Problem, chunks, starts
 
 STAGED_BYTES = 80 * 1024
@@ -25,11 +25,15 @@ Clear = Callable[[SSAValue], None]
 
 
 class Scratch:
-    """One tile of PSUM for every transposition to f32, and one for those of other types."""
+    """One tile of PSUM for every transposition to f32, with a column of its own for sums; others for other types."""
 
     def __init__(self, b: KernelBuilder):
         self._b = b
-        self.psum = b.tile("turned", [PARTITIONS, PARTITIONS], f32, "psum")
+        self.psum = b.tile("turned", [PARTITIONS, PARTITIONS + 1], f32, "psum")
+
+    def sums(self, rows: int) -> SSAValue:
+        """A column that no transposition writes."""
+        return self._b.view(self.psum, (0, rows), (PARTITIONS, 1))
 
     def transpose(self, name: str, data: SSAValue, psum: SSAValue | None = None) -> SSAValue:
         """A tile [P, F] as [F, P] in SBUF, through the Tensor engine."""
@@ -68,7 +72,7 @@ class KeysAndValues:
         self._b = b
         self._problem = problem
         self._staged: tuple[list[SSAValue], list[SSAValue]] | None = None
-        self._paged = PagedKeys.of(b, problem)
+        self._paged = paged_keys(b, problem)
         element = tile_of(problem.key.tensor).element_type
         self._psum: SSAValue | None = None
         by_dma = element_bytes(element) == 2 and (not problem.key.is_paged or isinstance(self._paged, GatheredKeys))
@@ -94,13 +98,35 @@ class KeysAndValues:
         """Whether those of V must be cleared; gathers leave them 0."""
         return not self._gathers(self._problem.value)
 
+    def clearing(self, absent: SSAValue | None) -> Clearing | None:
+        """What clears rows of keys that do not exist; None where there are none, or nothing is to be cleared."""
+        if absent is None or not self.clears_values:
+            return None
+        problem = self._problem
+        rows = [(problem.value_type, problem.sizes["d"])]
+        if self.clears_keys:
+            rows.append((tile_of(problem.key.tensor).element_type, problem.sizes["k"]))
+        unwritten = any(access.is_paged and not self._gathers(access) for access in (problem.key, problem.value))
+        return Clearing(self._b, absent, rows, unwritten=unwritten)
+
     def _gathers(self, access: Access) -> bool:
         return access.is_paged and isinstance(self._paged, GatheredKeys)
 
-    def begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
-        """What is asked for next are tiles from `first` on, of `keys` keys from key n of the sequence on."""
+    def begin(
+        self,
+        indices: Mapping[str, Sum],
+        n: Sum,
+        first: Sum,
+        keys: int,
+        existing: ExistingKeys,
+        block: Block | None = None,
+    ) -> None:
+        """
+        What is asked for next are tiles from `first` on, of `keys` keys from key n on: of the sequences of a block, or
+        of one sequence.
+        """
         if self._paged is not None and self._staged is None:
-            self._paged.begin(indices, n, first, keys, existing)
+            self._paged.begin(indices, n, first, keys, existing, block)
 
     def stage(self, indices: Mapping[str, Sum], n: Sum, keys: int, *, group: int = 4) -> None:
         """Loads all keys of a head, `group` tiles at a time."""

@@ -32,21 +32,21 @@ def load_sinks(b: KernelBuilder, sinks: Access, block: Block, indices: Mapping[s
     return wide
 
 
-def bounded_maximum(b: KernelBuilder, top: SSAValue) -> None:
+def bounded_maximum(b: KernelBuilder, top: SSAValue, maximum: SSAValue) -> None:
     """
-    The maximum of a row, at least the lowest finite f32, in place.
+    The maximum of a row, at least the lowest finite f32.
 
     So s - max is -inf for a masked key whatever else is in the row, and never the NaN of -inf - -inf.
     """
-    b.add(nki.TensorScalarOp(top, top, "maximum", FP32_MIN))
+    b.add(nki.TensorScalarOp(top, maximum, "maximum", FP32_MIN))
 
 
-def add_sink(b: KernelBuilder, sink: SSAValue, top: SSAValue, total: SSAValue) -> None:
-    """Adds exp(sink - max) to the sums of the rows."""
+def sink_weights(b: KernelBuilder, sink: SSAValue, top: SSAValue, *, negated: bool = False) -> SSAValue:
+    """exp(sink - max) of every row, [rows, 1]; `top` is the maximum, or its negative."""
     weight = column(b, "sink_weight", tile_of(sink).partitions)
-    b.add(nki.TensorTensorOp(weight, sink, top, "subtract"))
+    b.add(nki.TensorTensorOp(weight, sink, top, "add" if negated else "subtract"))
     b.add(nki.ActivationOp(weight, "exp", weight))
-    b.add(nki.TensorTensorOp(total, total, weight, "add"))
+    return weight
 
 
 def store_rows(
@@ -60,21 +60,25 @@ def store_rows(
     parts: Iterable[tuple[int, SSAValue]],
     *,
     dims: Sequence[tuple[str, int]] | None = None,
+    negated: bool = False,
+    bounded: bool = True,
 ) -> None:
     """
-    Normalises and stores rows: `top` and `total` [rows, 1] are the maximum and the sum, `parts` the starts and tiles
-    [rows, part] of the weighted sums of V, `width` elements in all; each is used before the next is asked for.
+    Normalises and stores rows: `top` and `total` [rows, 1] are the maximum (its negative with `negated`) and the sum,
+    `parts` the starts and tiles [rows, part] of the weighted sums of V, `width` elements in all; each is used before
+    the next is asked for. Where sums are stored, `total` is in SBUF. Without `bounded`, the maximum of a row without
+    keys is -inf, and so is its LSE without more ado.
     """
     rows = tile_of(total).partitions
     row_dims = list(dims or block.dims())
     lead = len(row_dims)
     if outputs.sum is not None:
         b.add(nki.DmaCopyOp(outputs.sum.view(b, row_dims, indices, lead=lead), total))
-    bounded = column(b, "bounded_sum", rows)
-    b.add(nki.TensorScalarOp(bounded, total, "maximum", LEAST_SUM))
+    positive_sum = column(b, "bounded_sum", rows)
+    b.add(nki.TensorScalarOp(positive_sum, total, "maximum", LEAST_SUM))
     if outputs.out is not None:
         inverse = column(b, "inverse_sum", rows)
-        b.add(nki.ReciprocalOp(inverse, bounded))
+        b.add(nki.ReciprocalOp(inverse, positive_sum))
         out = b.tile("out_rows", [rows, width], tile_of(outputs.out.tensor).element_type)
         for start, part in parts:
             target = b.view(out, None, (start, tile_of(part).free_size))
@@ -82,9 +86,10 @@ def store_rows(
         b.add(nki.DmaCopyOp(outputs.out.view(b, [*row_dims, ("d", width)], indices, lead=lead), out))
     if outputs.lse is not None:
         lse = column(b, "lse_rows", rows)
-        b.add(nki.ActivationOp(lse, "log", bounded))
-        b.add(nki.TensorTensorOp(lse, lse, top, "add"))
-        positive = column(b, "has_keys", rows, u8)
-        b.add(nki.TensorScalarOp(positive, total, "greater", 0.0))
-        b.add(nki.SelectReduceOp(lse, positive, lse, MASKED))
+        b.add(nki.ActivationOp(lse, "log", positive_sum))
+        b.add(nki.TensorTensorOp(lse, lse, top, "subtract" if negated else "add"))
+        if bounded:
+            positive = column(b, "has_keys", rows, u8)
+            b.add(nki.TensorScalarOp(positive, total, "greater", 0.0))
+            b.add(nki.SelectReduceOp(lse, positive, lse, MASKED))
         b.add(nki.DmaCopyOp(outputs.lse.view(b, row_dims, indices, lead=lead), lse))

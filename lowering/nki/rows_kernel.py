@@ -105,10 +105,8 @@ class RowsKernel:
         b, rows = self.b, self.block.rows
         top, total, out = state
         tiles = [-(-width // PARTITIONS)]
-        existing = existing_keys(b, self.problem, indices, n + tile * PARTITIONS, width, tiles, rows)
-        clearing, length = None, existing.length
-        if existing.absent is not None and self.key_values.clears_values:
-            clearing = Clearing(b, existing.absent, self.problem.value_type, self.sizes["d"])
+        existing = existing_keys(b, self.problem, indices, n + tile * PARTITIONS, width, tiles, rows=rows)
+        clearing, length = self.key_values.clearing(existing.absent), existing.length
         self.key_values.begin(indices, n + tile * PARTITIONS, tile, width, existing)
         b.comment("S = scale * Q K^T.")
         products = b.view(self.logits_psum, None, (0, width))

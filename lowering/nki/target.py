@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.utils.target import Target
 
 from flashlower.dialects.nki import KernelOp
-from flashlower.lowering.nki.cost import account
+from flashlower.lowering.nki.cost import account, launch_account
 from flashlower.lowering.nki.printer import print_module
 
 
@@ -27,7 +27,7 @@ class NkiTarget(Target):
 
 @dataclass(frozen=True)
 class NkiCostTarget(Target):
-    """Prints the cost account of every `nki.kernel`: what each engine has to do, and the bytes that move."""
+    """Prints the cost account of every `nki.kernel`: what each engine of a core has to do, and what a launch moves."""
 
     name = "nki-cost"
 
@@ -36,5 +36,6 @@ class NkiCostTarget(Target):
         for kernel in module.body.ops:
             if isinstance(kernel, KernelOp):
                 target, cores = kernel.target.data, kernel.cores.value.data
-                share = f", one of {cores} cores" if cores > 1 else ""
+                share, all_cores = (f", the busiest of {cores} cores", f"{cores} cores: ") if cores > 1 else ("", "")
                 output.write(f"{kernel.sym_name.data} on {target}{share}\n{account(kernel).table()}\n")
+                output.write(f"{all_cores}{launch_account(kernel).traffic}\n")

@@ -157,7 +157,7 @@ nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
 
 // -----
 
-// CHECK: engine: tensor_tensor on GpSimd is of 32-bit integers, dst has f32
+// CHECK: engine: tensor_tensor on GpSimd is of integers, dst has f32
 nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
   %a = nki.ndarray : !nki.tile<128x4xf32, sbuf>
   nki.tensor_tensor "multiply" %a, %a, %a on "gpsimd" : !nki.tile<128x4xf32, sbuf>, !nki.tile<128x4xf32, sbuf>, !nki.tile<128x4xf32, sbuf>
@@ -185,7 +185,36 @@ nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
 
 // -----
 
-// CHECK: target: tensor_tensor of integers on GpSimd needs NeuronCore-v3, trn1 has v2
+// CHECK: operator: op on GpSimd is one of add, multiply, got 'subtract'
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x4xui16, sbuf>
+  nki.tensor_tensor "subtract" %a, %a, %a on "gpsimd" : !nki.tile<128x4xui16, sbuf>, !nki.tile<128x4xui16, sbuf>, !nki.tile<128x4xui16, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: engine: tensor_tensor on GpSimd is of 32-bit integers alone, or of narrower ones
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x4xi32, sbuf>
+  %b = nki.ndarray : !nki.tile<128x4xui8, sbuf>
+  nki.tensor_tensor "multiply" %a, %a, %b on "gpsimd" : !nki.tile<128x4xi32, sbuf>, !nki.tile<128x4xi32, sbuf>, !nki.tile<128x4xui8, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: reduction: negate is for arithmetic operators, got logical_or
+nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 1 {
+  %a = nki.ndarray : !nki.tile<128x4xf32, sbuf>
+  %b = nki.ndarray : !nki.tile<128x1xf32, sbuf>
+  nki.tensor_reduce "logical_or" %b, %a axes 1 negate : !nki.tile<128x1xf32, sbuf>, !nki.tile<128x4xf32, sbuf>
+  nki.return %q : !nki.tile<4x128x64xf32, shared_hbm>
+}
+
+// -----
+
+// CHECK: target: tensor_tensor of 32-bit integers on GpSimd needs NeuronCore-v3, trn1 has v2
 nki.kernel @k(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn1 cores 1 {
   %a = nki.ndarray : !nki.tile<128x4xi32, sbuf>
   nki.tensor_tensor "multiply" %a, %a, %a on "gpsimd" : !nki.tile<128x4xi32, sbuf>, !nki.tile<128x4xi32, sbuf>, !nki.tile<128x4xi32, sbuf>

@@ -91,6 +91,13 @@ nki.kernel @kernel(%q: !nki.tile<4x128x64xf32, shared_hbm>) target trn2 cores 2 
   %words = nki.ap %s at 0 by [[64, 128], [1, 64]] : !nki.tile<128x64xf32, sbuf> as i32
   // CHECK-NEXT: nki.tensor_tensor "multiply" %words, %words, %words on "gpsimd" : !nki.tile<128x64xi32, sbuf>, !nki.tile<128x64xi32, sbuf>, !nki.tile<128x64xi32, sbuf>
   nki.tensor_tensor "multiply" %words, %words, %words on "gpsimd" : !nki.tile<128x64xi32, sbuf>, !nki.tile<128x64xi32, sbuf>, !nki.tile<128x64xi32, sbuf>
+  // And as those of 16 bits, with a byte for each.
+  // CHECK-NEXT: %halves = nki.ap %s at 0 by {{\[}}[128, 128], [1, 64]] : !nki.tile<128x64xf32, sbuf> as ui16
+  %halves = nki.ap %s at 0 by [[128, 128], [1, 64]] : !nki.tile<128x64xf32, sbuf> as ui16
+  // CHECK-NEXT: nki.tensor_tensor "multiply" %halves, %halves, %byte on "gpsimd" : !nki.tile<128x64xui16, sbuf>, !nki.tile<128x64xui16, sbuf>, !nki.tile<128x64xui8, sbuf>
+  nki.tensor_tensor "multiply" %halves, %halves, %byte on "gpsimd" : !nki.tile<128x64xui16, sbuf>, !nki.tile<128x64xui16, sbuf>, !nki.tile<128x64xui8, sbuf>
+  // CHECK-NEXT: nki.tensor_reduce "maximum" %v, %s axes 1 negate : !nki.tile<128x1xf32, sbuf>, !nki.tile<128x64xf32, sbuf>
+  nki.tensor_reduce "maximum" %v, %s axes 1 negate : !nki.tile<128x1xf32, sbuf>, !nki.tile<128x64xf32, sbuf>
   // CHECK-NEXT: nki.tensor_scalar %byte, %s "less" number 1.000000e+00 : f32 reverse : !nki.tile<128x64xui8, sbuf>, !nki.tile<128x64xf32, sbuf>
   nki.tensor_scalar %byte, %s "less" number 1.000000e+00 : f32 reverse : !nki.tile<128x64xui8, sbuf>, !nki.tile<128x64xf32, sbuf>
   // CHECK-NEXT: nki.tensor_scalar %s, %w "multiply" tile %v : !nki.tile<128x1xf32, sbuf> then "add" tile1 %x : !nki.tile<128x1xf32, sbuf> : !nki.tile<128x64xf32, sbuf>, !nki.tile<128x64xf32, sbuf>

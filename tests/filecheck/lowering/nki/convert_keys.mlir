@@ -1,4 +1,5 @@
 // RUN: xdsl-opt %s -p convert-attention-to-nki | filecheck %s
+// RUN: xdsl-opt %s -p 'convert-attention-to-nki{target=trn1}' | filecheck %s --check-prefix=TRN1
 
 // A decoding step: two sequences of two KV heads of four query heads each, 1100 keys, so eight whole tiles of keys and one of 76.
 
@@ -49,18 +50,18 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<2x2x1100x64xbf16>, %v: t
 // CHECK:           nki.affine_select "greater_equal" {{.*}} offset 75 channel -1
 // CHECK:           nki.tensor_copy_predicated %scores where {{.*}} value 0xff800000
 
-// max over tiles on every partition, at least the lowest f32; transposed, and over partitions; back on all partitions.
+// max over tiles on every partition; transposed, and its negative over partitions; transposed back, a row's on all of them.
 // CHECK:           nki.tensor_reduce "maximum" %partition_max, %scores axes 1
-// CHECK-NEXT:      nki.tensor_scalar %partition_max, %partition_max "maximum" number -3.40282347e+38
 // CHECK:           nki.nc_transpose {{.*}}, %partition_max : !nki.tile<16x128xf32, psum>, !nki.tile<128x16xf32, sbuf>
-// CHECK:           nki.tensor_reduce "maximum" %row_max
-// CHECK:           nki.tensor_scalar %negated_max, %zeros "subtract" tile %row_max
-// CHECK:           nki.nc_transpose {{.*}}, %negated_max : !nki.tile<128x16xf32, psum>, !nki.tile<16x128xf32, sbuf>
-// p = exp(S^T - max) in the type of V; the sum over partitions is a product with ones.
-// CHECK:           nki.tensor_tensor "add" %scores, %scores,
+// CHECK:           nki.tensor_reduce "maximum" %negated_max, {{.*}} axes 1 negate : !nki.tile<16x1xf32, sbuf>, !nki.tile<16x128xf32, psum>
+// CHECK:           [[SPREAD:%.+]] = nki.ap %negated_max at 0 by {{\[}}[1, 16], [0, 128]]
+// CHECK:           nki.nc_transpose {{.*}}, [[SPREAD]] : !nki.tile<128x16xf32, psum>, !nki.tile<16x128xf32, sbuf>
+// p = exp(S^T - max) in the type of V, where max is at least the lowest f32; the sum over partitions is a product with ones.
+// CHECK:           nki.scalar_tensor_tensor %scores, {{.*}} "minimum" number 3.40282347e+38 : f32 then "add" %scores
 // CHECK-NEXT:      nki.activation "exp" %weights, %scores : !nki.tile<128x2x8x1x9xbf16, sbuf>
 // CHECK-NEXT:      nki.tensor_reduce "add" %partition_sum, %weights axes 1
-// CHECK:           nki.nc_matmul {{.*}}, %partition_sum, %ones
+// CHECK:           [[SUM:%.+]] = nki.slice %turned[0 for 16, 128 for 1]
+// CHECK:           nki.nc_matmul [[SUM]], %partition_sum, %ones
 
 // O^T = V^T p: summed over all tiles in PSUM. Rows of V that do not exist become 0, as they may hold NaN: two numbers of
 // bf16 are a word, times 0 or 1.
@@ -71,12 +72,21 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<2x2x1100x64xbf16>, %v: t
 // CHECK-NEXT:            nki.nc_matmul {{.*}} accumulate [[LATER]] : !nki.tile<64x4xf32, psum>, !nki.tile<128x64xbf16, sbuf>, !nki.tile<128x4x1xbf16, sbuf>
 // CHECK:             nki.nc_matmul {{.*}} : !nki.tile<64x4xf32, psum>, !nki.tile<76x64xbf16, sbuf>, !nki.tile<76x4x1xbf16, sbuf>
 
-// out = O / sum, with rows on the partitions again; lse = max + log(sum), -inf for a row without keys.
+// out = O / sum, with rows on the partitions again; lse = log(sum) - (-max), where the maximum of a row without keys is -inf.
 // CHECK:           nki.reciprocal %inverse_sum
 // CHECK:           nki.nc_transpose {{.*}}, %out_t_rows
 // CHECK-NEXT:      nki.tensor_scalar %out_rows, {{.*}} "multiply" tile %inverse_sum
 // CHECK:           nki.activation "log" %lse_rows
-// CHECK-NEXT:      nki.tensor_tensor "add" %lse_rows, %lse_rows, %row_max
-// CHECK:           nki.tensor_scalar %has_keys, %row_sum "greater" number 0.000000e+00
-// CHECK-NEXT:      nki.select_reduce %lse_rows where %has_keys, %lse_rows else 0xff800000
+// CHECK-NEXT:      nki.tensor_tensor "subtract" %lse_rows, %lse_rows, %negated_max
+// CHECK-NOT:       nki.select_reduce
 // CHECK:         nki.return %out, %lse
+
+// The Tensor engine of trn1 transposes no infinities: the maximum is at least the lowest f32 before, and lse is chosen.
+// TRN1:            nki.tensor_reduce "maximum" %partition_max, %scores axes 1
+// TRN1-NEXT:       nki.tensor_scalar %partition_max, %partition_max "maximum" number -3.40282347e+38
+// TRN1:            nki.nc_transpose {{.*}}, %partition_max
+// It has no product of 32-bit integers on GpSimd: rows of V are cleared as words of 16 bits.
+// TRN1:            [[WORDS:%.+]] = nki.ap %v_rows at 0 by {{\[}}[256, 128], [64, 4], [1, 64]] : !nki.tile<128x4x64xbf16, sbuf> as ui16
+// TRN1-NEXT:       nki.tensor_tensor "multiply" [[WORDS]], [[WORDS]], {{.*}} on "gpsimd" : !nki.tile<128x4x64xui16, sbuf>, !nki.tile<128x4x64xui16, sbuf>, !nki.tile<128x4x64xui8, sbuf>
+// TRN1:            nki.tensor_scalar %has_keys, {{.*}} "greater" number 0.000000e+00
+// TRN1-NEXT:       nki.select_reduce %lse_rows where %has_keys, %lse_rows else 0xff800000

@@ -24,18 +24,21 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<300x16x2x64xbf16>, %v: t
 // ROWS-NEXT:    %k_flat = nki.reshape %k : {{.*}} -> !nki.tile<4800x128xbf16, shared_hbm>
 // ROWS-NEXT:    %v_flat = nki.reshape %v : {{.*}} -> !nki.tile<4800x128xbf16, shared_hbm>
 
-// absent = n >= len;  page = floor(n / 16), slot = n - 16 page, for nine tiles of 128 keys at once
-// ROWS:           nki.tensor_scalar %absent, %position "greater_equal" tile %length
+// absent = n >= len, of both sequences;  page = floor(n / 16), slot = n - 16 page, for nine tiles of 128 keys at once
+// ROWS:           nki.tensor_tensor "greater_equal" %absent, {{.*}} : !nki.tile<128x2x1x1x9xui8, sbuf>
 // ROWS:           nki.tensor_scalar %page, {{.*}} "add" number 5.000000e-01 : f32 then "multiply" number1 6.250000e-02 : f32
-// ROWS:           nki.scalar_tensor_tensor %slot, %page "multiply" number -1.600000e+01 : f32 then "add"
-// The row of the table, which is none where a sequence has no keys; then entry_at = 72 row + page, and a gather of entries.
-// ROWS:           nki.tensor_scalar %no_keys, {{.*}} "less_equal" number 0.000000e+00
-// ROWS:           nki.tensor_copy_predicated %table_row where %no_keys from %first_row
+// ROWS:           nki.scalar_tensor_tensor %slot, %page "multiply" number -1.600000e+01 : f32 then "add" {{.*}} : !nki.tile<128x9xf32, sbuf>
+// The rows of the table, which are none where a sequence has no keys; then entry_at = page + 72 row, and a gather of entries.
+// ROWS:           nki.tensor_scalar %no_keys, {{.*}} "less_equal" number 0.000000e+00 : f32 : !nki.tile<128x2xui8, sbuf>
+// ROWS:           nki.tensor_copy_predicated %table_row where %no_keys from %first_row : !nki.tile<128x2xi32, sbuf>
 // ROWS:           nki.tensor_scalar %table_start, %table_row "multiply" number 7.200000e+01
-// ROWS-NEXT:      nki.tensor_scalar %entry_at, %page "multiply" number 1.000000e+00 : f32 then "add" tile1 %table_start
-// ROWS:           nki.ap %table_flat at 0 by {{\[\[}}1, 128], [1, 1]] : !nki.tile<648x1xi32, shared_hbm> rows
+// ROWS:           [[STARTS:%.+]] = nki.ap %table_start at 0 by {{\[\[}}2, 128], [1, 2], [0, 9]]
+// ROWS-NEXT:      nki.scalar_tensor_tensor %entry_at, {{.*}} "multiply" number 1.000000e+00 : f32 then "add" [[STARTS]] : !nki.tile<128x2x9xui32, sbuf>
+// ROWS:           nki.for %sequence =
+// ROWS:             nki.for %t =
+// ROWS:               nki.ap %table_flat at 0 by {{\[\[}}1, 128], [1, 1]] : !nki.tile<648x1xi32, shared_hbm> rows
 // row = 16 entry + slot: 0 for keys that do not exist, and for copies, which can skip, one beyond the pool
-// ROWS:           nki.scalar_tensor_tensor %row, %entry_f32 "multiply" number 1.600000e+01 : f32 then "add" %slot
+// ROWS:           nki.scalar_tensor_tensor %row, %entry_f32 "multiply" number 1.600000e+01 : f32 then "add" {{.*}} : !nki.tile<128x2x9xf32, sbuf>
 // ROWS:           nki.tensor_copy_predicated %row where {{.*}} value 0.000000e+00
 // ROWS:           nki.tensor_copy %rows, %row
 // ROWS:           nki.tensor_copy_predicated %row where {{.*}} value 4.800000e+03
@@ -51,20 +54,22 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<300x16x2x64xbf16>, %v: t
 
 // SOURCE:      def decode(q, k, v, table, request, lens):
 // SOURCE-NEXT:     table_flat = table.reshape((648, 1))
-// SOURCE:          for t in range(9):
-// SOURCE-NEXT:         nisa.dma_copy(
-// SOURCE-NEXT:             dst=entry[0:128, t:t + 1],
-// SOURCE-NEXT:             src=table_flat.ap(
-// SOURCE-NEXT:                 pattern=[[1, 128], [1, 1]], offset=0, vector_offset=entry_at[0:128, t:t + 1],
-// SOURCE-NEXT:                 indirect_dim=0,
-// SOURCE-NEXT:             ),
-// SOURCE-NEXT:         )
+// SOURCE:          for sequence in range(2):
+// SOURCE-NEXT:         for t in range(9):
+// SOURCE-NEXT:             nisa.dma_copy(
+// SOURCE-NEXT:                 dst=entry[0:128, sequence, t:t + 1],
+// SOURCE-NEXT:                 src=table_flat.ap(
+// SOURCE-NEXT:                     pattern=[[1, 128], [1, 1]], offset=0,
+// SOURCE-NEXT:                     vector_offset=entry_at[0:128, sequence, t:t + 1], indirect_dim=0,
+// SOURCE-NEXT:                 ),
+// SOURCE-NEXT:             )
 // SOURCE:              oob_mode=nisa.oob_mode.skip,
 
 // trn1 has no gathers: runs of 16 slots, each of one page, and K through the Tensor engine.
 // PAGES-LABEL: nki.kernel @decode
 // PAGES:         %k_flat = nki.reshape %k : {{.*}} -> !nki.tile<300x2048xbf16, shared_hbm>
-// PAGES:         nki.ap %table_flat at {{.*}} by {{\[\[}}32, 1], [1, 32]] : !nki.tile<9x72xi32, shared_hbm> row %table_row
+// PAGES:         [[ROW:%.+]] = nki.slice %table_row[0 for 1, %sequence for 1]
+// PAGES:         nki.ap %table_flat at {{.*}} by {{\[\[}}32, 1], [1, 32]] : !nki.tile<9x72xi32, shared_hbm> row [[ROW]]
 // PAGES:         nki.tensor_scalar %absent_page, %page_start "greater_equal" tile
 // PAGES:         nki.memset %no_page, 3.000000e+02
 // PAGES:         nki.tensor_copy_predicated %pages where %absent_page from %no_page
