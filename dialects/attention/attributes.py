@@ -47,6 +47,7 @@ class ScheduleAttr(ParametrizedAttribute):
       the queries of another head, and more bytes of a key that lie together are read together. A NaN or infinity in K
       of one head reaches the others of its tile.
     - `assembly`: 1 unpacks quantised K and V by assembly for NVIDIA's GPUs, 0 by what every target of Triton's has.
+    - `half`: 1 does the products of codes in f16 where a query is bf16 and f16 holds the values; 0 does them in bf16.
     - `pack`: 1 puts the query heads of a KV head into one tile, 0 gives each a program of its own.
     - `cores`: the logical cores of a NeuronCore that share a launch of an NKI kernel.
     - `keys_on_partitions`: 1 puts keys on the partitions of a tile of logits of an NKI kernel, 0 rows.
@@ -77,6 +78,7 @@ class ScheduleAttr(ParametrizedAttribute):
         "transposed": OptionalField("0 or 1", 0, 1),
         "heads": OptionalField("1 to 16", 1, 16),
         "assembly": OptionalField("0 or 1", 0, 1),
+        "half": OptionalField("0 or 1", 0, 1),
         "sequences": OptionalField("1 to 128", 1, 128),
         "constant_strides": OptionalField("0 or 1", 0, 1),
     }

@@ -20,7 +20,7 @@ from xdsl.utils.exceptions import DiagnosticException
 from flashlower.dialects.attention import AttentionOp, SdpaOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.tl import ConstexprOp, GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
-from flashlower.dialects.tl.types import element_type
+from flashlower.dialects.tl.types import element_type, shape_of
 from flashlower.lowering.triton.builder import Carried, KernelBuilder, TransposedKernelBuilder
 from flashlower.lowering.triton.captures import Captures
 from flashlower.lowering.triton.frame import Programs, Sizes, can_pack_group
@@ -111,6 +111,7 @@ class AttentionKernel:
             self._accesses,
             element,
             use_assembly=use_assembly,
+            half=bool(self._schedule.option("half")),
             heads=self.heads,
         )
 
@@ -238,7 +239,8 @@ class AttentionKernel:
         """The weights of values in the type of the dots, times the scale of each key."""
         b = self._b
         if factor is not None:
-            p = b.mul(p, of_keys(b, factor), comment="The scale of each key")
+            comment = "The scale of each key" if shape_of(factor.type) else "Half of the range of f16, not of 1"
+            p = b.mul(p, of_keys(b, factor), comment=comment)
         return b.cast(p, element, name="weights" if len(self._v.parts) > 1 else None)
 
     def _exp(self, difference: SSAValue, name: str, comment: str | None = None) -> SSAValue:
@@ -279,7 +281,7 @@ class AttentionKernel:
         out_ptrs, row_ptrs = self._results.pointers()
         for position, (part, pointers) in enumerate(zip(self._v.parts, out_ptrs)):
             out = b.truediv(last[f"acc{part.suffix}"], b.rows(l_safe), name=f"out{part.suffix}")
-            for factor in (self._v.channel_scale(position), self._v.scale()):
+            for factor in (self._v.unit(), self._v.channel_scale(position), self._v.scale()):
                 out = self._without_keys(scaled(b, out, factor, f32), factor, last["l_i"])
             element = cast(PtrType, element_type(pointers.type)).pointee
             b.store(pointers, b.cast(out, element), mask=own_mask(b, programs, part))

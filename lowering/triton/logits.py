@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import f32
+from xdsl.dialects.builtin import f16, f32, i32
 from xdsl.ir import SSAValue
 
 from flashlower.dialects.attention import AttentionOp
@@ -29,6 +29,9 @@ from flashlower.lowering.triton.score_ops import LOG2_E
 
 SMALLEST_NORMAL = 2.0**-126
 """Of f32: a GPU may take smaller numbers for 0, and -inf times 0 is no logit."""
+
+EXPONENT_OF_F32 = 0x7F800000
+"""The bits of an f32 that are its exponent: alone they are a power of two."""
 
 
 def of_keys(b: KernelBuilder, x: SSAValue) -> SSAValue:
@@ -74,12 +77,28 @@ class Logits:
 
     def start(self) -> None:
         """Builds what is the same for all keys: Q times the scales of K's channels, and parts of the score region."""
-        self._q = [scaled(self._b, x, self._k.channel_scale(i), element_type(x.type)) for i, x in enumerate(self._q)]
+        element = f32 if self._k.half else element_type(self._q[0].type)
+        self._q = [scaled(self._b, x, self._k.channel_scale(i), element) for i, x in enumerate(self._q)]
+        self._unit = self._halve() if self._k.half else None
         self._score = self._start_score()
         is_positive = self._op.scale.value.data * LOG2_E >= SMALLEST_NORMAL
-        self._late = not self.natural and self._k.scale() is None and is_positive
+        self._late = not self.natural and self._k.scale() is None and self._unit is None and is_positive
         """Whether the scale comes after the masks and the maximum, as a positive one commutes with both. Then the
         largest logit of each row is multiplied, and the difference of a logit to it is one FMA."""
+
+    def _halve(self) -> SSAValue:
+        """Puts Q into f16, divided by a power of two that is near the largest number of a row: that power [BLOCK_M]."""
+        b = self._b
+        wide = [b.cast(x, f32) for x in self._q]
+        largest: SSAValue | None = None
+        for x in wide:
+            of_block = b.max(b.abs(x), 1)
+            largest = of_block if largest is None else b.maximum(largest, of_block)
+        assert largest is not None
+        power = b.bitcast(b.and_(b.bitcast(largest, i32), EXPONENT_OF_F32), f32)
+        unit = b.where(b.eq(power, 0.0), 1.0, power, name="q_unit", comment="f16 holds rows of any size in units of it")
+        self._q = [b.cast(b.truediv(x, b.rows(unit)), f16, name=q.name_hint) for x, q in zip(wide, self._q)]
+        return unit
 
     def at(self, tile: KeyTile, offs_n: SSAValue, mask_n: SSAValue | None, *, masked: bool) -> SSAValue:
         """The logits of a tile of keys; `masked` says whether masks of the score region may be false there."""
@@ -140,7 +159,7 @@ class Logits:
         scale = self._op.scale.value.data
         columns = None if mask_n is None else b.columns(mask_n)
         if self.natural:
-            if scale != 1.0 or self._k.scale() is not None:
+            if scale != 1.0 or self._k.scale() is not None or self._unit is not None:
                 factor = self._sizes.constexpr("SCALE", scale, f32)
                 scores = b.mul(scores, self._times_k_scale(factor), name="scores")
         elif not self._late:
@@ -156,5 +175,7 @@ class Logits:
         return whole(b, scores, (self._programs.block_m, self._block_n), "scores")
 
     def _times_k_scale(self, factor: SSAValue) -> SSAValue:
+        """A number for all logits times the scale of K, and the unit of each row of Q."""
         scale = self._k.scale()
-        return factor if scale is None else self._b.mul(scale, factor)
+        factor = factor if scale is None else self._b.mul(scale, factor)
+        return factor if self._unit is None else self._b.mul(self._b.rows(self._unit), factor)

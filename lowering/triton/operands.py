@@ -41,6 +41,11 @@ class Operand(Protocol):
     """K or V of one kernel; `start` is called once, before the loop over tiles."""
 
     @property
+    def half(self) -> bool:
+        """Whether the dots are in f16 though the query is bf16."""
+        ...
+
+    @property
     def parts(self) -> Sequence[HeadPart]:
         """The blocks of the head size, each of which has a dot of its own."""
         ...
@@ -57,6 +62,10 @@ class Operand(Protocol):
         """What all dots are still to be multiplied with, a number in f32; None for nothing."""
         ...
 
+    def unit(self) -> SSAValue | None:
+        """What the weights of all keys were divided by for their range, a number in f32; None for 1."""
+        ...
+
     def channel_scale(self, part: int) -> SSAValue | None:
         """What Q or the output is to be multiplied with in a block of the head: [BLOCK] or a number in f32, or None."""
         ...
@@ -64,6 +73,8 @@ class Operand(Protocol):
 
 class FloatOperand:
     """K or V in floats."""
+
+    half = False
 
     def __init__(self, b: KernelBuilder, sizes: Sizes, name: OperandName, access: Access):
         self._b = b
@@ -82,6 +93,10 @@ class FloatOperand:
         return _FloatTile(self._b, self._name, self.parts, self._tensor.at(tile), mask_n)
 
     def scale(self) -> SSAValue | None:
+        """Floats are what they are."""
+        return None
+
+    def unit(self) -> SSAValue | None:
         """Floats are what they are."""
         return None
 

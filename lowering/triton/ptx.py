@@ -234,20 +234,30 @@ class Unpacking:
         return f"prmt.b32 {register}, {self._word(0)}, {self._word(1)}, 0x{selector:04x}"
 
     def _floats(self) -> list[str]:
-        """The conversion to f16, which is exact, and from there to bf16 through f32."""
-        kind = "e5m2x2" if isinstance(self.asm.code, Float8E5M2Type) else "e4m3x2"
-        lines = [".reg .b32 pair", ".reg .b16 first, second", ".reg .f32 wide_first, wide_second"]
-        for lane in range(4):
-            lines += [
-                f"prmt.b32 pair, {self._word(0)}, {self._word(1)}, 0x{lane | (4 + lane) << 4:04x}",
-                "mov.b32 {first, second}, pair",
-                f"cvt.rn.f16x2.{kind} {'pair' if self._bf16 else f'${lane}'}, first",
-            ]
-            if self._bf16:
+        """The conversion to f16, which is exact, and from there to bf16 through f32, which takes halves of pairs."""
+        convert = f"cvt.rn.f16x2.{'e5m2' if isinstance(self.asm.code, Float8E5M2Type) else 'e4m3'}x2"
+        lines = [".reg .b16 low, high"]
+        if not self._bf16:
+            lines.append(".reg .b32 pairs")
+            for lane in (0, 2):
                 lines += [
-                    "mov.b32 {first, second}, pair",
-                    "cvt.f32.f16 wide_first, first",
-                    "cvt.f32.f16 wide_second, second",
-                    f"cvt.rn.bf16x2.f32 ${lane}, wide_second, wide_first",
+                    # Bytes of both words, twice: `lane` of each, and the next.
+                    f"prmt.b32 pairs, {self._word(0)}, {self._word(1)}, 0x{0x5140 + lane * 0x1111:04x}",
+                    "mov.b32 {low, high}, pairs",
+                    f"{convert} ${lane}, low",
+                    f"{convert} ${lane + 1}, high",
                 ]
+            return lines
+        lines += [".reg .b16 even_first, odd_first, even_second, odd_second", ".reg .b32 first, second"]
+        lines.append(".reg .f32 wide_first, wide_second")
+        for half, lane in (("low", 0), ("high", 2)):
+            for number, word in enumerate(("first", "second")):
+                lines += [
+                    f"mov.b32 {{low, high}}, {self._word(number)}",
+                    f"{convert} {word}, {half}",
+                    f"mov.b32 {{even_{word}, odd_{word}}}, {word}",
+                ]
+            for odd, parity in enumerate(("even", "odd")):
+                lines += [f"cvt.f32.f16 wide_{word}, {parity}_{word}" for word in ("first", "second")]
+                lines.append(f"cvt.rn.bf16x2.f32 ${lane + odd}, wide_second, wide_first")
         return lines

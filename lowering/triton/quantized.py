@@ -15,12 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import cast
 
-from xdsl.dialects.builtin import Float8E4M3FNType, Float8E5M2Type, Float16Type, f32
+from xdsl.dialects.builtin import BFloat16Type, Float8E4M3FNType, Float8E5M2Type, Float16Type, f16, f32
 from xdsl.ir import Attribute, SSAValue
 
 from flashlower.dialects.attention import AttentionOp
 from flashlower.dialects.attention.quantization import Quantization
-from flashlower.dialects.tl import PtrType
+from flashlower.dialects.tl import PtrType, UnpackAttr
 from flashlower.lowering.triton.builder import KernelBuilder
 from flashlower.lowering.triton.frame import Programs, Sizes
 from flashlower.lowering.triton.key_tiles import KeyTile, KeyTiles, TileTensor
@@ -45,8 +45,10 @@ class QuantizedOperand:
         element: Attribute,
         *,
         use_assembly: bool = False,
+        half: bool = False,
         heads: int = 1,
     ):
+        """`half` asks for dots in f16, which is done where they lose nothing by it."""
         quantization, packing = op.quantization(name), op.packing(name)
         assert quantization is not None and packing is not None
         self._b = b
@@ -64,9 +66,13 @@ class QuantizedOperand:
         """The scale, where it is applied outside of the dots."""
         self.values = {part: shared for part, shared in self._shared.items() if shared is not self.folded}
         """What is applied to the codes."""
+        words = cast(PtrType, b.arg(self._access.pointer).type).pointee
+        self.half = half and self._fits_f16(assembly(words, self.attr, f16))
+        """Whether dots are in f16 though the query is bf16: 8-bit floats get there in fewer instructions."""
+        if self.half:
+            self.element = f16
         self.computes_in = self._place_arithmetic()
         """The type in which that is done."""
-        words = cast(PtrType, b.arg(self._access.pointer).type).pointee
         self.assembly = assembly(words, self.attr, assembly_element(element)) if use_assembly else None
         """The assembly that unpacks the codes, if that is asked for and there is some."""
         self.scales_words = self.assembly is not None and self._has_scales_of_words()
@@ -83,6 +89,12 @@ class QuantizedOperand:
             # Scales are small, and f16 has no small numbers.
             return None
         return scale
+
+    def _fits_f16(self, piece: UnpackAttr | None) -> bool:
+        """Whether dots that would be in bf16 may be in f16: nothing but codes is in it, and weights, which are up to 1."""
+        if not isinstance(self.element, BFloat16Type) or piece is None or self.values or self.attr.rounded_to:
+            return False
+        return self.name == "k" or self.folded is None or not self.folded.per_key
 
     def _place_arithmetic(self) -> Attribute:
         if not self.values:
@@ -120,11 +132,13 @@ class QuantizedOperand:
         return _QuantizedTile(self, self._b, self._codes.at(tile), tile, mask_n)
 
     def scale(self) -> SSAValue | None:
-        """The scale of all keys and channels, or what the weights were multiplied with for their range."""
-        if self.folded is None or (self.folded.per_channel and not self.folded.per_key):
+        """The scale of all keys and channels."""
+        if self.folded is None or self.folded.per_channel or self.folded.per_key:
             return None
-        if not self.folded.per_key:
-            return self.folded.constant(0)
+        return self.folded.constant(0)
+
+    def unit(self) -> SSAValue | None:
+        """What the weights were divided by for their range."""
         unit = self.weight_unit()
         return None if unit is None else self._sizes.constexpr("V_UNIT", 1 / unit, f32)
 
@@ -136,15 +150,26 @@ class QuantizedOperand:
 
     def weight_unit(self) -> float | None:
         """
-        A power of two by which weights times scales are larger, None for 1.
+        A power of two by which weights, or weights times scales, are larger, None for 1.
 
-        A scale is smaller than the values by the range of the codes: f16 would lose small weights to it.
+        Weights are up to 1, and f16 has less range below that than bf16: where it takes the place of bf16, weights are
+        up to half of what it holds. A scale is smaller than the values by the range of the codes: f16 would lose small
+        weights to it.
         """
         if self.name == "k" or not isinstance(self.element, Float16Type):
+            return None
+        if self.half:
+            return 2.0**15
+        if self.folded is None or not self.folded.per_key:
             return None
         if isinstance(self.attr.codes, Float8E5M2Type):
             return 2.0**15
         return 2.0**8 if isinstance(self.attr.codes, Float8E4M3FNType) else 2.0 ** (self.attr.bits - 1)
+
+    def larger(self) -> SSAValue | None:
+        """What the weights of all keys are multiplied with for their range."""
+        unit = self.weight_unit()
+        return None if unit is None else self._sizes.constexpr("P_UNIT", unit, f32)
 
     def dequantized(self, code: SSAValue, values: dict[str, SSAValue]) -> SSAValue:
         """A block of values from one of codes and what stands beside them, in the type of the dots."""
@@ -205,7 +230,7 @@ class _QuantizedTile:
     def key_factor(self, part: int) -> SSAValue | None:
         folded = self._operand.folded
         if folded is None or not folded.per_key:
-            return None
+            return self._operand.larger()
         if self._scales is None:
             self._scales = folded.at(self._tile, self._mask_n)
         scale, unit = self._scales.vector(part), self._operand.weight_unit()

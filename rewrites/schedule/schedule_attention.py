@@ -71,6 +71,9 @@ class ScheduleAttentionPass(ModulePass):
     assembly: int | None = None
     """1 to unpack quantised K and V by assembly for NVIDIA's GPUs."""
 
+    half: int | None = None
+    """1 to do the products of quantised K and V in f16 where that is exact, 0 to do them in the type of the query."""
+
     sequences: int | None = None
     """The most sequences that share a tile of logits of an NKI kernel."""
 
