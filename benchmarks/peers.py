@@ -141,9 +141,9 @@ def _flash_attention_3(module: str, *, paged: bool) -> Callable[[Inputs], Call]:
     return prepare
 
 
-def _flashlower_quantized(inputs: QuantizedInputs) -> Call:
+def _quantized_operands(inputs: QuantizedInputs) -> tuple[fl.Quantized, ...]:
     form = inputs.format
-    k, v = (
+    return tuple(
         fl.quantized(
             words,
             scale,
@@ -154,6 +154,17 @@ def _flashlower_quantized(inputs: QuantizedInputs) -> Call:
         )
         for words, scale in zip(inputs.words, inputs.scales)
     )
+
+
+def quantized_module_of(inputs: QuantizedInputs) -> tuple[str, list[torch.Tensor]]:
+    """The call as a module, and the tensors to call its kernel with."""
+    k, v = _quantized_operands(inputs)
+    built = build_attention(inputs.q, k, v, layout="bshd", kv_lens=inputs.kv_lens, block_table=inputs.block_table)
+    return str(built.module), built.arguments
+
+
+def _flashlower_quantized(inputs: QuantizedInputs) -> Call:
+    k, v = _quantized_operands(inputs)
     out = torch.empty_like(inputs.q)
     return lambda: fl.attention(
         inputs.q, k, v, layout="bshd", kv_lens=inputs.kv_lens, block_table=inputs.block_table, out=out

@@ -115,10 +115,10 @@ class QuantizedInputs:
 
 
 def make_quantized_inputs(case: Case, form: Format, device: str, dtype: torch.dtype) -> list[QuantizedInputs]:
-    """Sets of inputs, as many as it takes for one round to move five times the L2 cache."""
-    generator = torch.Generator(device=device).manual_seed(0)
+    """Sets of inputs, as many as it takes for one round to move five times the L2 cache; one but on a GPU."""
+    generator = None if device == "meta" else torch.Generator(device=device).manual_seed(0)
     kv_bytes = form.kv_bytes(case)
-    sets = 1 if device == "cpu" else min(24, max(2 if kv_bytes < 1e9 else 1, math.ceil(5 * L2_BYTES / kv_bytes)))
+    sets = 1 if device != "cuda" else min(24, max(2 if kv_bytes < 1e9 else 1, math.ceil(5 * L2_BYTES / kv_bytes)))
     pages = case.batch * case.keys // PAGE_SIZE
     table = torch.randperm(pages, generator=generator, device=device).to(torch.int32).view(case.batch, -1)
     lens = torch.tensor(case.lengths(), dtype=torch.int32, device=device)
@@ -142,7 +142,7 @@ def make_quantized_inputs(case: Case, form: Format, device: str, dtype: torch.dt
 
 
 def _pool(
-    case: Case, form: Format, pages: int, device: str, generator: torch.Generator
+    case: Case, form: Format, pages: int, device: str, generator: torch.Generator | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The words and scales of random K and V, [pages, PAGE_SIZE, heads of K and V, ...]."""
     size, heads = case.head_size, 2 * case.kv_heads

@@ -30,6 +30,7 @@ from benchmarks.attention import TOLERANCE, error, machine
 from benchmarks.candidates import Given, candidates
 from benchmarks.cases import SUITES, Case, Inputs, make_inputs
 from benchmarks.peers import module_of
+from benchmarks.quantized import QuantizedInputs
 from benchmarks.timing import graph_time
 from flashlower.dialects.attention import AttentionOp, PartialOp
 from flashlower.dialects.parsing import parse_module
@@ -109,7 +110,7 @@ class Tuning:
             if found.source in seen and found.problem is None:
                 continue
             seen.add(found.source)
-            seconds = found.problem or _measure(found, sets, inputs[0])
+            seconds = found.problem or measure_compiled(found, sets, inputs[0])
             if isinstance(seconds, float):
                 rows.append({"seconds": float(f"{seconds:.4g}"), **found.fields})
             print(f"{seconds * 1e6:9.1f} us" if isinstance(seconds, float) else seconds, dict(given), flush=True)
@@ -122,7 +123,7 @@ def _without_memory(case: Case) -> Inputs:
     return inputs
 
 
-def _measure(found: Compiled, sets: list[list[torch.Tensor]], inputs: Inputs) -> float | str:
+def measure_compiled(found: Compiled, sets: list[list[torch.Tensor]], inputs: Inputs | QuantizedInputs) -> float | str:
     """Seconds a call takes, or what is wrong."""
     launcher = launcher_of(found.source, found.entry, found.workspace)
     try:

@@ -1,0 +1,146 @@
+"""
+Times schedules of decode steps on quantised caches, and stores all of them.
+
+`python -m benchmarks.tune_quantized --hardware h100` goes through all formats and shapes of the suite `quant` in some
+minutes, `--formats fp8 --cases "B32 32/8 D128 L16k"` takes seconds. As in `benchmarks.tune`, processes on all cores
+compile while the GPU measures. Times of flashlower on contiguous bf16 of the same run stand under `bf16`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import product
+from multiprocessing import forkserver, get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.attention import machine
+from benchmarks.cases import PAGE_SIZE, SUITES, Case, make_inputs
+from benchmarks.peers import installed_peers, quantized_module_of
+from benchmarks.quantized import FORMATS, Format, make_quantized_inputs
+from benchmarks.timing import graph_time
+from benchmarks.tune import DIRECTORY, Compiled, Given, as_text, compile_candidate, measure_compiled
+from flashlower.rewrites.schedule import TargetDescription, get_target
+
+TILES = tuple(product((32, PAGE_SIZE), (1, 2, 4), (2, 3, 4)))
+"""Keys, warps and stages."""
+
+WAVES = (1, 2, 3, 4, 6, 8, 12)
+"""Programs that a core should have at once: each gives a number of splits."""
+
+WARPS_OF_CORE = 8
+"""About what a core should have, of warps that mostly wait for memory."""
+
+IN_FLIGHT = 64 << 10
+"""Bytes that a core should have asked for at any time."""
+
+
+def candidates(case: Case, form: Format, target: TargetDescription, most: int) -> list[Given]:
+    """
+    Up to `most` schedules: the cost model's choice, that with one field changed, and others, likely ones first.
+
+    Likely are those with some warps on a core, enough bytes under way, and few programs, whose results are put together.
+    """
+    token = form.kv_bytes(case) / sum(case.lengths()) / case.kv_heads
+    found: list[tuple[float, Given]] = []
+    for (keys, warps, stages), heads, waves in product(TILES, (1, 2), WAVES):
+        work = case.batch * case.kv_heads // heads
+        splits = min(max(int(waves * target.cores / work), 1), 128, case.keys // keys)
+        a_core = min(splits * work / target.cores, 64 / warps)
+        buffers = (stages - 1) * keys * token * heads
+        resident = min(a_core, target.shared_memory_bytes / (buffers + (4 << 10)))
+        pairs = not form.head_major and form.group != case.head_size
+        if (heads > 1 and not pairs) or resident < 0.9 * a_core:
+            continue
+        under_way = math.log2(resident * buffers / IN_FLIGHT)
+        cost = abs(math.log2(resident * warps / WARPS_OF_CORE)) + max(-under_way, 0.3 * under_way)
+        cost += 0.1 * math.log2(splits) + abs(math.log2(keys / warps / 32))
+        tile = {"block_m": 8, "block_n": keys, "warps": warps, "stages": stages, "transposed": 1, "assembly": 1}
+        found.append((cost, {**tile, "heads": heads, "half": 1, "splits": splits, "pdl": 0}))
+    found.sort(key=lambda item: item[0])
+    unique = list({tuple(given.items()): given for _, given in found}.values())
+    return [{}, {"half": 1}, {"half": 0}, {"half": 1, "pdl": 1}, {"half": 1, "kernels": 1}, *unique][:most]
+
+
+class Tuning:
+    """The schedules of one shape and format, on their way through the compiler."""
+
+    def __init__(self, case: Case, form: Format, hardware: str, pool: ProcessPoolExecutor, most: int):
+        self.case, self.form = case, form
+        module, args = quantized_module_of(make_quantized_inputs(case, form, "meta", torch.bfloat16)[0])
+        shapes = [(tuple(t.shape), t.stride(), t.dtype) for t in args]
+        self.tried = candidates(case, form, get_target(hardware), most)
+        self.compiled: Sequence[Future[Compiled]] = [
+            pool.submit(compile_candidate, module, given, hardware, shapes) for given in self.tried
+        ]
+
+    def measure(self, deadline: float) -> list[dict[str, Any]]:
+        """A row for every schedule that works, until the deadline: its fields, and seconds a call."""
+        inputs = make_quantized_inputs(self.case, self.form, "cuda", torch.bfloat16)
+        sets = [quantized_module_of(each)[1] for each in inputs]
+        rows: list[dict[str, Any]] = []
+        seen: set[str] = set()
+        for given, future in zip(self.tried, self.compiled):
+            if time.monotonic() > deadline:
+                future.cancel()
+                continue
+            found = future.result()
+            if found.source in seen and found.problem is None:
+                continue
+            seen.add(found.source)
+            seconds = found.problem or measure_compiled(found, sets, inputs[0])
+            if isinstance(seconds, float):
+                rows.append({"seconds": float(f"{seconds:.4g}"), **found.fields})
+            print(f"{seconds * 1e6:9.1f} us" if isinstance(seconds, float) else seconds, found.fields, flush=True)
+        return sorted(rows, key=lambda row: row["seconds"])
+
+
+def bf16_seconds(case: Case) -> float:
+    """Seconds of a call on contiguous bf16."""
+    (peer,) = [peer for peer in installed_peers("cuda") if peer.name == "flashlower"]
+    return graph_time([peer.prepare(each) for each in make_inputs(case, "cuda", torch.bfloat16)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.tune_quantized")
+    parser.add_argument("--hardware", default="h100", help="the target of the cost model that this machine is")
+    parser.add_argument("--formats", default="", help="formats whose names begin so, with commas; all if not given")
+    parser.add_argument("--cases", default="", help="shapes of the suite `quant` whose names begin so, with commas")
+    parser.add_argument("--most", type=int, default=32, help="the most schedules of a shape and format")
+    parser.add_argument("--seconds", type=float, default=3600, help="stop measuring after so many, and keep the rest")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    deadline = time.monotonic() + args.seconds
+    cases = [case for case in SUITES["quant"] if str(case).startswith(tuple(args.cases.split(",")))]
+    formats = [form for form in FORMATS if form.name.startswith(tuple(args.formats.split(",")))]
+    path = args.out or DIRECTORY / f"{args.hardware}-quant.json"
+    path.parent.mkdir(exist_ok=True)
+    forkserver.set_forkserver_preload(["benchmarks.attention"])
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("forkserver")) as pool:
+        tunings = [Tuning(case, form, args.hardware, pool, args.most) for case in cases for form in formats]
+        results: dict[str, Any] = {"machine": machine("cuda"), "bf16": {}, "cases": {}}
+        for case in cases:
+            results["bf16"][str(case)] = float(f"{bf16_seconds(case):.4g}")
+        print(results["bf16"], flush=True)
+        for tuning in tunings:
+            name = f"{tuning.case}, {tuning.form.name}"
+            print(name, flush=True)
+            if rows := tuning.measure(deadline):
+                results["cases"][name] = rows
+                path.write_text(as_text(results))
+            torch.cuda.empty_cache()
+        pool.shutdown(cancel_futures=True)
+    print(json.dumps(results["bf16"]), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
