@@ -48,7 +48,7 @@ def candidates(case: Case, form: Format, target: TargetDescription, most: int) -
     """
     Up to `most` schedules: the cost model's choice, that with one field changed, and others, likely ones first.
 
-    Likely are those with some warps on a core, enough bytes under way, and few programs, whose results are put together.
+    Likely are those with some warps on a core, enough bytes under way, and few splits.
     """
     token = form.kv_bytes(case) / sum(case.lengths()) / case.kv_heads
     found: list[tuple[float, Given]] = []
@@ -78,9 +78,9 @@ class Tuning:
         self.case, self.form = case, form
         module, args = quantized_module_of(make_quantized_inputs(case, form, "meta", torch.bfloat16)[0])
         shapes = [(tuple(t.shape), t.stride(), t.dtype) for t in args]
-        self.tried = candidates(case, form, get_target(hardware), most)
         self.compiled: Sequence[Future[Compiled]] = [
-            pool.submit(compile_candidate, module, given, hardware, shapes) for given in self.tried
+            pool.submit(compile_candidate, module, given, hardware, shapes)
+            for given in candidates(case, form, get_target(hardware), most)
         ]
 
     def measure(self, deadline: float) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ class Tuning:
         sets = [quantized_module_of(each)[1] for each in inputs]
         rows: list[dict[str, Any]] = []
         seen: set[str] = set()
-        for given, future in zip(self.tried, self.compiled):
+        for future in self.compiled:
             if time.monotonic() > deadline:
                 future.cancel()
                 continue

@@ -25,7 +25,7 @@ RANDOM_CASES = 80
 
 SCHEDULES: list[dict[str, int]] = [
     {},
-    {"transposed": 1, "assembly": 1, "block_m": 8, "block_n": 16, "warps": 1},
+    {"transposed": 1, "assembly": 1, "half": 1, "block_m": 8, "block_n": 16, "warps": 1},
     {"transposed": 0, "assembly": 0, "block_m": 16, "heads": 1},
 ]
 

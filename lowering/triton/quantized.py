@@ -91,7 +91,7 @@ class QuantizedOperand:
         return scale
 
     def _fits_f16(self, piece: UnpackAttr | None) -> bool:
-        """Whether dots that would be in bf16 may be in f16: nothing but codes is in it, and weights, which are up to 1."""
+        """Whether dots that would be in bf16 may be in f16: they are of codes alone, and of weights of up to 1."""
         if not isinstance(self.element, BFloat16Type) or piece is None or self.values or self.attr.rounded_to:
             return False
         return self.name == "k" or self.folded is None or not self.folded.per_key

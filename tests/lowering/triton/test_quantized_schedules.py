@@ -4,20 +4,24 @@ Quantised K and V under schedules for speed: what they change is never the resul
 Kernels run in Triton's interpreter, where assembly means what `ptx.py` says it does. Locked in: tiles that lie
 transposed, eight rows of them, and assembly, for every type of codes with and without scales in it; scales of whole
 lanes, which are applied to logits and weights; any format, layout and mask under any of these schedules; values of f32
-queries too, which assembly unpacks to bf16 first.
+queries too, which assembly unpacks to bf16 first; dots in f16 for queries of bf16, of any size, and for small weights.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from pipelines import transform
 from quantized_cases import Format, QuantizedCase, random_quantized_case
 from xdsl.utils.exceptions import DiagnosticException
 
+import flashlower as fl
+from flashlower.frontends.sdpa import build_attention
 from flashlower.lowering.triton.printer import print_module
 from flashlower.lowering.triton.runtime import call
 
@@ -72,6 +76,55 @@ def test_scales_of_whole_lanes_stay_out_of_the_codes():
     assert "unpack_u4_minus_7_to_bf16(" in source and source.count("The scale of each key") == 3
 
 
+@pytest.mark.parametrize(
+    ("form", "of_k", "of_v"),
+    [
+        ("e4m3", True, True),
+        ("int4 in lanes", True, False),
+        ("int8", True, False),
+        ("int8 in groups", False, False),
+        ("zero points", False, False),
+    ],
+)
+def test_dots_in_f16(form: str, of_k: bool, of_v: bool):
+    """Of codes alone: not of values that were rounded to bf16, nor of weights times the scale of a key."""
+    source = check(case(FORMATS[form], sinks=True), 2, transposed=1, assembly=1, half=1, block_m=8, block_n=16)
+    assert ("q_unit =" in source) == of_k and ("Half of the range of f16" in source) == of_v
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_dots_in_f16_have_the_range_of_bf16(scale: float):
+    """
+    Queries that f16 does not hold, one row of them zero, and 255 keys whose weights of 2^-26 are a third of the result.
+
+    The codes of the one key with weight 1 are 0.
+    """
+    keys, channels = 256, 64
+    q = np.zeros((1, 2, 1, channels), np.float32)
+    q[:, 0, :, 0] = 4.0 * scale
+    k = np.zeros((1, 1, keys, channels), np.float32)
+    k[:, :, 0, 0] = 26 * math.log(2) / 4
+    v = np.full((1, 1, keys, channels), 3.0, np.float32)
+    v[:, :, 0] = 0
+    types = ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn
+    # The logits are exact in the codes as they are rounded.
+    codes = [array.astype(types[1]) for array in (k, v)]
+    scales = [np.array(1 / scale, np.float32), np.array(1.0, np.float32)]
+    words = [array.view(np.int32) for array in codes]
+    quantized = [fl.quantized(x, s, codes="f8E4M3FN") for x, s in zip(words, scales)]
+    built = build_attention(q.astype(types[0]), *quantized, layout="bhsd", scale=1.0)
+    schedule = {"transposed": 1, "assembly": 1, "half": 1, "block_m": 8, "block_n": 16, "stages": 1}
+    kernel = fl.compile(str(built.module), schedule=schedule, splits=1)
+    assert "q_unit =" in kernel.source
+    found = np.asarray(kernel(*built.arguments)).astype(np.float64)
+    first = np.float64(q[0, 0, 0, 0].astype(types[0])) / scale * np.float64(codes[0][0, 0, 0, 0])
+    weights = np.array([math.exp(first), *np.ones(keys - 1)])
+    values = codes[1][0, 0].astype(np.float64)
+    for row, weight in enumerate((weights, np.ones(keys))):
+        expected = weight @ values / weight.sum()
+        assert np.linalg.norm(found[0, row, 0] - expected) <= 4e-3 * np.linalg.norm(expected)
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_any_format_under_any_schedule(seed: int):
     rng = np.random.default_rng([seed, 5])
@@ -84,6 +137,7 @@ def test_any_format_under_any_schedule(seed: int):
         int(rng.choice([1, 3])),
         transposed=transposed,
         assembly=1,
+        half=int(rng.integers(2)),
         block_m=8 if transposed else 16,
         block_n=16,
     )
