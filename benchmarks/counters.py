@@ -89,7 +89,11 @@ def rows_of(output: str) -> list[dict[str, float]]:
     # The first line after the names has units.
     kernels = list(csv.DictReader(io.StringIO("\n".join(lines))))[1:]
     return [
-        {name: _number(kernel[metric]) * factor for name, (metric, factor) in METRICS.items() if metric in kernel}
+        {
+            name: float(f"{_number(kernel[metric]) * factor:.5g}")
+            for name, (metric, factor) in METRICS.items()
+            if metric in kernel
+        }
         for kernel in kernels
         if "combine" not in kernel["Kernel Name"]
     ]
@@ -116,8 +120,8 @@ def table(results: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.counters")
-    parser.add_argument("--formats", default="", help="formats whose names begin so, with commas; all if not given")
-    parser.add_argument("--cases", default="B32,B1 ", help="shapes of the suite `quant` whose names begin so")
+    parser.add_argument("--formats", nargs="*", default=[""], help="formats whose names begin so; all if not given")
+    parser.add_argument("--cases", nargs="*", default=["B32", "B1 "], help="shapes of the suite `quant` that begin so")
     parser.add_argument("--measure", action="store_true", help="call the kernels: what ncu starts")
     parser.add_argument("--out", type=Path, help="where to write the counters, as JSON")
     parser.add_argument("--show", type=Path, help="print the table of such a file, and measure nothing")
@@ -125,12 +129,12 @@ def main() -> None:
     if args.show is not None:
         print(table(json.loads(args.show.read_text())))
         return
-    cases = [case for case in SUITES["quant"] if str(case).startswith(tuple(args.cases.split(",")))]
-    formats = [form for form in FORMATS if form.name.startswith(tuple(args.formats.split(",")))]
+    cases = [case for case in SUITES["quant"] if str(case).startswith(tuple(args.cases))]
+    formats = [form for form in FORMATS if form.name.startswith(tuple(args.formats))]
     if args.measure:
         measure(cases, formats)
         return
-    rows = counted(cases, formats, ["--cases", args.cases, "--formats", args.formats])
+    rows = counted(cases, formats, ["--cases", *args.cases, "--formats", *args.formats])
     results = {"machine": machine("cuda"), "rows": rows}
     if args.out is not None:
         lines = ",\n".join(f"  {json.dumps(row)}" for row in rows)

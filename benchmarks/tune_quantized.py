@@ -2,7 +2,7 @@
 Times schedules of decode steps on quantised caches, and stores all of them.
 
 `python -m benchmarks.tune_quantized --hardware h100` goes through all formats and shapes of the suite `quant` in some
-minutes, `--formats fp8 --cases "B32 32/8 D128 L16k"` takes seconds. As in `benchmarks.tune`, processes on all cores
+minutes, `--formats fp8 --cases B32` takes seconds. As in `benchmarks.tune`, processes on all cores
 compile while the GPU measures. Times of flashlower on contiguous bf16 of the same run stand under `bf16`.
 """
 
@@ -113,15 +113,15 @@ def bf16_seconds(case: Case) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.tune_quantized")
     parser.add_argument("--hardware", default="h100", help="the target of the cost model that this machine is")
-    parser.add_argument("--formats", default="", help="formats whose names begin so, with commas; all if not given")
-    parser.add_argument("--cases", default="", help="shapes of the suite `quant` whose names begin so, with commas")
+    parser.add_argument("--formats", nargs="*", default=[""], help="formats whose names begin so; all if not given")
+    parser.add_argument("--cases", nargs="*", default=[""], help="shapes of the suite `quant` that begin so")
     parser.add_argument("--most", type=int, default=32, help="the most schedules of a shape and format")
     parser.add_argument("--seconds", type=float, default=3600, help="stop measuring after so many, and keep the rest")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     deadline = time.monotonic() + args.seconds
-    cases = [case for case in SUITES["quant"] if str(case).startswith(tuple(args.cases.split(",")))]
-    formats = [form for form in FORMATS if form.name.startswith(tuple(args.formats.split(",")))]
+    cases = [case for case in SUITES["quant"] if str(case).startswith(tuple(args.cases))]
+    formats = [form for form in FORMATS if form.name.startswith(tuple(args.formats))]
     path = args.out or DIRECTORY / f"{args.hardware}-quant.json"
     path.parent.mkdir(exist_ok=True)
     forkserver.set_forkserver_preload(["benchmarks.attention"])

@@ -5,10 +5,13 @@ results in Triton's interpreter. Times are for a GPU.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
@@ -132,6 +135,45 @@ for line in (
     "90.0% of what a kernel that only reads does",
 ):
     assert line in text.splitlines(), text
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_loops_over_keys_have_few_instructions() -> None:
+    """
+    What makes codes fast, in the machine code for an H100; two kernels are compiled.
+
+    All of a program's warps unpack what is theirs alone, without conversions of integers; nothing of 16 bits goes
+    through shared memory, in which codes are all that is copied; 8-bit floats take one conversion for two codes.
+    """
+    pytest.importorskip("triton", reason="kernels are compiled where Triton can be installed")
+    done = run(
+        "benchmarks.instructions", "--json", "--case", "B128", "--formats", "int4 group 8, L", "fp8 per tensor, h"
+    )
+    assert done.returncode == 0, done.stderr
+    int4, fp8 = rows = json.loads(done.stdout)
+    for row in rows:
+        assert row["counts"]["matrix"] == 1
+        assert not [opcode for opcode in row["opcodes"] if opcode.startswith(("I2F", "STS.U16", "STS.U8"))]
+    # 256 codes are 4 pairs a lane of a warp: a mask, a sum and a product for each, a shift for most.
+    assert int4["counts"]["all"] <= 28 and int4["counts"]["bits"] <= 9
+    assert fp8["counts"]["all"] <= 20 and fp8["counts"]["conversions"] <= 4.5
+
+
+def test_counters_are_read_from_what_ncu_prints() -> None:
+    """The kernels that put splits together are left out, and the columns have their units."""
+    script = """
+from benchmarks.counters import METRICS, rows_of, table
+names = ["ID", "Kernel Name", *(metric for metric, _ in METRICS.values())]
+lines = [names, ["", "", *("%" for _ in METRICS)]]
+counted = ["366,900", *("39.5" for _ in list(METRICS)[1:])]
+lines += [[str(i), name, *counted] for i, name in enumerate(["a_partial", "a_combine"])]
+text = "==PROF== Connected\\n" + "\\n".join(",".join(f'"{each}"' for each in line) for line in lines)
+(row,) = rows_of(text)
+assert row["us"] == 366.9 and row["issue slots, %"] == 39.5
+lines = table({"machine": {"name": "H100"}, "rows": [{"case": "B1", "format": "bf16", **row}]}).splitlines()
+assert lines[-1].startswith("| B1 | bf16 | 367 | 39.5 |")
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

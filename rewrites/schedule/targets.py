@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from xdsl.utils.exceptions import DiagnosticException
 
+LOAD_SECONDS = 2.6e-6
+"""What a load takes where memory is busy: as many bytes as come in that time must be under way to keep it so."""
+
 
 @dataclass(frozen=True)
 class TargetDescription:
@@ -25,6 +28,11 @@ class TargetDescription:
     """Stages of a software pipeline over tiles of keys that the hardware has use for."""
     compute_capability: int | None = None
     """Of NVIDIA's GPUs, times ten; None for others, which do not run their assembly."""
+
+    @property
+    def bytes_in_flight(self) -> int:
+        """What a core should have asked for at any time: less leaves memory idle, more makes loads slower."""
+        return int(self.bandwidth_gb_s * 1e9 * LOAD_SECONDS / self.cores)
 
     @property
     def overlaps_launches(self) -> bool:

@@ -22,7 +22,7 @@ from flashlower.rewrites.schedule.measure import (
 )
 from flashlower.rewrites.schedule.splits import MAX_DECODE_ROWS, runs_of
 from flashlower.rewrites.schedule.targets import TargetDescription
-from flashlower.rewrites.schedule.unpacking import choose_unpacking, has_floats
+from flashlower.rewrites.schedule.unpacking import choose_unpacking, has_floats, streaming_stages, streams
 
 STAGE_BYTES = 32768
 """What one stage of K and V should load: two programs of three stages keep over 64 KB a core in flight."""
@@ -100,7 +100,9 @@ def choose_schedule(
     budget = target.shared_memory_bytes // target.programs_per_core - block_m * key_size * element_bytes
     # A prefill kernel with three stages leaves room for one program on a core, and two overlap better.
     stages = min(target.max_stages, 2 if block_m == 128 else target.max_stages)
-    if key_bytes > 128 and (warps == 1 or (warps == 2 and "heads" not in unpacking.options and not has_floats(op))):
+    if "transposed" in unpacking.options and streams(op, key_bytes):
+        stages = streaming_stages(op, block_n * key_bytes, target)
+    elif key_bytes > 128 and (warps == 1 or (warps == 2 and "heads" not in unpacking.options and not has_floats(op))):
         stages = min(stages, 2)
     while block_n > 16 and stages * block_n * key_bytes > budget:
         block_n //= 2
@@ -121,13 +123,16 @@ def choose_schedule(
 def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription) -> int:
     """
     Programs that a core should run at once: small heads make small tiles, of which it takes more to keep it busy, and
-    small programs that unpack words use few of its threads.
+    small programs that unpack words use few of its threads, or are as many as have `bytes_in_flight`.
     """
     schedule = op.schedule or choose_schedule(op, target)
+    key_bytes = key_bytes_of(op, op.dim_sizes())
+    if schedule.option("transposed") and streams(op, key_bytes):
+        return max(target.bytes_in_flight // (max(schedule.stages.data - 1, 1) * block_n * key_bytes), 1)
     if op.lanes() and (warps := schedule.warps.data) < 4:
         # Pairs of warps with one tile under way, of 8-bit integers: half as many again were best.
         return WARPS_PER_CORE * 3 // 4 if warps == 2 and schedule.stages.data == 2 else WARPS_PER_CORE // warps
-    return min(max(STAGE_BYTES // (block_n * key_bytes_of(op, op.dim_sizes())), 1), target.programs_per_core)
+    return min(max(STAGE_BYTES // (block_n * key_bytes), 1), target.programs_per_core)
 
 
 def _has_static_keys(op: AttentionOp) -> bool:

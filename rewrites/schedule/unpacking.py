@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Literal, cast
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX, TensorType, i32
+from xdsl.dialects.builtin import DYNAMIC_INDEX, BFloat16Type, TensorType, i32
 from xdsl.ir import Attribute
 
 from flashlower.dialects.attention import AttentionOp
@@ -16,6 +16,9 @@ from flashlower.rewrites.schedule.targets import TargetDescription
 
 DECODE_ROWS = 8
 """Up to so many rows, tiles of words lie transposed: that is the short side of the matrix unit."""
+
+STREAMING_PROGRAMS = 4
+"""Programs of one warp that a core should have of those that stream: one for each of its schedulers."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +43,12 @@ def choose_unpacking(
         warps, keys = _unpacking_tile(op, key_bytes, target)
         if rows is None or rows > DECODE_ROWS:
             return Unpacking((block_m, warps, keys), options)
-        if _pairs_heads(op, target):
+        if _pairs_heads(op):
             return Unpacking((DECODE_ROWS, 2, 32), {"heads": 2, "transposed": 1, **options})
+        if _gains_from_f16(op):
+            options["half"] = 1
+        if streams(op, key_bytes):
+            return Unpacking((DECODE_ROWS, 1, 32), {"transposed": 1, **options})
         return Unpacking((DECODE_ROWS, warps, keys), {"transposed": 1, **options})
     if target.compute_capability is not None and not _packs_floats(op):
         # Here too every warp unpacks all of V; the exponents of packed 8-bit floats are work that more warps share.
@@ -82,6 +89,23 @@ def has_floats(op: AttentionOp) -> bool:
     return any(attr is not None and attr.is_float for attr in (op.key_quantization, op.value_quantization))
 
 
+def streams(op: AttentionOp, key_bytes: int) -> bool:
+    """
+    Whether transposed tiles of codes with `key_bytes` a key wait for memory more than for anything else: codes of
+    8 bits of which a key and head has one scale at most.
+    """
+    return 128 < key_bytes <= 256 and _channel_scales(op) is None
+
+
+def streaming_stages(op: AttentionOp, tile_bytes: int, target: TargetDescription) -> int:
+    """The stages of a kernel that streams with which `bytes_in_flight` are, in tiles of `tile_bytes`."""
+    work = [size for name, size in op.dim_sizes().items() if name not in ("g", "m", "n", "k", "d")]
+    # As many programs as cores hold, where nobody knows.
+    programs = 2 * STREAMING_PROGRAMS if DYNAMIC_INDEX in work else prod(work) / target.cores
+    tiles = round(target.bytes_in_flight / (max(programs, STREAMING_PROGRAMS) * tile_bytes))
+    return min(max(tiles, 1) + 1, target.max_stages)
+
+
 def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
     """Whether quantised K and V lie in words that the target has assembly for."""
     capability = target.compute_capability
@@ -94,6 +118,13 @@ def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
         if element != i32 or capability is None or (quantization.attr.is_float and capability < 89):
             return False
     return True
+
+
+def _gains_from_f16(op: AttentionOp) -> bool:
+    """Whether codes of 8 bits become f16 in fewer instructions than bf16, and may be it."""
+    element = cast(TensorType[Attribute], op.query.type).element_type
+    attrs = [attr for attr in (op.key_quantization, op.value_quantization) if attr is not None]
+    return isinstance(element, BFloat16Type) and any(attr.bits == 8 and attr.rounded_to is None for attr in attrs)
 
 
 def _packs_floats(op: AttentionOp) -> bool:
@@ -128,14 +159,12 @@ def _fills(op: AttentionOp, target: TargetDescription) -> bool:
     return DYNAMIC_INDEX in work or prod(work) >= target.cores
 
 
-def _pairs_heads(op: AttentionOp, target: TargetDescription) -> bool:
+def _pairs_heads(op: AttentionOp) -> bool:
     """
     Whether pairs of heads should share a tile: tokens of a page lie outside of its heads, so that a head has few bytes
-    of a token together, and values have scales of their own, of which there are as many pieces; or they are 8-bit
-    floats of many sequences.
+    of a token together, and values have scales of their own, of which there are as many pieces.
     """
-    pays = _channel_scales(op) == "value" or (has_floats(op) and _fills(op, target))
-    if not pays or heads_obstacle(op, 2, DECODE_ROWS) is not None:
+    if _channel_scales(op) != "value" or heads_obstacle(op, 2, DECODE_ROWS) is not None:
         return False
     layout = op.key_layout.data
     names = index_names(layout.num_dims - len(INNER_DIMS))
