@@ -86,9 +86,10 @@ class QuantizedInputs:
             case, pages = self.case, self.block_table[sequence].long()
             group = case.q_heads // case.kv_heads
             out = torch.empty(1, case.q_heads, case.head_size, device=self.q.device)
+            length = int(self.kv_lens[sequence])
             for head in range(case.kv_heads):
                 k, v = (
-                    self._dequantized(words[pages, :, head], scales[pages, :, head] if scales.ndim else scales)
+                    self._dequantized(words[pages, :, head], scales[pages, :, head] if scales.ndim else scales)[:length]
                     for words, scales in zip(self.words, self.scales)
                 )
                 heads = slice(head * group, (head + 1) * group)
@@ -99,9 +100,9 @@ class QuantizedInputs:
 
     def _dequantized(self, words: torch.Tensor, scales: torch.Tensor) -> torch.Tensor:
         """The values [keys, D] of words [pages, PAGE_SIZE, W] of one head."""
-        form, length = self.format, int(self.kv_lens.max())
+        form = self.format
         shifts = torch.arange(0, 32, form.bits, device=words.device, dtype=torch.int32)
-        words = words.flatten(0, 1)[:length]
+        words = words.flatten(0, 1)
         lanes = (words[:, None, :] >> shifts[:, None]) & ((1 << form.bits) - 1)
         codes = (lanes if form.planar else lanes.transpose(1, 2)).flatten(1)
         if form.codes == "u4":
@@ -109,7 +110,7 @@ class QuantizedInputs:
         else:
             values = codes.to(torch.uint8).view(torch.int8 if form.codes == "i8" else torch.float8_e4m3fn).float()
         if form.group:
-            scales = scales.flatten(0, 1)[:length].repeat_interleave(form.group, -1)
+            scales = scales.flatten(0, 1).repeat_interleave(form.group, -1)
         values = values * scales.float()
         return values.to(torch.bfloat16).float() if form.rounded else values
 

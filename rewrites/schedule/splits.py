@@ -67,12 +67,17 @@ def choose_splits(
         return math.ceil(work * splits / slots) * (math.ceil(tiles / splits) + fill)
 
     candidates = [1, *(s for s in range(2, min(max_splits, tiles) + 1) if eligible(s))]
-    most = min(math.ceil(n / RAGGED_CHUNK), MAX_RAGGED_SPLITS) if ragged else 1
+    most = ragged_splits(n) if ragged else 1
     least = max(s for s in candidates if s <= most)
     if work >= 0.8 * slots:
         return least
     best = min(map(busiest, candidates))
     return max(least, next(s for s in candidates if busiest(s) <= 1.03 * best))
+
+
+def ragged_splits(n: int) -> int:
+    """The runs of up to `n` keys of a sequence with a length of its own."""
+    return min(math.ceil(n / RAGGED_CHUNK), MAX_RAGGED_SPLITS)
 
 
 def choose_runs(programs: int, cores: int, programs_per_core: int, resident: int) -> int:

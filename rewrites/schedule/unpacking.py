@@ -12,6 +12,7 @@ from xdsl.ir import Attribute
 from flashlower.dialects.attention import AttentionOp
 from flashlower.dialects.attention.layout import INNER_DIMS, index_names, layout_terms, used_indices
 from flashlower.rewrites.schedule.measure import MIN_DOT_SIZE
+from flashlower.rewrites.schedule.splits import ragged_splits
 from flashlower.rewrites.schedule.targets import TargetDescription
 
 DECODE_ROWS = 8
@@ -99,7 +100,10 @@ def streams(op: AttentionOp, key_bytes: int) -> bool:
 
 def streaming_stages(op: AttentionOp, tile_bytes: int, target: TargetDescription) -> int:
     """The stages of a kernel that streams with which `bytes_in_flight` are, in tiles of `tile_bytes`."""
-    work = [size for name, size in op.dim_sizes().items() if name not in ("g", "m", "n", "k", "d")]
+    sizes = op.dim_sizes()
+    work = [size for name, size in sizes.items() if name not in ("g", "m", "n", "k", "d")]
+    if op.kv_lens is not None and sizes["n"] != DYNAMIC_INDEX:
+        work.append(ragged_splits(sizes["n"]))
     # As many programs as cores hold, where nobody knows.
     programs = 2 * STREAMING_PROGRAMS if DYNAMIC_INDEX in work else prod(work) / target.cores
     tiles = round(target.bytes_in_flight / (max(programs, STREAMING_PROGRAMS) * tile_bytes))

@@ -135,3 +135,34 @@ func.func @kivi(%q: tensor<4x128xbf16>, %k: tensor<512x16xi32>, %ks: tensor<16x1
 // TEXT:               k0 = ((k_codes & 15).to(tl.float32) * k_scale0 + k_offset0).to(tl.bfloat16)
 // TEXT:               v_zero = tl.load({{.*}}).to(tl.float32)
 // TEXT:               v0 = ((v_codes & 15).to(tl.float32) - v_zero[:, None]).to(tl.bfloat16)
+
+// -----
+
+// Dots in f16 for a query of bf16, with assembly that makes f16 of the codes: Q is divided by a power of two in each row,
+// so that f16 has its range, and weights are up to half of what f16 holds.
+func.func @half(%q: tensor<4x64xbf16>, %k: tensor<512x16xi32>, %ks: tensor<f32>, %v: tensor<512x16xi32>, %vs: tensor<f32>) -> tensor<4x64xbf16> {
+  %out = attention.sdpa
+      q(%q[g, k] : tensor<4x64xbf16>)
+      k(%k[n, k floordiv 4] : tensor<512x16xi32>) quantized(f8E4M3FN) k_scale(%ks[] : tensor<f32>)
+      v(%v[n, d floordiv 4] : tensor<512x16xi32>) quantized(f8E4M3FN) v_scale(%vs[] : tensor<f32>)
+      scale(0.125) schedule<block_m = 8, block_n = 32, warps = 1, stages = 3, transposed = 1, assembly = 1, half = 1>
+      -> out[g, d] : tensor<4x64xbf16>
+  func.return %out : tensor<4x64xbf16>
+}
+
+// max |q| of all four blocks; its exponent alone is a power of two; 1 for a row of zeros.
+// CHECK-LABEL: tl.jit @half_kernel(
+// CHECK-COUNT-4: tl.max
+// CHECK:         [[BITS:%.+]] = tl.bitcast {{.*}} : tensor<8xf32> -> tensor<8xi32>
+// CHECK:         [[EXPONENT:%.+]] = tl.and [[BITS]]
+// CHECK-NEXT:    [[POWER:%.+]] = tl.bitcast [[EXPONENT]] : tensor<8xi32> -> tensor<8xf32>
+// CHECK:         %q_unit = tl.where {{.*}} [[POWER]]
+// CHECK-COUNT-4: %q{{[0-3].*}} = tl.cast {{.*}} : tensor<16x8xf32> -> tensor<16x8xf16>
+// CHECK:           tl.inline_asm_elementwise unpack {{.*}} %k_codes {{.*}} tensor<32x16xf16>
+// CHECK:           tl.dot %k0, %q0
+// TEXT-LABEL: def half_kernel(
+// TEXT:               scores = scores * (q_unit[None, :] * (k_scale * QK_SCALE))
+// TEXT:               # Half of the range of f16, not of 1
+// TEXT-NEXT:          weights = (p * P_UNIT).to(tl.float16)
+// TEXT:           out0 = acc0 / l_safe[None, :]
+// TEXT-NEXT:      out0 = out0 * V_UNIT
