@@ -26,7 +26,7 @@ from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes
 from flashlower.rewrites.schedule.measure import reached_keys
 from flashlower.rewrites.schedule.splits import DEFAULT_MAX_SPLITS, DEFAULT_MIN_CHUNK, choose_splits
 from flashlower.rewrites.schedule.targets import DEFAULT_TARGET, TargetDescription, get_target
-from flashlower.rewrites.schedule.tiles import choose_schedule, concurrent_programs
+from flashlower.rewrites.schedule.tiles import choose_schedule, concurrent_programs, ragged_chunk
 
 LARGE_LOGIT = 128.0
 """Below, f32 has a unit in the last place of at most 2^-17, so that an LSE keeps its log to 4e-6."""
@@ -183,7 +183,7 @@ class SplitKeys(RewritePattern):
             keys,
             self.cores * concurrent_programs(op, tile, self.target),
             block_n=tile,
-            ragged=op.kv_lens is not None and batch_heads > sizes["h"],
+            ragged_chunk=ragged_chunk(op, self.target) if op.kv_lens is not None and batch_heads > sizes["h"] else None,
             # Few warps unpack codes, and nothing else of the program runs while they start or end.
             fill=1 if op.lanes() else 0,
             min_chunk=self.min_chunk,

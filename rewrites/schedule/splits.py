@@ -31,7 +31,7 @@ def choose_splits(
     slots: int,
     *,
     block_n: int,
-    ragged: bool = False,
+    ragged_chunk: int | None = None,
     fill: int = 0,
     min_chunk: int = DEFAULT_MIN_CHUNK,
     max_splits: int = DEFAULT_MAX_SPLITS,
@@ -45,8 +45,8 @@ def choose_splits(
 
     `fill`: the tiles that could be read while a program fills its pipeline and stores its result.
 
-    `ragged`: sequences have lengths of their own up to `n`, and a slot that has a long one is busy when all others
-    are done. Then no run is longer than `RAGGED_CHUNK` keys, up to `MAX_RAGGED_SPLITS` of them.
+    `ragged_chunk`: where sequences have lengths of their own up to `n`, a slot that has a long one is busy when all
+    others are done. So no run is longer than this many keys, up to `MAX_RAGGED_SPLITS` of them. None for equal lengths.
 
     Never more than `max_splits` or than tiles of `block_n` keys, and no split has fewer than `min_chunk` keys, nor
     than eight times `m_rows`: below that, writing and reading the partial results in f32 costs over a quarter of
@@ -67,7 +67,7 @@ def choose_splits(
         return math.ceil(work * splits / slots) * (math.ceil(tiles / splits) + fill)
 
     candidates = [1, *(s for s in range(2, min(max_splits, tiles) + 1) if eligible(s))]
-    most = ragged_splits(n) if ragged else 1
+    most = 1 if ragged_chunk is None else ragged_splits(n, ragged_chunk)
     least = max(s for s in candidates if s <= most)
     if work >= 0.8 * slots:
         return least
@@ -75,9 +75,9 @@ def choose_splits(
     return max(least, next(s for s in candidates if busiest(s) <= 1.03 * best))
 
 
-def ragged_splits(n: int) -> int:
-    """The runs of up to `n` keys of a sequence with a length of its own."""
-    return min(math.ceil(n / RAGGED_CHUNK), MAX_RAGGED_SPLITS)
+def ragged_splits(n: int, chunk: int) -> int:
+    """The runs of up to `chunk` keys of a sequence with up to `n`."""
+    return min(math.ceil(n / chunk), MAX_RAGGED_SPLITS)
 
 
 def choose_runs(programs: int, cores: int, programs_per_core: int, resident: int) -> int:

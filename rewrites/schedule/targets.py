@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xdsl.utils.exceptions import DiagnosticException
 
-LOAD_SECONDS = 2.6e-6
+LOAD_SECONDS = 2.8e-6
 """What a load takes where memory is busy: as many bytes as come in that time must be under way to keep it so."""
 
 

@@ -20,9 +20,9 @@ from flashlower.rewrites.schedule.measure import (
     reached_keys,
     static_size,
 )
-from flashlower.rewrites.schedule.splits import MAX_DECODE_ROWS, runs_of
+from flashlower.rewrites.schedule.splits import MAX_DECODE_ROWS, RAGGED_CHUNK, runs_of
 from flashlower.rewrites.schedule.targets import TargetDescription
-from flashlower.rewrites.schedule.unpacking import choose_unpacking, has_floats, streaming_stages, streams
+from flashlower.rewrites.schedule.unpacking import choose_unpacking, has_floats, streaming
 
 STAGE_BYTES = 32768
 """What one stage of K and V should load: two programs of three stages keep over 64 KB a core in flight."""
@@ -100,8 +100,9 @@ def choose_schedule(
     budget = target.shared_memory_bytes // target.programs_per_core - block_m * key_size * element_bytes
     # A prefill kernel with three stages leaves room for one program on a core, and two overlap better.
     stages = min(target.max_stages, 2 if block_m == 128 else target.max_stages)
-    if "transposed" in unpacking.options and streams(op, key_bytes):
-        stages = streaming_stages(op, block_n * key_bytes, target)
+    stream = streaming(op, key_bytes, target) if "transposed" in unpacking.options else None
+    if stream is not None:
+        stages = stream.stages
     elif key_bytes > 128 and (warps == 1 or (warps == 2 and "heads" not in unpacking.options and not has_floats(op))):
         stages = min(stages, 2)
     while block_n > 16 and stages * block_n * key_bytes > budget:
@@ -127,8 +128,8 @@ def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription
     """
     schedule = op.schedule or choose_schedule(op, target)
     key_bytes = key_bytes_of(op, op.dim_sizes())
-    if schedule.option("transposed") and streams(op, key_bytes):
-        return max(target.bytes_in_flight // (max(schedule.stages.data - 1, 1) * block_n * key_bytes), 1)
+    if schedule.option("transposed") and (stream := streaming(op, key_bytes, target)) is not None:
+        return stream.programs
     if op.lanes() and (warps := schedule.warps.data) < 4:
         # Pairs of warps with one tile under way, of 8-bit integers: half as many again were best.
         return WARPS_PER_CORE * 3 // 4 if warps == 2 and schedule.stages.data == 2 else WARPS_PER_CORE // warps
@@ -141,6 +142,15 @@ def _has_static_keys(op: AttentionOp) -> bool:
         op.quantization(name) is None and isa(value.type, TensorType) and value.type.has_static_shape()
         for name, value in (("k", op.key), ("v", op.value))
     )
+
+
+def ragged_chunk(op: AttentionOp, target: TargetDescription) -> int:
+    """The most keys of a split where sequences have lengths of their own."""
+    schedule = op.schedule or choose_schedule(op, target)
+    if schedule.option("transposed"):
+        stream = streaming(op, key_bytes_of(op, op.dim_sizes()), target)
+        return RAGGED_CHUNK if stream is None else stream.chunk
+    return RAGGED_CHUNK
 
 
 def _is_short(op: SdpaOp, sizes: dict[str, int], key_bytes: int, cores: int) -> bool:

@@ -12,14 +12,17 @@ from xdsl.ir import Attribute
 from flashlower.dialects.attention import AttentionOp
 from flashlower.dialects.attention.layout import INNER_DIMS, index_names, layout_terms, used_indices
 from flashlower.rewrites.schedule.measure import MIN_DOT_SIZE
-from flashlower.rewrites.schedule.splits import ragged_splits
+from flashlower.rewrites.schedule.splits import RAGGED_CHUNK, ragged_splits
 from flashlower.rewrites.schedule.targets import TargetDescription
 
 DECODE_ROWS = 8
 """Up to so many rows, tiles of words lie transposed: that is the short side of the matrix unit."""
 
-STREAMING_PROGRAMS = 4
-"""Programs of one warp that a core should have of those that stream: one for each of its schedulers."""
+SCHEDULERS = 4
+"""Warps of a core that may issue at once."""
+
+STREAMING_KEYS = 32
+"""Keys of a tile that streams."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,21 @@ class Unpacking:
     """`block_m`, warps and the most keys of a tile; None where they are those of other kernels."""
     options: dict[str, int]
     """Optional fields of the schedule."""
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """The schedule of a kernel that waits for memory."""
+
+    warps: int
+    stages: int
+    programs: int
+    """Of a core."""
+    chunk: int
+    """
+    The most keys of a split where lengths differ: `RAGGED_CHUNK`, or more, as a program that has twice as many bytes
+    under way is done with twice as many keys in the same time.
+    """
 
 
 def choose_unpacking(
@@ -48,8 +66,11 @@ def choose_unpacking(
             return Unpacking((DECODE_ROWS, 2, 32), {"heads": 2, "transposed": 1, **options})
         if _gains_from_f16(op):
             options["half"] = 1
-        if streams(op, key_bytes):
-            return Unpacking((DECODE_ROWS, 1, 32), {"transposed": 1, **options})
+        if (stream := streaming(op, key_bytes, target)) is not None:
+            return Unpacking((DECODE_ROWS, stream.warps, STREAMING_KEYS), {"transposed": 1, **options})
+        if key_bytes <= 128 and _channel_scales(op) == "value" and not _is_few(op, target):
+            # V of a head has as many words as the matrix unit has rows: further warps would unpack them again.
+            warps, keys = 1, 32
         return Unpacking((DECODE_ROWS, warps, keys), {"transposed": 1, **options})
     if target.compute_capability is not None and not _packs_floats(op):
         # Here too every warp unpacks all of V; the exponents of packed 8-bit floats are work that more warps share.
@@ -90,24 +111,29 @@ def has_floats(op: AttentionOp) -> bool:
     return any(attr is not None and attr.is_float for attr in (op.key_quantization, op.value_quantization))
 
 
-def streams(op: AttentionOp, key_bytes: int) -> bool:
+def streaming(op: AttentionOp, key_bytes: int, target: TargetDescription) -> Streaming | None:
     """
-    Whether transposed tiles of codes with `key_bytes` a key wait for memory more than for anything else: codes of
-    8 bits of which a key and head has one scale at most.
+    How kernels on transposed tiles of codes with `key_bytes` a key have `bytes_in_flight`, where they wait for these:
+    codes of 8 bits of which a key and head has one scale at most.
+
+    They have a program of one warp for each scheduler of a core, with several tiles under way; or, where sequences and
+    heads make more programs, of two warps with one tile. Which of these is best was measured (docs/benchmarks.md).
     """
-    return 128 < key_bytes <= 256 and _channel_scales(op) is None
-
-
-def streaming_stages(op: AttentionOp, tile_bytes: int, target: TargetDescription) -> int:
-    """The stages of a kernel that streams with which `bytes_in_flight` are, in tiles of `tile_bytes`."""
+    if not 128 < key_bytes <= 256 or _channel_scales(op) is not None:
+        return None
+    tile_bytes, most_tiles = STREAMING_KEYS * key_bytes, target.max_stages - 1
+    whole_cores = max(round(target.bytes_in_flight / (SCHEDULERS * most_tiles * tile_bytes)), 1)
+    chunk = RAGGED_CHUNK * max(most_tiles // whole_cores, 1)
     sizes = op.dim_sizes()
     work = [size for name, size in sizes.items() if name not in ("g", "m", "n", "k", "d")]
     if op.kv_lens is not None and sizes["n"] != DYNAMIC_INDEX:
-        work.append(ragged_splits(sizes["n"]))
+        work.append(ragged_splits(sizes["n"], chunk))
     # As many programs as cores hold, where nobody knows.
-    programs = 2 * STREAMING_PROGRAMS if DYNAMIC_INDEX in work else prod(work) / target.cores
-    tiles = round(target.bytes_in_flight / (max(programs, STREAMING_PROGRAMS) * tile_bytes))
-    return min(max(tiles, 1) + 1, target.max_stages)
+    programs = 2 * SCHEDULERS if DYNAMIC_INDEX in work else prod(work) / target.cores
+    tiles = min(max(round(target.bytes_in_flight / (max(programs, SCHEDULERS) * tile_bytes)), 1), most_tiles)
+    if tiles == 1:
+        return Streaming(warps=2, stages=2, programs=2 * SCHEDULERS, chunk=chunk)
+    return Streaming(warps=1, stages=tiles + 1, programs=SCHEDULERS, chunk=chunk)
 
 
 def _has_assembly(op: AttentionOp, target: TargetDescription) -> bool:
@@ -161,6 +187,12 @@ def _fills(op: AttentionOp, target: TargetDescription) -> bool:
     """Whether there are at least as many sequences and heads as cores."""
     work = [size for name, size in op.dim_sizes().items() if name not in ("g", "m", "n", "k", "d")]
     return DYNAMIC_INDEX in work or prod(work) >= target.cores
+
+
+def _is_few(op: AttentionOp, target: TargetDescription) -> bool:
+    """Whether there are so few sequences and heads that two warps for each scheduler take over 64 splits."""
+    work = [size for name, size in op.dim_sizes().items() if name not in ("g", "m", "n", "k", "d")]
+    return DYNAMIC_INDEX not in work and prod(work) * 64 < 2 * SCHEDULERS * target.cores
 
 
 def _pairs_heads(op: AttentionOp) -> bool:

@@ -71,10 +71,10 @@ def test_a_wave_costs_what_it_takes_to_fill_pipelines():
 def test_long_sequences_of_a_ragged_batch_are_split():
     # One of 32k keys among short ones must not keep one core busy when all others are done.
     assert splits(512, 4, 32768) == 1
-    assert splits(512, 4, 32768, ragged=True) == 8
-    assert splits(512, 4, 1 << 20, ragged=True) == 32
-    assert splits(512, 4, 4096, ragged=True) == splits(512, 4096, 4096, ragged=True) == 1
-    assert splits(8, 4, 131072, ragged=True) >= splits(8, 4, 131072)
+    assert splits(512, 4, 32768, ragged_chunk=4096) == 8
+    assert splits(512, 4, 1 << 20, ragged_chunk=4096) == 32
+    assert splits(512, 4, 4096, ragged_chunk=4096) == splits(512, 4096, 4096, ragged_chunk=4096) == 1
+    assert splits(8, 4, 131072, ragged_chunk=4096) >= splits(8, 4, 131072)
 
 
 @pytest.mark.parametrize(

@@ -165,4 +165,4 @@ func.func @half(%q: tensor<4x64xbf16>, %k: tensor<512x16xi32>, %ks: tensor<f32>,
 // TEXT:               # Half of the range of f16, not of 1
 // TEXT-NEXT:          weights = (p * P_UNIT).to(tl.float16)
 // TEXT:           out0 = acc0 / l_safe[None, :]
-// TEXT-NEXT:      out0 = out0 * V_UNIT
+// TEXT-NEXT:      tmp_7 = tl.where((l_i == 0.0)[None, :], 0.0, out0 * V_UNIT * v_scale).to(tl.bfloat16)
