@@ -73,6 +73,10 @@ class Loop:
         """Warp instructions a key and head that one instruction of the loop is."""
         return self.fields["warps"] / (self.fields["block_n"] * self.fields.get("heads", 1))
 
+    def opcodes(self) -> list[str]:
+        """All that occur, with their modifiers."""
+        return sorted({each.split(" ")[0] for each in self.instructions})
+
     def counts(self) -> dict[str, float]:
         """Warp instructions a key and head, by class; `all` are all of them."""
         opcodes = Counter(re.split(r"[. ]", each)[0] for each in self.instructions)
@@ -129,10 +133,12 @@ def _matrix_instructions(code: list[str]) -> int:
     return sum(each.startswith(CLASSES["matrix"]) for each in code)
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def table(results: dict[str, Any]) -> str:
     """Markdown: formats by classes."""
+    rows = results["rows"]
     names = list(rows[0]["counts"])
-    lines = ["| format | keys, heads, warps, stages | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    lines = [f"{results['case']} on {results['hardware']}, triton {results['triton']}", ""]
+    lines += ["| format | keys, heads, warps, stages | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
     for row in rows:
         fields = row["fields"]
         tile = f"{fields['block_n']}, {fields.get('heads', 1)}, {fields['warps']}, {fields['stages']}"
@@ -147,15 +153,25 @@ def main() -> None:
     parser.add_argument("--formats", nargs="*", default=[""], help="formats whose names begin so; all if not given")
     parser.add_argument("--case", default="B32", help="a shape of the suite `quant` whose name begins so")
     parser.add_argument("--json", action="store_true", help="print fields, counts and opcodes as JSON")
+    parser.add_argument("--out", type=Path, help="where to write the counts, as JSON")
+    parser.add_argument("--show", type=Path, help="print the table of such a file, and compile nothing")
     args = parser.parse_args()
+    if args.show is not None:
+        print(table(json.loads(args.show.read_text())))
+        return
     case = next(case for case in SUITES["quant"] if str(case).startswith(args.case))
-    rows: list[dict[str, Any]] = []
+    results: dict[str, Any] = {"case": str(case), "hardware": args.hardware, "triton": triton.__version__, "rows": []}
     for form in FORMATS:
         if form.name.startswith(tuple(args.formats)):
             loop = key_loop(case, form, args.hardware)
-            opcodes = sorted({each.split(" ")[0] for each in loop.instructions})
-            rows.append({"format": form.name, "fields": loop.fields, "counts": loop.counts(), "opcodes": opcodes})
-    print(json.dumps(rows) if args.json else f"{case} on {args.hardware}\n\n{table(rows)}")
+            row = {"format": form.name, "fields": loop.fields, "counts": loop.counts()}
+            results["rows"].append({**row, "opcodes": loop.opcodes()})
+    if args.out is not None:
+        kept = [{name: row[name] for name in ("format", "fields", "counts")} for row in results["rows"]]
+        lines = ",\n".join(f"  {json.dumps(row)}" for row in kept)
+        head = json.dumps({name: value for name, value in results.items() if name != "rows"})[1:-1]
+        args.out.write_text(f'{{{head}, "rows": [\n{lines}\n]}}\n')
+    print(json.dumps(results["rows"]) if args.json else table(results))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """
-Times schedules of decode steps on quantised caches, and stores all of them.
+Times schedules of decode steps on quantised caches, and adds them to a file, with what was measured before.
 
 `python -m benchmarks.tune_quantized --hardware h100` goes through all formats and shapes of the suite `quant` in some
 minutes, `--formats fp8 --cases B32` takes seconds. As in `benchmarks.tune`, processes on all cores
-compile while the GPU measures. Times of flashlower on contiguous bf16 of the same run stand under `bf16`.
+compile while the GPU measures. Times of flashlower on contiguous bf16 of the same run stand under `bf16`; times of
+different runs do not compare. `--compare FILE` measures nothing: it shows the choices of the cost model beside the best
+of each run. A test holds them to within 5%.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import lru_cache
 from itertools import product
 from multiprocessing import forkserver, get_context
 from pathlib import Path
@@ -28,8 +31,18 @@ from benchmarks.cases import PAGE_SIZE, SUITES, Case, make_inputs
 from benchmarks.peers import installed_peers, quantized_module_of
 from benchmarks.quantized import FORMATS, Format, make_quantized_inputs
 from benchmarks.timing import graph_time
-from benchmarks.tune import DIRECTORY, Compiled, Given, as_text, compile_candidate, measure_compiled
-from flashlower.rewrites.schedule import TargetDescription, get_target
+from benchmarks.tune import (
+    DIRECTORY,
+    Compiled,
+    Given,
+    as_text,
+    compile_candidate,
+    measure_compiled,
+    schedule_fields,
+)
+from flashlower.dialects.parsing import make_context, parse_module
+from flashlower.rewrites.flash_decoding import FlashDecodingPass
+from flashlower.rewrites.schedule import ScheduleAttentionPass, TargetDescription, get_target
 
 TILES = tuple(product((32, PAGE_SIZE), (1, 2, 4), (2, 3, 4)))
 """Keys, warps and stages."""
@@ -104,6 +117,51 @@ class Tuning:
         return sorted(rows, key=lambda row: row["seconds"])
 
 
+@lru_cache
+def chosen_fields(case: Case, form: Format, hardware: str) -> dict[str, int]:
+    """The cost model's schedule, and its number of splits."""
+    module = parse_module(quantized_module_of(make_quantized_inputs(case, form, "meta", torch.bfloat16)[0])[0])
+    for passes in (ScheduleAttentionPass(target=hardware), FlashDecodingPass(target=hardware)):
+        passes.apply(make_context(), module)
+    return schedule_fields(str(module))
+
+
+def compare(runs: list[dict[str, Any]], hardware: str) -> str:
+    """Markdown: the best schedule of each shape and format of each run, and the cost model's if that run has it."""
+    cases = {str(case): case for case in SUITES["quant"]}
+    formats = {form.name: form for form in FORMATS}
+    lines = ["| run | shape, format | best | cost model | ratio |", "|---" * 5 + "|"]
+    for number, run in enumerate(runs, 1):
+        for name, rows in run["cases"].items():
+            case, _, form = name.partition(", ")
+            chosen = _as_measured(chosen_fields(cases[case], formats[form], hardware))
+            mine = [row for row in rows if _as_measured(row) == chosen]
+            best, own = min(rows, key=_seconds), min(mine, key=_seconds, default=None)
+            cells = ("-", "-") if own is None else (_cell(own), f"{own['seconds'] / best['seconds']:.3f}")
+            lines.append(f"| {number} | {name} | {_cell(best)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _seconds(row: dict[str, Any]) -> float:
+    return row["seconds"]
+
+
+def _as_measured(fields: dict[str, Any]) -> dict[str, Any]:
+    """A schedule without the time, and without fields that say what is so if they are absent."""
+    usual = {"pdl": 0, "heads": 1, "half": 0}
+    return {name: value for name, value in fields.items() if name != "seconds" and usual.get(name) != value}
+
+
+def _cell(row: dict[str, Any]) -> str:
+    names = {"block_n": "keys", "heads": "heads", "warps": "warps", "stages": "stages", "splits": "splits"}
+    fields = [f"{names[name]} {row[name]}" for name in names if name in _as_measured(row)]
+    return ", ".join([f"{row['seconds'] * 1e6:.1f} us: {fields[0]}", *fields[1:], *_flags(row)])
+
+
+def _flags(row: dict[str, Any]) -> list[str]:
+    return [name for name in ("half", "pdl") if row.get(name)]
+
+
 def bf16_seconds(case: Case) -> float:
     """Seconds of a call on contiguous bf16."""
     (peer,) = [peer for peer in installed_peers("cuda") if peer.name == "flashlower"]
@@ -117,13 +175,17 @@ def main() -> None:
     parser.add_argument("--cases", nargs="*", default=[""], help="shapes of the suite `quant` that begin so")
     parser.add_argument("--most", type=int, default=32, help="the most schedules of a shape and format")
     parser.add_argument("--seconds", type=float, default=3600, help="stop measuring after so many, and keep the rest")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--out", type=Path, help="the file to add to")
+    parser.add_argument("--compare", type=Path, help="show the choices of the cost model beside those of such a file")
     args = parser.parse_args()
+    if args.compare is not None:
+        print(compare(json.loads(args.compare.read_text()), args.hardware))
+        return
     deadline = time.monotonic() + args.seconds
     cases = [case for case in SUITES["quant"] if str(case).startswith(tuple(args.cases))]
     formats = [form for form in FORMATS if form.name.startswith(tuple(args.formats))]
-    path = args.out or DIRECTORY / f"{args.hardware}-quant.json"
-    path.parent.mkdir(exist_ok=True)
+    path = args.out or DIRECTORY / "quantized" / f"{args.hardware}.json"
+    before = json.loads(path.read_text()) if path.exists() else []
     forkserver.set_forkserver_preload(["benchmarks.attention"])
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("forkserver")) as pool:
         tunings = [Tuning(case, form, args.hardware, pool, args.most) for case in cases for form in formats]
@@ -136,7 +198,7 @@ def main() -> None:
             print(name, flush=True)
             if rows := tuning.measure(deadline):
                 results["cases"][name] = rows
-                path.write_text(as_text(results))
+                path.write_text(f"[{','.join(map(as_text, [*before, results]))}]\n")
             torch.cuda.empty_cache()
         pool.shutdown(cancel_futures=True)
     print(json.dumps(results["bf16"]), file=sys.stderr)

@@ -148,9 +148,7 @@ def test_loops_over_keys_have_few_instructions() -> None:
     through shared memory, in which codes are all that is copied; 8-bit floats take one conversion for two codes.
     """
     pytest.importorskip("triton", reason="kernels are compiled where Triton can be installed")
-    done = run(
-        "benchmarks.instructions", "--json", "--case", "B128", "--formats", "int4 group 8, L", "fp8 per tensor, h"
-    )
+    done = run("benchmarks.instructions", "--json", "--formats", "int4 group 8, L", "fp8 per tensor, h")
     assert done.returncode == 0, done.stderr
     int4, fp8 = rows = json.loads(done.stdout)
     for row in rows:
@@ -159,6 +157,17 @@ def test_loops_over_keys_have_few_instructions() -> None:
     # 256 codes are 4 pairs a lane of a warp: a mask, a sum and a product for each, a shift for most.
     assert int4["counts"]["all"] <= 28 and int4["counts"]["bits"] <= 9
     assert fp8["counts"]["all"] <= 20 and fp8["counts"]["conversions"] <= 4.5
+
+
+@pytest.mark.parametrize("hardware", ["h100", "h200"])
+def test_choices_for_codes_are_within_5_percent_of_the_best_that_was_measured(hardware: str) -> None:
+    path = f"benchmarks/schedules/quantized/{hardware}.json"
+    done = run("benchmarks.tune_quantized", "--hardware", hardware, "--compare", path)
+    assert done.returncode == 0, done.stderr
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
+    ratios = {name: ratio for _, name, _, _, ratio in rows if ratio != "-"}
+    # Every shape and format is in a run that tried the choice, which is that of the target.
+    assert ratios.keys() == {row[1] for row in rows} and all(float(ratio) <= 1.05 for ratio in ratios.values()), rows
 
 
 def test_counters_are_read_from_what_ncu_prints() -> None:
