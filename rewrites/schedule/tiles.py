@@ -47,8 +47,9 @@ OVERLAP_BYTES = 48 << 20
 
 SPLIT_OVERLAP_BYTES = 128 << 20
 """
-The same where splits of more rows than a quarter of the cores are put together, by a program each: fewer of these made
-calls slower. As measured; it may be that the next call's programs go to the cores that these leave free.
+The same for steps of one query whose splits of more rows than a quarter of the cores are put together, by a program
+each: fewer of these made calls slower, and so did several queries. As measured; it may be that the next call's programs
+go to the cores that these leave free.
 """
 
 
@@ -161,7 +162,7 @@ def _is_short(op: SdpaOp, sizes: dict[str, int], key_bytes: int, cores: int) -> 
     programs = math.prod(work)
     kv_bytes = programs * reached_keys(op, sizes["m"], sizes["n"]) * key_bytes
     # Whole sequences and quantised caches have not been measured.
-    many_rows = programs < 0.8 * cores and 4 * programs * sizes["m"] * sizes["g"] > cores and not op.lanes()
+    many_rows = sizes["m"] == 1 and programs < 0.8 * cores and 4 * programs * sizes["g"] > cores and not op.lanes()
     return kv_bytes <= (SPLIT_OVERLAP_BYTES if many_rows else OVERLAP_BYTES)
 
 

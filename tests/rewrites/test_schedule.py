@@ -200,6 +200,9 @@ def test_known_schedules():
 def test_launches_of_short_calls_overlap(batch: int, group: int, keys: int, expected: int | None):
     case = big(batch=(batch,), kv_heads=8, group=group, keys=keys)
     assert schedule_of(case).option("pdl") == expected
+    # Several queries have the lower limit always.
+    several = schedule_of(big(batch=(batch,), kv_heads=8, group=group, keys=keys, queries=2))
+    assert several.option("pdl") == (1 if batch * keys <= 12288 else None)
 
 
 @pytest.mark.parametrize("rows", [1, 16, 17, 64, 65, 300])
