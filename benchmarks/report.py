@@ -16,6 +16,12 @@ OURS = "flashlower"
 LARGE = 500e6
 """Bytes of K and V from which on a call should be as fast as the memory."""
 
+PLOTTED = ("decode", "ragged")
+"""The suites of the plot."""
+
+READING = "memory"
+"""The bound that the plot compares with: contiguous K and V."""
+
 Row = dict[str, Any]
 
 
@@ -137,29 +143,34 @@ def _ratio(rows: list[Row], *, ours_in_pages: bool = False, others_in_pages: boo
 
 
 def plot(results: Row, path: Path) -> None:
-    """The bytes of K and V against time, with the line that memory bandwidth draws (needs matplotlib)."""
+    """
+    The decode shapes (needs matplotlib): bytes of K and V against time, and against the speed relative to a kernel that
+    only reads them, where that was measured.
+    """
     matplotlib: Any = import_module("matplotlib")
     matplotlib.use("Agg")
     matplotlib.rcParams["svg.hashsalt"] = "flashlower"
     pyplot: Any = import_module("matplotlib.pyplot")
-    rows = [row for row in results["rows"] if "seconds" in row]
-    figure, axes = pyplot.subplots(figsize=(7, 5))
-    for peer, marker in zip(dict.fromkeys(row["peer"] for row in rows), "os^vD*xP"):
-        points = [(row["kv_bytes"] / 1e6, row["seconds"] * 1e6) for row in rows if row["peer"] == peer]
-        axes.plot(*zip(*points), marker, label=peer, markersize=5, alpha=0.8)
-    sizes = [row["kv_bytes"] / 1e6 for row in rows]
-    bandwidth = results["machine"]["copy_bytes_per_second"]
-    ends = [min(sizes), max(sizes)]
-    axes.plot(ends, [size * 1e12 / bandwidth for size in ends], "k--", label=f"copy, {bandwidth / 1e12:.2f} TB/s")
-    axes.set(
-        xscale="log",
-        yscale="log",
-        xlabel="K and V read, MB",
-        ylabel="time of a call, µs",
-        title=results["machine"]["name"],
-    )
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    rows = [row for row in results["rows"] if "seconds" in row and row["suite"] in PLOTTED]
+    reading = {row["case"]: row for row in rows if row["peer"] == READING}
+    figure, (times, speeds) = pyplot.subplots(1, 2, figsize=(10, 4.5))
+    line = sorted({(row["kv_bytes"] / 1e6, row["seconds"] * 1e6) for row in reading.values()})
+    if line:
+        times.plot(*zip(*line), "k--", linewidth=1, label="only reading")
+    speeds.axhline(1, color="k", linestyle="--", linewidth=1)
+    for peer, marker in zip(dict.fromkeys(row["peer"] for row in rows if not _is_bound(row)), "os^vD*xP"):
+        found = [row for row in rows if row["peer"] == peer]
+        style = {"label": peer, "markersize": 5, "alpha": 0.8}
+        times.plot([r["kv_bytes"] / 1e6 for r in found], [r["seconds"] * 1e6 for r in found], marker, **style)
+        beside = [(r["kv_bytes"] / 1e6, reading[r["case"]]["seconds"] / r["seconds"]) for r in found if reading]
+        if beside:
+            speeds.plot(*zip(*beside), marker, **style)
+    times.set(yscale="log", ylabel="time of a call, µs", title=results["machine"]["name"])
+    speeds.set(ylabel="speed relative to only reading", ylim=(0, 1.05), title="decoding, bfloat16")
+    for axes in (times, speeds):
+        axes.set(xscale="log", xlabel="K and V read, MB")
+        axes.grid(alpha=0.3)
+    times.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
 
