@@ -106,8 +106,7 @@ class KeysAndValues:
         rows = [(problem.value_type, problem.sizes["d"])]
         if self.clears_keys:
             rows.append((tile_of(problem.key.tensor).element_type, problem.sizes["k"]))
-        unwritten = any(access.is_paged and not self._gathers(access) for access in (problem.key, problem.value))
-        return Clearing(self._b, absent, rows, unwritten=unwritten)
+        return Clearing(self._b, absent, rows)
 
     def _gathers(self, access: Access) -> bool:
         return access.is_paged and isinstance(self._paged, GatheredKeys)
@@ -214,9 +213,6 @@ class KeysAndValues:
             yield target
             return
         stored = b.tile(name, tile_of(target).shape, element)
-        if access.is_paged and not self._gathers(access):
-            # Rows of absent keys are not loaded.
-            b.add(nki.MemsetOp(stored, 0.0))
         yield stored
         b.add(nki.TensorCopyOp(target, stored))
 

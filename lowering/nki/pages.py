@@ -6,9 +6,9 @@ pool by an index for each partition (`vector_offset`), so a tile of keys is one 
 (`gathered_pages.py`). The DMA of trn1 takes one index (`scalar_offset`), so a tile is loaded in runs of slots of one
 page.
 
-The index of a key that does not exist is the number of rows of the pool, which `oob_mode.skip` leaves out: entries of
-the table that are not needed are never addresses. Where a DMA cannot skip, it is 0. An entry that is needed and no page
-is an error of the hardware where it does not skip, and else leaves memory as it is.
+Entries of the table that are not needed are never addresses. The index of a key that does not exist is the number of
+rows of the pool where `oob_mode.skip` leaves it out, else 0. An entry that is needed and no page is an error of the
+hardware where it does not skip, and else leaves memory as it is.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from math import gcd, prod
 
 from xdsl.dialects.builtin import i32
 from xdsl.ir import SSAValue
+from xdsl.utils.exceptions import DiagnosticException
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import PARTITIONS, tile_of
@@ -28,6 +29,10 @@ from flashlower.lowering.nki.builder import KernelBuilder, Sum
 from flashlower.lowering.nki.grid import u8
 from flashlower.lowering.nki.lengths import ExistingKeys
 from flashlower.lowering.nki.problem import Pages, Problem
+
+
+EXACT_PAGES = 1 << 24
+"""The Vector engine computes in f32, which holds every whole number up to here."""
 
 
 class PagedKeys(ABC):
@@ -70,7 +75,7 @@ class PagedKeys(ABC):
         """
         Fills [keys or 128, tiles, size] with rows of K or V from a tile on.
 
-        Those of keys that do not exist become 0 where all are gathered; else they may be anything, or stay unwritten.
+        Those of keys that do not exist become 0 where all are gathered; else they may be anything.
         """
 
     def _table_offset(self, indices: Mapping[str, Sum]) -> Sum:
@@ -105,19 +110,78 @@ class PagedKeys(ABC):
 
 
 class PageByPage(PagedKeys):
-    """Loads runs of slots of one page, a DMA each, whose number is one entry of the table."""
+    """
+    Loads runs of slots of one page, a DMA each, whose number is one entry of the table.
+
+    A page without a key is page 0 of the pool, so all rows are written.
+    """
 
     def _begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
+        b, pages = self.b, self.pages
         self._start = n + first * -PARTITIONS
-        self._lengths = existing.length
-        self._table_rows = self._load_row_numbers(indices, 1, existing.length)
+        self._first, self._count = self._span(n, keys, Sum(), pages.number)
+        b.comment("The pages of these keys; those without a key are page 0.")
+        self._entries = self._load_entries(indices, existing.length)
+        if existing.length is not None:
+            self._replace_absent(indices, existing.length)
+
+    def _span(self, n: Sum, keys: int, first: Sum, count: int) -> tuple[Sum, int]:
+        """The first page of some keys and how many there may be, among `count` pages from `first` on."""
+        size = self.pages.size
+        start = self.b.floor_divide(n, size)
+        if n.divisible_by(size):
+            return start, -(-keys // size)
+        number = min((keys + size - 2) // size + 1, count)
+        return self.b.minimum(start, first + (count - number), "first_page"), number
+
+    def _load_entries(self, indices: Mapping[str, Sum], length: SSAValue | None) -> SSAValue:
+        """The entries of the table for these pages, [sequences, pages], i32."""
+        b, table, shape = self.b, self.pages.table, (self.sequences, self._count)
+        entries = b.tile("pages", shape, i32)
+        offset = self._table_offset(indices) + self._first * table.stride("p")
+        pages = (table.stride("p"), self._count)
+        row = self._load_row_numbers(indices, 1, length)
+        if row is None:
+            step = table.stride(self._dim) if self.sequences > 1 else self._count * pages[0]
+            b.add(nki.DmaCopyOp(entries, b.ap(table.tensor, [(step, self.sequences), pages], offset)))
+            return entries
+        tensor = b.flattened(table.tensor, table.stride("row"))
+        pattern = [(self._count * pages[0], 1), pages]
+        with b.loop("sequence", self.sequences) as sequence:
+            number = b.view(row, None, (sequence, 1))
+            source = b.add(nki.ApOp(tensor, pattern, b.offset(offset), row=number)).result
+            b.add(nki.DmaCopyOp(b.view(entries, (sequence, 1)), source))
+        return entries
+
+    def _replace_absent(self, indices: Mapping[str, Sum], length: SSAValue) -> None:
+        """Entries of pages from the length on are multiplied by 0."""
+        b, pages, lens = self.b, self.pages, self.problem.kv_lens
+        pools = [access for access in (self.problem.key, self.problem.value) if access.is_paged]
+        for pool in pools:
+            if (number := prod(tile_of(pool.tensor).shape) // pool.stride("page")) > EXACT_PAGES:
+                raise DiagnosticException(
+                    f"a pool of {number} pages, but NKI kernels for trn1 number up to {EXACT_PAGES}: make it smaller"
+                )
+        if self.sequences == 1:
+            length = b.view(length, (0, 1), (0, 1))
+        else:
+            # A sequence a partition, each with its own.
+            assert lens is not None
+            raw = b.tile("length_of_sequence_i32", [self.sequences, 1], i32)
+            at = lens.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
+            b.add(nki.DmaCopyOp(raw, b.ap(lens.tensor, [(lens.stride(self._dim), self.sequences)], at)))
+            length = b.tile("length_of_sequence", [self.sequences, 1])
+            b.add(nki.TensorCopyOp(length, raw))
+        start = b.tile("page_start", [self.sequences, self._count])
+        b.add(nki.IotaOp(start, [(pages.size, self._count)], b.offset(self._first * pages.size), 0))
+        b.add(nki.ScalarTensorTensorOp(self._entries, start, "less", length, "multiply", self._entries))
 
     def load(self, target: SSAValue, access: Access, dim: str, indices: Mapping[str, Sum], tile: Sum) -> None:
         b, page_size = self.b, self.pages.size
         partitions, tiles, size = tile_of(target).shape
         n = self._start + tile * PARTITIONS
         run = gcd(page_size, PARTITIONS, n.constant, *n.terms.values())
-        entries, first = self._entries(indices, access, n, (tiles - 1) * PARTITIONS + partitions)
+        entries, first = self._entries_of(indices, n, (tiles - 1) * PARTITIONS + partitions)
         row = access.stride("page")
         pool = b.flattened(access.tensor, row)
         with b.loop("t", tiles) as t, b.loop("i", partitions // run) as i:
@@ -130,33 +194,15 @@ class PageByPage(PagedKeys):
                 access.offset(indices) + slot * access.stride("slot"),
                 row=b.view(entries, None, (page + first * -1, 1)),
             )
-            mode = None if self._lengths is None else "skip"
-            b.add(nki.DmaCopyOp(b.view(target, (i * run, run), (t, 1)), source, mode))
+            b.add(nki.DmaCopyOp(b.view(target, (i * run, run), (t, 1)), source))
 
-    def _entries(self, indices: Mapping[str, Sum], access: Access, n: Sum, keys: int) -> tuple[SSAValue, Sum]:
-        """The entries of the table for the pages of some keys, [1, pages], and the number of the first page."""
-        b, pages = self.b, self.pages
-        table = pages.table
-        first = b.floor_divide(n, pages.size)
-        count = -(-keys // pages.size)
-        if not n.divisible_by(pages.size):
-            count = min((keys + pages.size - 2) // pages.size + 1, pages.number)
-            first = b.minimum(first, pages.number - count, "first_page")
-        b.comment("The pages of these keys; those without a key are none of the pool.")
-        entries = b.tile("pages", [1, count], i32)
-        place = self._place(indices)
-        row = None if self._table_rows is None else b.view(self._table_rows, None, (place, 1))
-        tensor = table.tensor if row is None else b.flattened(table.tensor, table.stride("row"))
-        offset = self._table_offset(indices) + first * table.stride("p")
-        pattern = [(count * table.stride("p"), 1), (table.stride("p"), count)]
-        b.add(nki.DmaCopyOp(entries, b.add(nki.ApOp(tensor, pattern, b.offset(offset), row=row)).result))
-        if self._lengths is not None:
-            several = tile_of(self._lengths).free_size > 1
-            length = b.view(self._lengths, (0, 1), (place if several else 0, 1))
-            start = b.tile("page_start", [1, count])
-            b.add(nki.IotaOp(start, [(pages.size, count)], b.offset(first * pages.size), 0))
-            absent = b.tile("absent_page", [1, count], u8)
-            b.add(nki.TensorScalarOp(absent, start, "greater_equal", length))
-            outside = prod(tile_of(access.tensor).shape) // access.stride("page")
-            b.add(nki.TensorCopyPredicatedOp(entries, b.filled("no_page", [1, count], outside, i32), absent))
+    def _entries_of(self, indices: Mapping[str, Sum], n: Sum, keys: int) -> tuple[SSAValue, Sum]:
+        """The entries for some keys of a sequence on the first partition, where an index lies; and the first page."""
+        if self.sequences == 1:
+            return self._entries, self._first
+        b = self.b
+        first, count = self._span(n, keys, self._first, self._count)
+        entries = b.tile("pages_of_keys", [1, count], i32)
+        source = b.view(self._entries, (self._place(indices), 1), (first + self._first * -1, count))
+        b.add(nki.DmaCopyOp(entries, source))
         return entries, first
