@@ -119,20 +119,22 @@ class PageByPage(PagedKeys):
     def _begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
         b, pages = self.b, self.pages
         self._start = n + first * -PARTITIONS
-        self._first, self._count = self._span(n, keys, Sum(), pages.number)
+        self._first = b.floor_divide(n, pages.size)
+        self._count = -(-keys // pages.size)
+        if not n.divisible_by(pages.size):
+            self._count = min((keys + pages.size - 2) // pages.size + 1, pages.number)
+            self._first = b.minimum(self._first, pages.number - self._count, "first_page")
         b.comment("The pages of these keys; those without a key are page 0.")
-        self._entries = self._load_entries(indices, existing.length)
+        entries = self._load_entries(indices, existing.length)
         if existing.length is not None:
-            self._replace_absent(indices, existing.length)
-
-    def _span(self, n: Sum, keys: int, first: Sum, count: int) -> tuple[Sum, int]:
-        """The first page of some keys and how many there may be, among `count` pages from `first` on."""
-        size = self.pages.size
-        start = self.b.floor_divide(n, size)
-        if n.divisible_by(size):
-            return start, -(-keys // size)
-        number = min((keys + size - 2) // size + 1, count)
-        return self.b.minimum(start, first + (count - number), "first_page"), number
+            self._replace_absent(entries, indices, existing.length)
+        self._entries = entries
+        if self.sequences > 1:
+            # An index of a DMA is on the first partition.
+            self._entries = b.tile("pages_of_all", [1, self.sequences * self._count], i32)
+            with b.loop("sequence", self.sequences) as sequence:
+                target = b.view(self._entries, None, (sequence * self._count, self._count))
+                b.add(nki.DmaCopyOp(target, b.view(entries, (sequence, 1))))
 
     def _load_entries(self, indices: Mapping[str, Sum], length: SSAValue | None) -> SSAValue:
         """The entries of the table for these pages, [sequences, pages], i32."""
@@ -153,7 +155,7 @@ class PageByPage(PagedKeys):
             b.add(nki.DmaCopyOp(b.view(entries, (sequence, 1)), source))
         return entries
 
-    def _replace_absent(self, indices: Mapping[str, Sum], length: SSAValue) -> None:
+    def _replace_absent(self, entries: SSAValue, indices: Mapping[str, Sum], length: SSAValue) -> None:
         """Entries of pages from the length on are multiplied by 0."""
         b, pages, lens = self.b, self.pages, self.problem.kv_lens
         pools = [access for access in (self.problem.key, self.problem.value) if access.is_paged]
@@ -174,14 +176,14 @@ class PageByPage(PagedKeys):
             b.add(nki.TensorCopyOp(length, raw))
         start = b.tile("page_start", [self.sequences, self._count])
         b.add(nki.IotaOp(start, [(pages.size, self._count)], b.offset(self._first * pages.size), 0))
-        b.add(nki.ScalarTensorTensorOp(self._entries, start, "less", length, "multiply", self._entries))
+        b.add(nki.ScalarTensorTensorOp(entries, start, "less", length, "multiply", entries))
 
     def load(self, target: SSAValue, access: Access, dim: str, indices: Mapping[str, Sum], tile: Sum) -> None:
         b, page_size = self.b, self.pages.size
         partitions, tiles, size = tile_of(target).shape
         n = self._start + tile * PARTITIONS
         run = gcd(page_size, PARTITIONS, n.constant, *n.terms.values())
-        entries, first = self._entries_of(indices, n, (tiles - 1) * PARTITIONS + partitions)
+        entry = self._place(indices) * self._count + self._first * -1
         row = access.stride("page")
         pool = b.flattened(access.tensor, row)
         with b.loop("t", tiles) as t, b.loop("i", partitions // run) as i:
@@ -192,17 +194,6 @@ class PageByPage(PagedKeys):
                 pool,
                 [(access.stride("slot"), run), (access.stride(dim), size)],
                 access.offset(indices) + slot * access.stride("slot"),
-                row=b.view(entries, None, (page + first * -1, 1)),
+                row=b.view(self._entries, None, (entry + page, 1)),
             )
             b.add(nki.DmaCopyOp(b.view(target, (i * run, run), (t, 1)), source))
-
-    def _entries_of(self, indices: Mapping[str, Sum], n: Sum, keys: int) -> tuple[SSAValue, Sum]:
-        """The entries for some keys of a sequence on the first partition, where an index lies; and the first page."""
-        if self.sequences == 1:
-            return self._entries, self._first
-        b = self.b
-        first, count = self._span(n, keys, self._first, self._count)
-        entries = b.tile("pages_of_keys", [1, count], i32)
-        source = b.view(self._entries, (self._place(indices), 1), (first + self._first * -1, count))
-        b.add(nki.DmaCopyOp(entries, source))
-        return entries, first
