@@ -91,7 +91,7 @@ class Account:
 
     @property
     def order(self) -> tuple[int, int]:
-        """What the core that has most to do has most of: the cycles of the busiest engine, then those of the Vector and Scalar engines."""
+        """Which core has most to do: the cycles of the busiest engine, then those of the Vector and Scalar engines."""
         return self.bottleneck, self.vector_and_scalar
 
     def __add__(self, other: Account) -> Account:

@@ -30,7 +30,6 @@ from flashlower.lowering.nki.grid import u8
 from flashlower.lowering.nki.lengths import ExistingKeys
 from flashlower.lowering.nki.problem import Pages, Problem
 
-
 EXACT_PAGES = 1 << 24
 """The Vector engine computes in f32, which holds every whole number up to here."""
 
