@@ -55,7 +55,7 @@ def is_wrong(description: str, source: str) -> bool:
     return not (
         "tensor_reduce: nl.maximum" in description
         or "tensor_reduce: negate" in description
-        or ("dropped tensor_copy_predicated" in description and "dst=k_rows" in statement)
+        or ("dropped tensor_tensor" in description and "dst=k_rows" in statement)
         or ("block_table" in source and "memset(dst=scores[" in statement)
     )
 
