@@ -33,6 +33,12 @@ from flashlower.lowering.nki.problem import Pages, Problem
 EXACT_PAGES = 1 << 24
 """The Vector engine computes in f32, which holds every whole number up to here."""
 
+MANY_PAGES = 1024
+"""From so many pages of one sequence on, their entries are masked on several partitions."""
+
+PIECES = 8
+"""Partitions for them, at most."""
+
 
 class PagedKeys(ABC):
     """Loads tiles of keys of the sequences of a block from the pages that their tables list."""
@@ -123,35 +129,39 @@ class PageByPage(PagedKeys):
         if not n.divisible_by(pages.size):
             self._count = min((keys + pages.size - 2) // pages.size + 1, pages.number)
             self._first = b.minimum(self._first, pages.number - self._count, "first_page")
+        # Of one sequence, many pages on some partitions.
+        self._pieces = gcd(self._count, PIECES) if self.sequences == 1 and self._count >= MANY_PAGES else 1
         b.comment("The pages of these keys; those without a key are page 0.")
         entries = self._load_entries(indices, existing.length)
         if existing.length is not None:
             self._replace_absent(entries, indices, existing.length)
         self._entries = entries
-        if self.sequences > 1:
+        if (partitions := tile_of(entries).partitions) > 1:
             # An index of a DMA is on the first partition.
-            self._entries = b.tile("pages_of_all", [1, self.sequences * self._count], i32)
-            with b.loop("sequence", self.sequences) as sequence:
-                target = b.view(self._entries, None, (sequence * self._count, self._count))
-                b.add(nki.DmaCopyOp(target, b.view(entries, (sequence, 1))))
+            size = tile_of(entries).free_size
+            self._entries = b.tile("pages_of_all", [1, partitions * size], i32)
+            with b.loop("run", partitions) as run:
+                target = b.view(self._entries, None, (run * size, size))
+                b.add(nki.DmaCopyOp(target, b.view(entries, (run, 1))))
 
     def _load_entries(self, indices: Mapping[str, Sum], length: SSAValue | None) -> SSAValue:
-        """The entries of the table for these pages, [sequences, pages], i32."""
-        b, table, shape = self.b, self.pages.table, (self.sequences, self._count)
-        entries = b.tile("pages", shape, i32)
+        """The entries of the table for these pages, [sequences * pieces, pages / pieces], i32."""
+        b, table, pieces = self.b, self.pages.table, self._pieces
+        count = self._count // pieces
+        entries = b.tile("pages", [self.sequences * pieces, count], i32)
         offset = self._table_offset(indices) + self._first * table.stride("p")
-        pages = (table.stride("p"), self._count)
+        pages = (table.stride("p"), count)
         row = self._load_row_numbers(indices, 1, length)
         if row is None:
-            step = table.stride(self._dim) if self.sequences > 1 else self._count * pages[0]
-            b.add(nki.DmaCopyOp(entries, b.ap(table.tensor, [(step, self.sequences), pages], offset)))
+            step = table.stride(self._dim) if self.sequences > 1 else count * pages[0]
+            b.add(nki.DmaCopyOp(entries, b.ap(table.tensor, [(step, self.sequences * pieces), pages], offset)))
             return entries
         tensor = b.flattened(table.tensor, table.stride("row"))
-        pattern = [(self._count * pages[0], 1), pages]
+        pattern = [(count * pages[0], pieces), pages]
         with b.loop("sequence", self.sequences) as sequence:
             number = b.view(row, None, (sequence, 1))
             source = b.add(nki.ApOp(tensor, pattern, b.offset(offset), row=number)).result
-            b.add(nki.DmaCopyOp(b.view(entries, (sequence, 1)), source))
+            b.add(nki.DmaCopyOp(b.view(entries, (sequence * pieces, pieces)), source))
         return entries
 
     def _replace_absent(self, entries: SSAValue, indices: Mapping[str, Sum], length: SSAValue) -> None:
@@ -164,7 +174,7 @@ class PageByPage(PagedKeys):
                     f"a pool of {number} pages, but NKI kernels for trn1 number up to {EXACT_PAGES}: make it smaller"
                 )
         if self.sequences == 1:
-            length = b.view(length, (0, 1), (0, 1))
+            length = b.view(length, (0, self._pieces), (0, 1))
         else:
             # A sequence a partition, each with its own.
             assert lens is not None
@@ -173,8 +183,11 @@ class PageByPage(PagedKeys):
             b.add(nki.DmaCopyOp(raw, b.ap(lens.tensor, [(lens.stride(self._dim), self.sequences)], at)))
             length = b.tile("length_of_sequence", [self.sequences, 1])
             b.add(nki.TensorCopyOp(length, raw))
-        start = b.tile("page_start", [self.sequences, self._count])
-        b.add(nki.IotaOp(start, [(pages.size, self._count)], b.offset(self._first * pages.size), 0))
+        partitions, _ = tile_of(entries).shape
+        count = self._count // self._pieces
+        start = b.tile("page_start", [partitions, count])
+        step = count * pages.size if self._pieces > 1 else 0
+        b.add(nki.IotaOp(start, [(pages.size, count)], b.offset(self._first * pages.size), step))
         b.add(nki.ScalarTensorTensorOp(entries, start, "less", length, "multiply", entries))
 
     def load(self, target: SSAValue, access: Access, dim: str, indices: Mapping[str, Sum], tile: Sum) -> None:

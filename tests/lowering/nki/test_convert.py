@@ -95,6 +95,13 @@ def test_sequences_in_pages_share_a_tile(case: AttentionCase, target: str):
     check(case, target=target, cores=cores, splits=2 if turn % 3 == 0 else 0, arrangement="keys")
 
 
+@pytest.mark.parametrize("rows", [False, True])
+def test_many_pages_of_a_sequence(rows: bool):
+    """On trn1, whose tables are masked on several partitions then."""
+    case = AttentionCase((2,), 1, 2, keys=1032, page_size=1, kv_lens=True, rows=rows, head_size=16, value_size=16)
+    check(case, target="trn1", passes="schedule-attention{keys-on-partitions=1 sequences=1}")
+
+
 def test_an_entry_that_is_needed_and_no_page_is_an_error():
     if not nki_model.is_model():
         pytest.skip("what the model raises is its own")
