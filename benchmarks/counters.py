@@ -11,6 +11,7 @@ import argparse
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,7 +44,7 @@ METRICS = {
 
 
 def measure(cases: list[Case], formats: list[Format]) -> None:
-    """Calls every kernel twice; ncu counts in the second call. Prints a line of JSON for each."""
+    """Calls every kernel twice; ncu counts in the second call."""
     profiler = torch.cuda.profiler
     for case in cases:
         for form in (None, *formats):
@@ -65,6 +66,8 @@ def measure(cases: list[Case], formats: list[Format]) -> None:
 
 def counted(cases: list[Case], formats: list[Format], arguments: list[str]) -> list[dict[str, Any]]:
     """A row for every case and format: the kernel that reads K and V, not the one that puts splits together."""
+    if shutil.which("ncu") is None:
+        sys.exit("ncu is not on the PATH: install Nsight Compute, or print a file of counters by --show")
     command = ["ncu", "--profile-from-start", "off", "--clock-control", "none", "--csv", "--page", "raw"]
     command += ["--print-units", "base", "--metrics", ",".join(metric for metric, _ in METRICS.values())]
     done = subprocess.run(

@@ -64,7 +64,7 @@ def compile_candidate(module: str, given: Given, hardware: str, args: Sequence[S
         tensors = [torch.empty_strided(size, stride, dtype=dtype, device="meta") for size, stride, dtype in args]
         getattr(load_source(kernel.source, interpret=False), kernel.entry)(*tensors)
     except Exception as e:
-        return Compiled(problem=f"{type(e).__name__}: {str(e)[:200]}")
+        return Compiled(fields=dict(given), problem=f"{type(e).__name__}: {str(e)[:200]}")
     finally:
         JITFunction.run = run
     fields = schedule_fields(kernel.stages["flash-decoding"])
@@ -84,7 +84,6 @@ class Tuning:
     """The schedules of one shape, on their way through the compiler."""
 
     case: Case
-    tried: list[Given]
     compiled: list[Future[Compiled]]
 
     @staticmethod
@@ -93,28 +92,37 @@ class Tuning:
         module, args = module_of(_without_memory(case))
         shapes = [(tuple(t.shape), t.stride(), t.dtype) for t in args]
         tried = candidates(case, get_target(hardware), most)
-        futures = [pool.submit(compile_candidate, module, given, hardware, shapes) for given in tried]
-        return Tuning(case, tried, futures)
+        return Tuning(case, [pool.submit(compile_candidate, module, given, hardware, shapes) for given in tried])
 
     def measure(self, deadline: float) -> list[dict[str, Any]]:
         """A row for every schedule that works, until the deadline: its fields, and seconds a call."""
         inputs = make_inputs(self.case, "cuda", torch.bfloat16)
         sets = [module_of(each)[1] for each in inputs]
-        rows: list[dict[str, Any]] = []
-        seen: set[str] = set()
-        for given, future in zip(self.tried, self.compiled):
-            if time.monotonic() > deadline:
-                future.cancel()
-                continue
-            found = future.result()
-            if found.source in seen and found.problem is None:
-                continue
-            seen.add(found.source)
-            seconds = found.problem or measure_compiled(found, sets, inputs[0])
-            if isinstance(seconds, float):
-                rows.append({"seconds": float(f"{seconds:.4g}"), **found.fields})
-            print(f"{seconds * 1e6:9.1f} us" if isinstance(seconds, float) else seconds, dict(given), flush=True)
-        return sorted(rows, key=lambda row: row["seconds"])
+        return measure_all(self.compiled, sets, inputs[0], deadline)
+
+
+def measure_all(
+    compiled: Sequence[Future[Compiled]],
+    sets: list[list[torch.Tensor]],
+    inputs: Inputs | QuantizedInputs,
+    deadline: float,
+) -> list[dict[str, Any]]:
+    """Rows of `Tuning.measure`, the fastest first; `sets` are arguments, `inputs` those of the first set."""
+    rows: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    for future in compiled:
+        if time.monotonic() > deadline:
+            future.cancel()
+            continue
+        found = future.result()
+        if found.source in seen and found.problem is None:
+            continue
+        seen.add(found.source)
+        seconds = found.problem or measure_compiled(found, sets, inputs)
+        if isinstance(seconds, float):
+            rows.append({"seconds": float(f"{seconds:.4g}"), **found.fields})
+        print(f"{seconds * 1e6:9.1f} us" if isinstance(seconds, float) else seconds, found.fields, flush=True)
+    return sorted(rows, key=lambda row: row["seconds"])
 
 
 def _without_memory(case: Case) -> Inputs:

@@ -37,7 +37,7 @@ from benchmarks.tune import (
     Given,
     as_text,
     compile_candidate,
-    measure_compiled,
+    measure_all,
     schedule_fields,
 )
 from flashlower.dialects.parsing import make_context, parse_module
@@ -100,21 +100,7 @@ class Tuning:
         """A row for every schedule that works, until the deadline: its fields, and seconds a call."""
         inputs = make_quantized_inputs(self.case, self.form, "cuda", torch.bfloat16)
         sets = [quantized_module_of(each)[1] for each in inputs]
-        rows: list[dict[str, Any]] = []
-        seen: set[str] = set()
-        for future in self.compiled:
-            if time.monotonic() > deadline:
-                future.cancel()
-                continue
-            found = future.result()
-            if found.source in seen and found.problem is None:
-                continue
-            seen.add(found.source)
-            seconds = found.problem or measure_compiled(found, sets, inputs[0])
-            if isinstance(seconds, float):
-                rows.append({"seconds": float(f"{seconds:.4g}"), **found.fields})
-            print(f"{seconds * 1e6:9.1f} us" if isinstance(seconds, float) else seconds, found.fields, flush=True)
-        return sorted(rows, key=lambda row: row["seconds"])
+        return measure_all(self.compiled, sets, inputs[0], deadline)
 
 
 @lru_cache

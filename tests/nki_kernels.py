@@ -4,11 +4,18 @@ from collections.abc import Sequence
 
 import nki_model
 import numpy as np
+from attention_cases import AttentionCase
 from nki_model import checker
 from pipelines import transform
 
+from flashlower.dialects import nki
 from flashlower.lowering.nki.printer import print_module
 from flashlower.lowering.nki.runtime import call, signatures
+
+TOLERANCE = {"f32": 1e-5, "f16": 1e-3, "bf16": 5e-3}
+"""Relative error of the output; LSE is held to 1e-4, as exponentials are summed after they are rounded."""
+TARGETS = ("trn1", "trn2", "trn3")
+BOUNDS = "infer-attention-bounds"
 
 
 def run(
@@ -43,3 +50,18 @@ def relative_error(got: np.ndarray, want: np.ndarray) -> float:
     norm = float(np.linalg.norm(want[finite]))
     error = float(np.linalg.norm(got[finite] - want[finite]))
     return error if norm == 0 else error / norm
+
+
+def check(case: AttentionCase, **options: object) -> None:
+    """Runs a case as an NKI kernel and compares all results with float64."""
+    got, want = run(case.module_text(), case.inputs(), **options), case.expected()  # pyright: ignore[reportArgumentType]
+    assert len(got) == len(want)
+    for result, expected, tolerance in zip(got, want, (TOLERANCE[case.dtype], 1e-4), strict=False):
+        assert result.shape == expected.shape
+        assert relative_error(result, expected) <= tolerance
+
+
+def kernels(text: str, options: str = "", passes: str = "") -> list[nki.KernelOp]:
+    """The kernels that a module becomes."""
+    module = transform(text, f"{passes}convert-attention-to-nki{options}")
+    return [op for op in module.ops if isinstance(op, nki.KernelOp)]

@@ -188,6 +188,12 @@ assert lines[-1].startswith("| B1 | bf16 | 367 | 39.5 |")
     assert done.returncode == 0, done.stderr
 
 
+def test_counters_ask_for_ncu() -> None:
+    command = [sys.executable, "-m", "benchmarks.counters"]
+    done = subprocess.run(command, cwd=ROOT, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1 and done.stderr.startswith("ncu is not on the PATH: install Nsight Compute")
+
+
 def test_unknown_suite_is_refused() -> None:
     done = run("benchmarks.attention", "--suite", "huge")
     assert done.returncode == 2 and "no suite huge; there are decode," in done.stderr

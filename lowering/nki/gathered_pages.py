@@ -52,7 +52,9 @@ class GatheredKeys(PagedKeys):
         self._one = [PARTITIONS, self._tiles]
         self._shape = self._one if self.sequences == 1 else [PARTITIONS, self.sequences, self._tiles]
         if self.problem.sizes["n"] > EXACT_KEYS:
-            raise DiagnosticException(f"{self.problem.sizes['n']} keys in pages, but kernels count up to {EXACT_KEYS}")
+            raise DiagnosticException(
+                f"{self.problem.sizes['n']} keys in pages, but kernels count up to {EXACT_KEYS}: give shorter tables"
+            )
         position = self._flat(existing.position) or key_positions(b, n, [self._tiles])
         absent = self._flat(existing.absent)
         if absent is None and keys % PARTITIONS:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from xdsl.utils.exceptions import DiagnosticException
 
 LOAD_SECONDS = 2.8e-6
-"""What a load takes where memory is busy: as many bytes as come in that time must be under way to keep it so."""
+"""
+What a load takes where memory is busy: as many bytes as come in that time must be under way to keep it so. Fitted to
+the schedules that were best on an H100 and an H200 (`benchmarks/schedules/quantized`).
+"""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,100 @@
+"""Locks in what NKI kernels compute on keys in pages: whatever lies in slots and entries without a key is not seen."""
+
+import nki_model
+import numpy as np
+import pytest
+from attention_cases import AttentionCase
+from attention_reference import reference_attention
+from nki_kernels import BOUNDS, TARGETS, check, kernels, relative_error, run
+
+from flashlower.lowering.nki.cost import account
+
+
+@pytest.mark.parametrize("target", ["trn1", "trn2"])
+@pytest.mark.parametrize(
+    ("page_size", "keys", "splits", "queries"),
+    [(1, 241, 0, 1), (16, 1024, 4, 1), (64, 192, 0, 3), (100, 300, 2, 1), (128, 384, 0, 1), (100, 300, 0, 140)],
+)
+def test_pages(page_size: int, keys: int, splits: int, queries: int, target: str):
+    """In any order, shared, of any size; what is no page stands where no key is, and NaN in slots without keys."""
+    case = AttentionCase(
+        keys=keys, page_size=page_size, queries=queries, kv_lens=True, rows=page_size == 100, group=4, dtype="bf16"
+    )
+    assert (case.inputs()[-2 if case.rows else -1] == 0).any() or case.rows
+    check(case, splits=splits, target=target)
+
+
+SEQUENCES_IN_PAGES = [
+    # Lengths and rows of the table of their own; the last tile is no whole one; five and four, on two cores.
+    AttentionCase((9,), 1, 4, keys=240, page_size=48, kv_lens=True, rows=True, sinks=True),
+    AttentionCase((3,), 2, 2, keys=300, page_size=20, rows=True, steps=("bias",), dtype="bf16"),
+    AttentionCase((2, 3), 2, 2, keys=384, page_size=128, kv_lens=True, pool="head_major", steps=("alibi",)),
+    AttentionCase((5,), 2, 2, keys=160, page_size=1, kv_lens=True, pool="token", dtype="bf16"),
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("case", SEQUENCES_IN_PAGES, ids=str)
+def test_sequences_in_pages_share_a_tile(case: AttentionCase, target: str):
+    turn = SEQUENCES_IN_PAGES.index(case) + TARGETS.index(target)
+    cores = 1 if target == "trn1" else 1 + turn % 2
+    (kernel,) = kernels(case.module_text(), f"{{target={target} cores={cores} arrangement=keys}}")
+    assert kernel.attributes["nki.schedule"].option("sequences") > 1
+    check(case, target=target, cores=cores, splits=2 if turn % 3 == 0 else 0, arrangement="keys")
+
+
+def test_an_entry_that_is_needed_and_no_page_is_an_error():
+    if not nki_model.is_model():
+        pytest.skip("what the model raises is its own")
+    case = AttentionCase(keys=192, page_size=64, kv_lens=True, dtype="bf16")
+    inputs = case.inputs()
+    (table,) = (array for array in inputs if array.dtype == np.int32 and array.ndim == 2)
+    table[0, 0] = 7_777
+    with pytest.raises(Exception, match="dma-bounds"):
+        run(case.module_text(), inputs, target="trn2")
+
+
+def test_pages_of_heads():
+    """A block table for each KV head, and lengths for each: one KV head a block."""
+    rng = np.random.default_rng(5)
+    q, pool = rng.standard_normal((2, 4, 1, 16)), rng.standard_normal((13, 32, 16))
+    table = rng.permutation(12).astype(np.int32).reshape(2, 2, 3)
+    lens = np.array([[70, 0], [96, 33]], np.int32)
+    text = """
+func.func @main(%q: tensor<2x4x1x16xf32>, %pool: tensor<13x32x16xf32>, %table: tensor<2x2x3xi32>,
+                %lens: tensor<2x2xi32>) -> tensor<2x4x1x16xf32> {
+  %0 = attention.sdpa
+      q(%q[b, h * 2 + g, m, k] : tensor<2x4x1x16xf32>)
+      k(%pool[page, slot, k] : tensor<13x32x16xf32>)
+      v(%pool[page, slot, d] : tensor<13x32x16xf32>)
+      block_table(%table[b, h, p] : tensor<2x2x3xi32>)
+      kv_lens(%lens[b, h] : tensor<2x2xi32>)
+      scale(0.3)
+      -> out[b, h * 2 + g, m, d] : tensor<2x4x1x16xf32>
+  func.return %0 : tensor<2x4x1x16xf32>
+}"""
+    keys = pool[table].reshape(2, 2, 96, 16)
+    scores = [lambda s, b, hq, m, n: np.where(n < lens[b[0], hq // 2], s, -np.inf)]
+    want, _ = reference_attention(q.reshape(2, 2, 2, 1, 16), keys, keys, scale=0.3, scores=scores)
+    for target in TARGETS:
+        (got,) = run(text, [q.astype(np.float32), pool.astype(np.float32), table, lens], target=target)
+        assert relative_error(got, want.reshape(got.shape)) <= 1e-5
+
+
+def test_paged_traffic_is_what_the_pages_hold():
+    """At most 1.1 times the least, 1,024 entries of a table for each of 8 sequences included; and a quarter of work."""
+    case = AttentionCase(
+        batch=(8,), kv_heads=2, group=4, keys=1024, head_size=64, value_size=64, page_size=16, dtype="bf16", lse=False
+    )
+    (kernel,) = kernels(case.module_text(), "{arrangement=keys}")
+    (other,) = kernels(case.module_text(), "{arrangement=rows}")
+    cost, by_rows = account(kernel), account(other)
+    assert cost.engines["DMA"].bytes <= 1.1 * cost.least_bytes
+    work, work_by_rows = (sum(a.engines[name].cycles for name in ("Vector", "Scalar")) for a in (cost, by_rows))
+    assert work <= work_by_rows / 4
+
+
+@pytest.mark.parametrize("target", ["trn1", "trn2"])
+def test_the_last_key_that_is_reached_is_not_the_last_of_a_page(target: str):
+    case = AttentionCase(keys=96, page_size=16, queries=2, steps=("causal_top",), kv_lens=True, sinks=True)
+    check(case, passes=BOUNDS, target=target)
