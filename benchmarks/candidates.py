@@ -68,12 +68,11 @@ def divisions(case: Case, target: TargetDescription, block_n: int) -> Iterator[D
     """Numbers of splits, with one kernel or two, launches that overlap or not, and numbers of runs."""
     work, tiles = case.batch * case.kv_heads, max(-(-case.keys // block_n), 1)
     each = sorted({min(max(round(waves * target.cores / work), 1), tiles, 128) for waves in WAVES} | {1})
-    short = case.kv_bytes() <= 256 << 20
     for splits in each:
         yield Division({"splits": splits, "pdl": 0}, work * splits)
         if splits > 1:
             yield Division({"splits": splits, "pdl": 0, "kernels": 1}, work * splits)
-        if short and target.overlaps_launches:
+        if target.overlaps_launches:
             yield Division({"splits": splits, "pdl": 1}, work * splits)
     if case.batch > 1 and case.keys > RAGGED_CHUNK:
         for runs in sorted({max(round(waves * target.cores) // case.kv_heads, 1) for waves in WAVES}):

@@ -17,7 +17,7 @@ from xdsl.dialects.builtin import f32
 from xdsl.ir import Attribute, SSAValue
 from xdsl.utils.exceptions import DiagnosticException
 
-from flashlower.dialects.attention import AttentionOp, SdpaOp
+from flashlower.dialects.attention import AttentionOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.tl import ConstexprOp, GdcLaunchDependentsOp, GdcWaitOp, JitOp, PtrType
 from flashlower.dialects.tl.types import element_type, shape_of
@@ -92,8 +92,12 @@ class AttentionKernel:
         doc = describe_kernel(op, schedule, host.sizes, captures, pack_group=self.pack_group, in_runs=runs is not None)
         self._b = b = builder(name, self.parameters.types(), doc=doc)
         self._pdl = schedule.option("pdl") == 1
+        self._has_combine = isinstance(op, PartialOp) and fused is None
         if self._pdl:
             b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
+        if self._has_combine:
+            # The programs of the second kernel are few and small: they can be there before they have work.
+            self._launch_dependents()
         self._sizes = Sizes(b, host.sizes)
         self._captures = captures
         self._runs = runs
@@ -136,7 +140,6 @@ class AttentionKernel:
             shared = Runs(b, self._sizes, self._accesses["kv_lens"], self._runs)
             with shared.sequences(b.program_id(1, name="run")) as (batch, share):
                 self._attend(shared.indices(batch), share)
-            self._launch_dependents()
         return b.finish()
 
     def _attend(self, batch: Mapping[str, SSAValue] | None, share: Share | None) -> None:
@@ -187,7 +190,8 @@ class AttentionKernel:
         carried: Mapping[str, SSAValue] = {**tiles.start(keys.runs[0].lo, keys.hi), **self._start_softmax()}
         for run in keys.runs:
             carried = self._walk(run, carried, tiles)
-        if self._runs is None:
+        if not self._has_combine:
+            # Before that, programs of the next call would be dealt out unevenly, to the cores that have room.
             self._launch_dependents()
         self._finish(carried)
         self._programs.name_indices()

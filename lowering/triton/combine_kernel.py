@@ -117,8 +117,8 @@ class CombineKernel:
         """Builds the kernel."""
         b, sizes = self._b, self._sizes
         if self._schedule.option("pdl") == 1:
-            b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
             b.statement(GdcLaunchDependentsOp())
+            b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
         row = b.program_id(0, name="row")
         self._indices = {
             dim: b.cast(index, i64, name=f"off_{dim}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from xdsl.dialects.builtin import DYNAMIC_INDEX, TensorType
@@ -42,15 +44,8 @@ WARPS_PER_CORE = 8
 MIN_PAGED_TILE = 32
 """Tiles of at least so many keys lie inside of one page where the page size allows it: one page number serves all."""
 
-OVERLAP_BYTES = 48 << 20
-"""Up to so much of K and V, a call is over so soon that launches should overlap; beyond, they disturb each other."""
-
-SPLIT_OVERLAP_BYTES = 128 << 20
-"""
-The same for steps of one query whose splits of more rows than a quarter of the cores are put together, by a program
-each: fewer of these made calls slower, and so did several queries. As measured; it may be that the next call's programs
-go to the cores that these leave free.
-"""
+COMBINE_VALUES = 64
+"""Values of partial results that a thread of a combine should load at once: few warps start soonest."""
 
 
 # Most operations of a module have one of a few schedules.
@@ -71,13 +66,13 @@ def choose_schedule(
     that, up to `DECODE_ROWS` in tiles that lie transposed.
 
     For `attention.combine`, `block_m` is the number of rows (at least 16), `block_n` the number of splits, rounded
-    up to a power of two of at least 16; a kernel that reduces one row a program needs no more of it than the warps.
+    up to a power of two of at least 16; a program reduces one row, with as few warps as hold that many partial results.
 
     Tiles of 128 rows get `constant_strides` on NVIDIA's GPUs, where K and V are floats of static shape: addresses in
     registers would leave too few for the accumulator.
 
-    An `attention.sdpa` of a decoding step gets `runs` where `choose_runs` says so, and `pdl` where K and V have up to
-    `OVERLAP_BYTES`, or `SPLIT_OVERLAP_BYTES`.
+    An `attention.sdpa` of a decoding step gets `runs` where `choose_runs` says so, else `pdl` where `_overlaps` does,
+    and a further stage where `_fills_waves` does.
 
     `sizes` are the operation's `dim_sizes`, for who has them already.
 
@@ -87,6 +82,39 @@ def choose_schedule(
         sizes = op.dim_sizes()
     if isinstance(op, CombineOp):
         return _combine_schedule(op, sizes)
+    tile = _choose_tile(op, sizes, target)
+    runs = pdl = None
+    if isinstance(op, SdpaOp):
+        runs = runs_of(op, sizes, target, tile.resident(target))
+        tile = _stream(op, sizes, tile, target, in_runs=runs is not None)
+        pdl = 1 if target.overlaps_launches and runs is None and _overlaps(op, sizes) else None
+    constant = 1 if tile.block_m == 128 and target.compute_capability is not None and _has_static_keys(op) else None
+    options = {**tile.options, "constant_strides": constant}
+    return _schedule(tile.block_m, tile.block_n, tile.warps, tile.stages, runs=runs, pdl=pdl, **options)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """What a program works on."""
+
+    block_m: int
+    block_n: int
+    warps: int
+    stages: int
+    key_bytes: int
+    """Bytes of K and V of a key."""
+    key_size: int
+    """Channels of a row of Q."""
+    options: Mapping[str, int]
+    """How words are unpacked."""
+
+    def resident(self, target: TargetDescription) -> int:
+        """Programs that a core has room for."""
+        buffers = max(self.stages - 1, 1) * self.block_n * self.key_bytes
+        return target.shared_memory_bytes // (buffers + self.block_m * self.key_size * 4)
+
+
+def _choose_tile(op: AttentionOp, sizes: dict[str, int], target: TargetDescription) -> _Tile:
     key_size, value_size = (next_power_of_two(max(static_size(sizes[name]), 16)) for name in "kd")
     floats = [op.query, *(value for name, value in (("k", op.key), ("v", op.value)) if name not in op.lanes())]
     element_bytes = max(element_bytes_of(value.type) for value in floats)
@@ -110,16 +138,21 @@ def choose_schedule(
         block_n //= 2
     while stages > 1 and stages * block_n * key_bytes > budget:
         stages -= 1
-    runs = pdl = None
-    if isinstance(op, SdpaOp):
-        resident = target.shared_memory_bytes // (max(stages - 1, 1) * block_n * key_bytes + block_m * key_size * 4)
-        runs = runs_of(op, sizes, target, resident)
-        if runs is not None and target.bandwidth_gb_s > FAST_CORE_GB_S * target.cores:
-            block_n = max(block_n, min(STAGE_BYTES // key_bytes, MAX_KEYS))
-        pdl = 1 if target.overlaps_launches and _is_short(op, sizes, key_bytes, target.cores) else None
-    constant = 1 if block_m == 128 and target.compute_capability is not None and _has_static_keys(op) else None
-    options = {**unpacking.options, "constant_strides": constant}
-    return _schedule(block_m, block_n, warps, stages, runs=runs, pdl=pdl, **options)
+    return _Tile(block_m, block_n, warps, stages, key_bytes, key_size, unpacking.options)
+
+
+def _stream(op: SdpaOp, sizes: dict[str, int], tile: _Tile, target: TargetDescription, *, in_runs: bool) -> _Tile:
+    """The tile of a kernel that waits for memory: larger in runs where memory is fast, or with a further stage."""
+    if in_runs and target.bandwidth_gb_s > FAST_CORE_GB_S * target.cores:
+        return replace(tile, block_n=max(tile.block_n, min(STAGE_BYTES // tile.key_bytes, MAX_KEYS)))
+    rows = packed_rows(sizes)
+    if in_runs or op.lanes() or rows is None or rows > MAX_DECODE_ROWS or tile.stages < target.max_stages:
+        return tile
+    larger = replace(tile, stages=tile.stages + 1)
+    programs = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
+    is_known = DYNAMIC_INDEX not in programs
+    fills = is_known and _fills_waves(math.prod(programs), tile.resident(target), larger.resident(target), target.cores)
+    return larger if fills else tile
 
 
 def concurrent_programs(op: AttentionOp, block_n: int, target: TargetDescription) -> int:
@@ -154,24 +187,40 @@ def ragged_chunk(op: AttentionOp, target: TargetDescription) -> int:
     return RAGGED_CHUNK
 
 
-def _is_short(op: SdpaOp, sizes: dict[str, int], key_bytes: int, cores: int) -> bool:
-    """Whether a decoding step is so short that launches should overlap; `key_bytes` are those of one key."""
-    work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
-    if DYNAMIC_INDEX in (*work, sizes["m"], sizes["g"], sizes["n"]) or sizes["m"] * sizes["g"] > MAX_DECODE_ROWS:
+def _fills_waves(programs: int, most: int, fewer: int, cores: int) -> bool:
+    """
+    Whether waves of `fewer` programs a core leave less of the last one empty than waves of `most` do, where there is
+    more than one.
+    """
+
+    def filled(each: int) -> float:
+        return programs / (math.ceil(programs / (each * cores)) * each * cores)
+
+    return programs > most * cores and 0 < fewer < most and filled(fewer) > 1.05 * filled(most)
+
+
+def _overlaps(op: SdpaOp, sizes: dict[str, int]) -> bool:
+    """
+    Whether the launches of a decoding step should overlap: where all programs of the next call find room beside those
+    of this one, as those of few splits do. Else they go to the cores that are done first, which have too many of them
+    then: so not where there are as many splits as `RAGGED_CHUNK` asks for, whatever the number of sequences.
+    """
+    rows = DYNAMIC_INDEX if DYNAMIC_INDEX in (sizes["m"], sizes["g"]) else sizes["m"] * sizes["g"]
+    if not 0 < rows <= MAX_DECODE_ROWS:
         return False
-    programs = math.prod(work)
-    kv_bytes = programs * reached_keys(op, sizes["m"], sizes["n"]) * key_bytes
-    # Whole sequences and quantised caches have not been measured.
-    many_rows = sizes["m"] == 1 and programs < 0.8 * cores and 4 * programs * sizes["g"] > cores and not op.lanes()
-    return kv_bytes <= (SPLIT_OVERLAP_BYTES if many_rows else OVERLAP_BYTES)
+    batch = [size for name, size in sizes.items() if name not in INNER_DIMS]
+    has_one = DYNAMIC_INDEX not in batch and math.prod(batch) == 1
+    return op.kv_lens is None or has_one or 0 <= reached_keys(op, sizes["m"], sizes["n"]) <= RAGGED_CHUNK
 
 
 def _combine_schedule(op: CombineOp, sizes: dict[str, int]) -> ScheduleAttr:
     rows = packed_rows(sizes)
+    block_n = max(next_power_of_two(op.num_splits), 16)
+    values = block_n * next_power_of_two(static_size(sizes["d"]))
     return _schedule(
         block_m=64 if rows is None else block_rows(rows),
-        block_n=max(next_power_of_two(op.num_splits), 16),
-        warps=4 if static_size(sizes["d"]) >= 64 else 2,
+        block_n=block_n,
+        warps=min(max(values // (32 * COMBINE_VALUES), 1), 4),
         stages=1,
     )
 
