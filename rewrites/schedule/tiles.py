@@ -204,13 +204,17 @@ def _overlaps(op: SdpaOp, sizes: dict[str, int]) -> bool:
     Whether the launches of a decoding step should overlap: where all programs of the next call find room beside those
     of this one, as those of few splits do. Else they go to the cores that are done first, which have too many of them
     then: so not where there are as many splits as `RAGGED_CHUNK` asks for, whatever the number of sequences.
+
+    Of quantised caches, only those of 8-bit floats gained, and those of one sequence did not (docs/benchmarks.md).
     """
-    rows = DYNAMIC_INDEX if DYNAMIC_INDEX in (sizes["m"], sizes["g"]) else sizes["m"] * sizes["g"]
-    if not 0 < rows <= MAX_DECODE_ROWS:
+    rows = packed_rows(sizes)
+    if rows is None or not 0 < rows <= MAX_DECODE_ROWS:
         return False
     batch = [size for name, size in sizes.items() if name not in INNER_DIMS]
-    has_one = DYNAMIC_INDEX not in batch and math.prod(batch) == 1
-    return op.kv_lens is None or has_one or 0 <= reached_keys(op, sizes["m"], sizes["n"]) <= RAGGED_CHUNK
+    is_one = DYNAMIC_INDEX not in batch and math.prod(batch) == 1
+    if op.lanes():
+        return has_floats(op) and not is_one
+    return op.kv_lens is None or is_one or 0 <= reached_keys(op, sizes["m"], sizes["n"]) <= RAGGED_CHUNK
 
 
 def _combine_schedule(op: CombineOp, sizes: dict[str, int]) -> ScheduleAttr:
