@@ -81,7 +81,7 @@ def candidates(case: Case, form: Format, target: TargetDescription, most: int) -
         found.append((cost, {**tile, "heads": heads, "half": 1, "splits": splits, "pdl": 0}))
     found.sort(key=lambda item: item[0])
     unique = list({tuple(given.items()): given for _, given in found}.values())
-    return [{}, {"half": 1}, {"half": 0}, {"half": 1, "pdl": 1}, {"half": 1, "kernels": 1}, *unique][:most]
+    return [{}, {"pdl": 0}, {"pdl": 1}, {"half": 1}, {"half": 0}, {"half": 1, "kernels": 1}, *unique][:most]
 
 
 class Tuning:

@@ -39,8 +39,8 @@ class ScheduleAttr(ParametrizedAttribute):
     - `runs`: where sequences have lengths of their own, the runs of equal length that the keys of all of them together
       are cut into (a KV head), instead of `splits` each: a run may hold several sequences, or a part of one.
     - `kernels`: 2 puts splits together in a kernel of its own, 1 in the last program of the first kernel to arrive.
-    - `pdl`: 1 lets the second kernel start while the first one ends (programmatic dependent launch, NVIDIA's compute
-      capability 9.0 and up).
+    - `pdl`: 1 lets a kernel start while the one before it runs, which may be that of another call, and wait for its end
+      (programmatic dependent launch, NVIDIA's compute capability 9.0 and up).
     - `peel`: 1 computes the last tile of a sequence, which its end cuts off, apart from the loop over all others.
     - `transposed`: 1 lays tiles out transposed, so that logits have keys in their rows; `block_m` may be 8 then.
     - `heads`: KV heads that share a tile, in blocks of zeros beside their own: rows that a few queries leave free have

@@ -96,7 +96,7 @@ class AttentionKernel:
         if self._pdl:
             b.statement(GdcWaitOp(), comment="This launch may start while the kernel before it ends")
         if self._has_combine:
-            # The programs of the second kernel are few and small: they can be there before they have work.
+            # Programs of a combine are small: they can be there before they have work.
             self._launch_dependents()
         self._sizes = Sizes(b, host.sizes)
         self._captures = captures
@@ -191,7 +191,7 @@ class AttentionKernel:
         for run in keys.runs:
             carried = self._walk(run, carried, tiles)
         if not self._has_combine:
-            # Before that, programs of the next call would be dealt out unevenly, to the cores that have room.
+            # Before that, not all programs of the next call would find room: those that do not go where cores are done.
             self._launch_dependents()
         self._finish(carried)
         self._programs.name_indices()

@@ -51,7 +51,7 @@ class ScheduleAttentionPass(ModulePass):
     """2 to put splits together in a second kernel, 1 in the last program of the first one to arrive."""
 
     pdl: int | None = None
-    """1 to let the second kernel start while the first one ends."""
+    """1 to let launches overlap: a kernel starts while the one before it runs, and waits for its end."""
 
     pack: int | None = None
     """1 to put the query heads of a KV head into one tile, 0 for a program each."""

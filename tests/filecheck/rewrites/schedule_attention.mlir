@@ -6,20 +6,19 @@
 // Locks in where schedules stand and who wins: what an operation says already, then the options, then the cost model.
 // Numbers of the cost model are those of tests/rewrites/test_schedule.py.
 
-// 4 query heads of one KV head fill one tile of 16 rows; K and V of a tile are 32 KB. All of them are 16 MB, so soon read
-// that launches should overlap.
+// 4 query heads of one KV head fill one tile of 16 rows; K and V of a tile are 32 KB. Launches overlap.
 // CHECK-LABEL: @decode
 // CHECK:           schedule<block_m = 16, block_n = 64, warps = 4, stages = 3, pdl = 1>
 // The options replace two fields; two stages are all that an MI300X has use for, and its launches do not overlap.
 // SET-LABEL: @decode
 // SET:             schedule<block_m = 16, block_n = 32, warps = 2, stages = 2>
-// Splits are counted in tiles of the schedule, and the combine is scheduled as well.
+// Splits are counted in tiles of the schedule, and the combine is scheduled as well: a warp for each row.
 // SPLIT-LABEL: @decode
 // SPLIT:           attention.partial
 // SPLIT:             tile(32)
 // SPLIT:             schedule<block_m = 16, block_n = 32, warps = 4, stages = 3, pdl = 1>
 // SPLIT:           attention.combine
-// SPLIT:             schedule<block_m = 16, block_n = 16, warps = 4, stages = 1, pdl = 1>
+// SPLIT:             schedule<block_m = 16, block_n = 16, warps = 1, stages = 1, pdl = 1>
 // Fields may be given, in any order; what concerns both kernels stands on both operations, and splits become those of
 // the partial.
 // ALL-LABEL: @decode
@@ -27,7 +26,7 @@
 // ALL:               splits(3) tile(64)
 // ALL:               schedule<block_m = 16, block_n = 64, warps = 4, stages = 3, runs = 7, kernels = 2, pdl = 0, pack = 0>
 // ALL:             attention.combine
-// ALL:               schedule<block_m = 16, block_n = 16, warps = 4, stages = 1, runs = 7, kernels = 2, pdl = 0>
+// ALL:               schedule<block_m = 16, block_n = 16, warps = 1, stages = 1, runs = 7, kernels = 2, pdl = 0>
 func.func @decode(%q: tensor<8x4x128xbf16>, %k: tensor<8x4096x128xbf16>, %v: tensor<8x4096x128xbf16>) -> tensor<8x4x128xbf16> {
   %o = attention.sdpa q(%q[h, g, k] : tensor<8x4x128xbf16>) k(%k[h, n, k] : tensor<8x4096x128xbf16>)
       v(%v[h, n, d] : tensor<8x4096x128xbf16>) scale(0.1) -> out[h, g, d] : tensor<8x4x128xbf16>
@@ -67,7 +66,7 @@ func.func @ragged(%q: tensor<16x8x4x128xbf16>, %k: tensor<16x8x32768x128xbf16>, 
 
 // -----
 
-// A window reads the same of every sequence that is long enough: splits of its own serve it, and it is short.
+// A window reads the same of every sequence that is long enough: splits of its own serve it, and launches overlap.
 // CHECK-LABEL: @window
 // CHECK:           schedule<block_m = 16, block_n = 64, warps = 4, stages = 3, pdl = 1>
 func.func @window(%q: tensor<4x4x128xbf16>, %k: tensor<4x65536x128xbf16>, %lens: tensor<4xi32>) -> tensor<4x4x128xbf16> {

@@ -1,4 +1,5 @@
 // RUN: xdsl-opt %s -p 'flash-decoding{splits=4},convert-attention-to-triton' --split-input-file -t triton | filecheck %s
+// RUN: xdsl-opt %s -p convert-attention-to-triton --split-input-file -t triton | filecheck %s --check-prefix=ONE
 
 // What optional fields of a schedule make of a partial and its combine.
 
@@ -78,23 +79,29 @@ func.func @runs(%q: tensor<3x2x4x64xbf16>, %k: tensor<3x2x1024x64xbf16>, %lens: 
 
 // -----
 
-// Launches that overlap: each kernel waits for the one before it, and lets the next one come when it has read all.
+// Launches that overlap: each kernel waits for the one before it. The combine's programs, a warp each, may come as soon as
+// all programs of the first kernel run, and those of the next call when the combine's have come.
 // CHECK-LABEL: def _pdl():
 // CHECK-LABEL: def overlap_partial_kernel(
 // CHECK:           if tl.target_info.cuda_capability_geq(9, 0):
 // CHECK-NEXT:          tl.extra.cuda.gdc_wait()
-// CHECK:           q = tl.load(
-// CHECK:           for start_n in
-// CHECK:           if tl.target_info.cuda_capability_geq(9, 0):
+// CHECK-NEXT:      if tl.target_info.cuda_capability_geq(9, 0):
 // CHECK-NEXT:          tl.extra.cuda.gdc_launch_dependents()
-// CHECK:           tl.store(
+// CHECK:           q = tl.load(
 // CHECK-LABEL: def overlap_combine_kernel(
-// CHECK:               tl.extra.cuda.gdc_wait()
 // CHECK:               tl.extra.cuda.gdc_launch_dependents()
+// CHECK:               tl.extra.cuda.gdc_wait()
 // CHECK:           tl.load(
 // CHECK-LABEL: def overlap(
 // CHECK:           num_warps=4, **_pdl(),
-// CHECK:           num_warps=4, **_pdl(),
+// CHECK:           num_warps=1, **_pdl(),
+// Without splits, one kernel lets the next call come after its loop over keys: before that, there would be no room for
+// all of its programs.
+// ONE-LABEL: def overlap_kernel(
+// ONE:                 tl.extra.cuda.gdc_wait()
+// ONE:             for start_n in
+// ONE:                 tl.extra.cuda.gdc_launch_dependents()
+// ONE:             tl.store(
 func.func @overlap(%q: tensor<2x4x64xbf16>, %k: tensor<2x1024x64xbf16>) -> tensor<2x4x64xbf16> {
   %o = attention.sdpa q(%q[h, g, k] : tensor<2x4x64xbf16>) k(%k[h, n, k] : tensor<2x1024x64xbf16>)
       v(%k[h, n, d] : tensor<2x1024x64xbf16>) scale(0.125)
