@@ -214,7 +214,7 @@ def test_launches_of_prefill_do_not_overlap():
     [(32, 128, 3), (48, 128, 3), (64, 128, 4), (96, 128, 3), (128, 128, 4), (64, 64, 3), (128, 64, 4)],
 )
 def test_stages_leave_few_places_of_the_last_wave_empty(batch: int, head_size: int, stages: int):
-    """Within 1.5% of the best of three and four on one H100, and up to 6% faster than the other (docs/benchmarks.md)."""
+    """As measured: up to 6% faster than the other of three and four, or at most 1.5% slower (docs/benchmarks.md)."""
     case = big(batch=(batch,), kv_heads=8, group=4, keys=4096, head_size=head_size, value_size=head_size)
     assert schedule_of(case).stages.data == stages
 
