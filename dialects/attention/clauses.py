@@ -24,12 +24,8 @@ from flashlower.dialects.attention.base import OPERANDS, AttentionOp, YieldOp
 from flashlower.dialects.attention.bounds import Bounds, KeyIntervalAttr, parse_interval
 from flashlower.dialects.attention.layout import NamedTerms, batch_rank_of, resolve_layout
 from flashlower.dialects.attention.quantization import PARTS, QuantizationAttr
-from flashlower.dialects.attention.score import (
-    build_score_region,
-    match_score_forms,
-    parse_score_forms,
-    print_score_forms,
-)
+from flashlower.dialects.attention.score import build_score_region
+from flashlower.dialects.attention.score_syntax import match_score_forms, parse_score_forms, print_score_forms
 from flashlower.dialects.attention.types import accumulator_type
 
 
