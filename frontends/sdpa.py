@@ -16,8 +16,8 @@ from flashlower.dialects.attention.layout import INNER_DIMS, Term, index_names, 
 from flashlower.dialects.attention.quantization import Shared
 from flashlower.dialects.building import building
 from flashlower.frontends.quantized import Quantized, part_type
-from flashlower.frontends.score import ScoreFunction, Trace
 from flashlower.frontends.tensors import Tensor, tensor_type
+from flashlower.frontends.trace import ScoreFunction, Trace
 
 Layout = Literal["bhsd", "bshd"]
 TensorOf = TensorType[Attribute]

@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Any, Literal
 
 from flashlower.frontends.quantized import Quantized
-from flashlower.frontends.score import ScoreFunction
 from flashlower.frontends.score_key import score_key
 from flashlower.frontends.sdpa import Layout, build_attention
 from flashlower.frontends.tensors import Tensor
+from flashlower.frontends.trace import ScoreFunction
 from flashlower.lowering.bounded_cache import BoundedCache
 from flashlower.lowering.kernel import Kernel, compile
 from flashlower.lowering.triton.runtime import Launcher
@@ -62,7 +62,7 @@ def attention(
       result is of the same kind, in q's dtype (float16, bfloat16 or float32).
     - k and v may be quantised: `flashlower.quantized(data, scale, ...)`.
     - `scale`: factor of the dot products, 1 / sqrt(K) by default.
-    - `score(s, b, h, m, n)`: the new logit from the scaled one and its indices; see `flashlower.frontends.score` and
+    - `score(s, b, h, m, n)`: the new logit from the scaled one and its indices; see `flashlower.frontends.trace` and
       `causal`, `window`, `soft_cap`, `alibi`, `bias`, `mask`, `chain`.
     - `kv_lens` int32 or int64 [B]: keys beyond a sequence's length do not exist. Length 0 gives 0 and LSE -inf.
     - `block_table` int32 or int64 [B, max_pages]: k and v are pools [pages, page_size, Hkv, K or D], whatever the
