@@ -6,11 +6,12 @@ import math
 import operator
 from typing import Any
 
+import numpy as np
 from xdsl.dialects.builtin import FloatAttr, f32
 
 from flashlower.dialects.attention.score import SoftCap
 from flashlower.frontends.symbols import Symbol, where
-from flashlower.frontends.tensors import Tensor
+from flashlower.frontends.tensors import Tensor, is_tensor
 from flashlower.frontends.trace import Captured, ScoreFunction, call_with_symbols, current_trace
 
 
@@ -32,7 +33,7 @@ def causal(offset: int | None = None) -> ScoreFunction:
 
     None: the last query sees the last existing key (decoding); 0: query and key positions count alike (top-left).
     """
-    offset = _whole(offset)
+    offset = _whole_or_none(offset, "offset")
 
     def score(s: Symbol, b: Symbol, h: Symbol, m: Symbol, n: Symbol) -> Symbol:
         return where(n <= _position(m, b, offset), s, -math.inf)
@@ -46,7 +47,7 @@ def window(left: int, right: int, offset: int | None = None) -> ScoreFunction:
 
     A query's position is m + offset, as in `causal`.
     """
-    left, right, offset = operator.index(left), operator.index(right), _whole(offset)
+    left, right, offset = _whole(left, "left"), _whole(right, "right"), _whole_or_none(offset, "offset")
 
     def score(s: Symbol, b: Symbol, h: Symbol, m: Symbol, n: Symbol) -> Symbol:
         if offset is None and current_trace().kv_lens is not None:
@@ -61,9 +62,13 @@ def window(left: int, right: int, offset: int | None = None) -> ScoreFunction:
 
 def soft_cap(cap: float) -> ScoreFunction:
     """cap * tanh(s / cap): keeps logits within (-cap, cap)."""
-    cap = float(cap)
-    if not cap > 0 or math.isinf(cap):
-        raise ValueError(f"a soft cap must be positive and finite, got {cap}")
+    try:
+        cap = float(cap)
+    except (TypeError, ValueError, OverflowError) as e:
+        raise TypeError(f"a soft cap must be a number, got {cap!r}") from e
+    limits = np.finfo(np.float32)
+    if not limits.tiny <= cap <= limits.max:
+        raise ValueError(f"a soft cap must be positive and finite in 32 bits, got {cap}")
 
     def score(s: Symbol, b: Symbol, h: Symbol, m: Symbol, n: Symbol) -> Symbol:
         return Symbol(SoftCap(FloatAttr(cap, f32)).build(s.value, {}))
@@ -75,7 +80,10 @@ def alibi(slopes: Tensor) -> ScoreFunction:
     """Adds slopes[h] * (n - position), with positions as in `causal()`; slopes has shape [Hq] (Press et al., 2022)."""
 
     def score(s: Symbol, b: Symbol, h: Symbol, m: Symbol, n: Symbol) -> Symbol:
-        slope = Captured(slopes, "slopes")[h]
+        captured, heads = Captured(slopes, "slopes"), current_trace().sizes["hq"]
+        if tuple(slopes.shape) != (heads,):
+            raise ValueError(f"slopes has shape {list(slopes.shape)}, expected [{heads}], one for each query head")
+        slope = captured[h]
         return s + slope * (n - _position(m, b, None))
 
     return ReadyMade(score, "alibi", slopes)
@@ -110,8 +118,15 @@ def chain(*scores: ScoreFunction) -> ScoreFunction:
     return ReadyMade(score, "chain", *scores)
 
 
-def _whole(offset: int | None) -> int | None:
-    return None if offset is None else operator.index(offset)
+def _whole(value: int, what: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError as e:
+        raise TypeError(f"{what} is {value!r}, expected a whole number") from e
+
+
+def _whole_or_none(value: int | None, what: str) -> int | None:
+    return None if value is None else _whole(value, what)
 
 
 def _plus(x: Symbol, constant: int) -> Symbol:
@@ -125,6 +140,8 @@ def _position(m: Symbol, b: Symbol, offset: int | None) -> Symbol:
 
 def _broadcast(tensor: Tensor, name: str, *indices: Symbol) -> Symbol:
     """The element of a tensor that broadcasts to [B, Hq, M, N] as NumPy broadcasts."""
+    if not is_tensor(tensor):
+        raise TypeError(f"{name} is a {type(tensor).__name__}, expected a tensor")
     full = list(current_trace().sizes.values())
     shape = [int(size) for size in tensor.shape]
     if len(shape) > 4 or any(size not in (1, full_size) for size, full_size in zip(shape[::-1], full[::-1])):

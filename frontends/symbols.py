@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from xdsl.dialects import arith
 from xdsl.dialects import math as math_dialect
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, f32, i1, i64
@@ -18,6 +19,9 @@ BOOL_OPS = {"and": arith.AndIOp, "or": arith.OrIOp, "xor": arith.XOrIOp}
 
 class Symbol:
     """A value of a score function: a logit (float), an index (integer) or a condition."""
+
+    # NumPy's numbers leave operators to symbols.
+    __array_ufunc__ = None
 
     def __init__(self, value: SSAValue):
         self.value = value
@@ -114,12 +118,20 @@ def is_float(value: SSAValue) -> bool:
 
 
 def operand_of(value: Any, like: Attribute) -> SSAValue:
-    """A symbol's value, or a number as a constant of the type `like` (a float constant where the number is one)."""
+    """
+    A symbol's value, or a number as a constant of the type `like` (a float constant where the number is one).
+
+    Raises `TypeError` for what is neither, and `ValueError` for an integer of more than 64 bits.
+    """
     if isinstance(value, Symbol):
         return value.value
+    if isinstance(value, np.generic):
+        value = cast(object, value.item())
     if isinstance(value, bool):
         return arith.ConstantOp(IntegerAttr(int(value), i1)).result
     if isinstance(value, int) and not isinstance(like, AnyFloat):
+        if not -(1 << 63) <= value < 1 << 63:
+            raise ValueError(f"a score function computes with {value}, which is no integer of 64 bits")
         return constant_index(value)
     if isinstance(value, int | float):
         return arith.ConstantOp(FloatAttr(float(value), like if isinstance(like, AnyFloat) else f32)).result
@@ -179,15 +191,15 @@ def where(condition: Any, then: Any, otherwise: Any) -> Symbol:
     if symbols:
         left, right = _operands(then, otherwise)
     else:
-        left, right = operand_of(float(then), f32), operand_of(float(otherwise), f32)
+        left, right = _as_float(operand_of(then, f32)), _as_float(operand_of(otherwise, f32))
     return Symbol(arith.SelectOp(chosen.value, left, right).result)
 
 
 def exp(x: Symbol) -> Symbol:
     """In a score function: e to the power of x."""
-    return Symbol(math_dialect.ExpOp(_as_float(x.value)).result)
+    return Symbol(math_dialect.ExpOp(_as_float(operand_of(x, f32))).result)
 
 
 def tanh(x: Symbol) -> Symbol:
     """In a score function: the hyperbolic tangent."""
-    return Symbol(math_dialect.TanhOp(_as_float(x.value)).result)
+    return Symbol(math_dialect.TanhOp(_as_float(operand_of(x, f32))).result)

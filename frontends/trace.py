@@ -18,7 +18,8 @@ from typing import Any, cast
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import IndexType, f32, i1
-from xdsl.ir import Region, SSAValue
+from xdsl.ir import BlockArgument, Region, SSAValue
+from xdsl.transforms.canonicalization_patterns.utils import const_evaluate_operand
 
 from flashlower.dialects.attention import YieldOp
 from flashlower.dialects.attention.score import extract, score_block
@@ -26,6 +27,9 @@ from flashlower.frontends.symbols import Symbol, is_float, operand_of
 from flashlower.frontends.tensors import Tensor, is_tensor
 
 ScoreFunction = Callable[..., Any]
+
+KEY = 4
+"""The position of the index of the key among the arguments of a score function."""
 
 
 class Trace:
@@ -45,21 +49,42 @@ class Trace:
             with ImplicitBuilder(block):
                 result = call_with_symbols(score, *(Symbol(arg) for arg in block.args))
                 if not isinstance(result, Symbol) or not is_float(result.value):
-                    raise TypeError(f"a score function must return a logit, got {type(result).__name__}")
+                    got = result.value.type if isinstance(result, Symbol) else type(result).__name__
+                    raise TypeError(f"a score function must return a logit, got {got}")
                 YieldOp(result.value)
         finally:
             _TRACE.reset(token)
         return Region(block)
 
     def read(self, tensor: Tensor, name: str, indices: tuple[Any, ...]) -> Symbol:
-        """An element of a captured tensor: a float, an index or a condition."""
+        """
+        An element of a captured tensor: a float, an index or a condition.
+
+        Raises `TypeError` for what are no indices, and `ValueError` where one is known to leave the tensor.
+        """
         if len(indices) != len(tensor.shape):
             raise TypeError(f"{name} has {len(tensor.shape)} dimensions, but is read with {len(indices)} indices")
         positions = [operand_of(i, IndexType()) for i in indices]
-        for position in positions:
+        for dim, position in enumerate(positions):
             if not isinstance(position.type, IndexType):
                 raise TypeError(f"{name} is indexed by a value of type {position.type}, expected an index")
+            self._check_inside(position, dim, tensor, name)
         return _symbol(extract(self.capture(tensor, name), positions, f32))
+
+    def _check_inside(self, position: SSAValue, dim: int, tensor: Tensor, name: str) -> None:
+        size = int(tensor.shape[dim])
+        if isinstance(position, BlockArgument):
+            if position.index == KEY and self.kv_lens is not None:
+                # Keys beyond a length are not read.
+                return
+            count = list(self.sizes.values())[position.index - 1]
+            inside, where = count <= size, f"an index up to {count - 1}"
+        elif (number := const_evaluate_operand(position)) is not None:
+            inside, where = 0 <= number < size, str(number)
+        else:
+            return
+        if not inside:
+            raise ValueError(f"dimension {dim} of {name} has size {size}, but is read at {where}")
 
     def last_key(self, b: Symbol) -> Symbol | int:
         """The position of the last query: the last existing key of its sequence, less the queries after it."""
@@ -115,6 +140,8 @@ def call_with_symbols(score: ScoreFunction, *args: Symbol) -> Any:
     Calls a score function with every tensor that it refers to (by closure or global) made indexable by symbols:
     NumPy and PyTorch insist on numbers as indices.
     """
+    if not callable(score):
+        raise TypeError(f"score is a {type(score).__name__}, expected a function score(s, b, h, m, n)")
     if not isinstance(score, types.FunctionType):
         return score(*args)
     names = inspect.getclosurevars(score)

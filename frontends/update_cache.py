@@ -15,7 +15,7 @@ from flashlower.dialects.attention import QuantizerAttr, Rounding, Scaling, Upda
 from flashlower.dialects.attention.layout import INNER_DIMS, Term, index_names, make_layout
 from flashlower.dialects.building import building
 from flashlower.frontends.quantized import Quantized, part_type
-from flashlower.frontends.sdpa import Layout
+from flashlower.frontends.sdpa import Layout, check_layout
 from flashlower.frontends.tensors import Tensor, tensor_type
 
 ScalingName = Literal["symmetric", "asymmetric", "given"]
@@ -52,8 +52,7 @@ class _Builder:
     """Builds the function of one call."""
 
     def __init__(self, layout: Layout, scaling: ScalingName | None, rounding: RoundingName, *, paged: bool):
-        if layout not in ("bhsd", "bshd"):
-            raise ValueError(f"layout is {layout!r}, expected 'bhsd' or 'bshd'")
+        check_layout(layout)
         if scaling not in (None, *Scaling):
             raise ValueError(f"scaling is {scaling!r}, expected one of {', '.join(Scaling)}, or None")
         if rounding not in tuple(Rounding):

@@ -91,11 +91,12 @@ def _match_step(value: SSAValue, args: dict[str, SSAValue]) -> tuple[ScoreForm, 
                 case _:
                     return None
         case arith.MulfOp(lhs=tanh, rhs=cap):
-            cap_op, tanh_op = cap.owner, tanh.owner
-            if isinstance(tanh_op, math_dialect.TanhOp) and isinstance(cap_op, arith.ConstantOp):
+            tanh_op, number = tanh.owner, float_constant(cap)
+            # Infinities and NaN are printed as bits, which the parser of the form would take for an integer.
+            if isinstance(tanh_op, math_dialect.TanhOp) and number is not None and math.isfinite(number):
                 div = tanh_op.operand.owner
-                if isinstance(div, arith.DivfOp) and isinstance(cap_op.value, FloatAttr):
-                    return SoftCap(cap_op.value), div.lhs
+                if isinstance(div, arith.DivfOp):
+                    return SoftCap(FloatAttr(number, cast(AnyFloat, cap.type))), div.lhs
         case _:
             pass
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -158,7 +159,10 @@ def _may_be_weights(value: SSAValue) -> bool:
 def _build(group: Group, dims: Dimensions, result: Read, lse: Read | None) -> SdpaOp:
     query, key, value = group.query.read, *(_codes(operand, group) for operand in (group.key, group.value))
     score, lens = split_kv_lens(group.score, dims)
-    scale = logit_factor(score) or 1.0
+    scale = logit_factor(score)
+    if scale == 0 or not math.isfinite(scale):
+        # The score region multiplies by it.
+        scale = 1.0
     type = f64 if isinstance(hlo.element_type(query.value), Float64Type) else f32
     sink = sink_of(group)
     if lse is not None and not dims.has_all_rows(lse):

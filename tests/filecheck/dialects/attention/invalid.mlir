@@ -334,3 +334,13 @@ func.func @stray_yield(%s: f32) {
 }
 
 // CHECK: attention.yield ends the score region of attention.sdpa or attention.partial, not a region of func.func
+
+// -----
+
+// Infinities and NaN are printed as bits, which the scale of this form would take for an integer.
+func.func @scale(%q: tensor<4x8xf32>) {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0e+400) -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: scale is inf, expected a finite number
