@@ -101,6 +101,20 @@ def parse_module(text: str | bytes, ctx: Context | None = None, name: str = "<mo
     return module
 
 
+def as_module(module: ModuleOp | str, ctx: Context | None = None) -> ModuleOp:
+    """A module of one's own: parsed from text, or a verified copy.
+
+    Raises what `parse_module` raises, `VerifyException` for a module that does not verify, and `TypeError` for what is
+    none.
+    """
+    if isinstance(module, str):
+        return parse_module(module, ctx)
+    if not isinstance(module, ModuleOp):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected a ModuleOp or the text of a module, got {type(module).__name__}")
+    module.verify()
+    return module.clone()
+
+
 class _PositionParser(Parser):
     """A parser that remembers where each op stands, for errors that are found after parsing."""
 

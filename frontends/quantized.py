@@ -164,7 +164,7 @@ def quantized(
         raise ValueError("data has no dimensions, expected the channels in the last one")
     try:
         attr = QuantizationAttr(
-            codes, zero if isinstance(zero, int) else 0, None if round is None else ROUNDINGS[round]
+            codes, int(zero) if isinstance(zero, int) else 0, None if round is None else ROUNDINGS[round]
         )
         lanes = lanes_of(attr, STORAGE[dtype_name(data)])
     except VerifyException as e:
@@ -179,7 +179,7 @@ def quantized(
 
 def _codes_of(data: Tensor, codes: str | None) -> str:
     """The type of the codes in `data`, which must be of a dtype that can hold them."""
-    if not is_tensor(data):
+    if not is_tensor(data) or isinstance(data, Quantized):
         raise TypeError(f"data is a {type(data).__name__}, expected a NumPy array or a torch tensor")
     name = dtype_name(data)
     if name not in STORAGE:

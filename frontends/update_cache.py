@@ -16,7 +16,7 @@ from flashlower.dialects.attention.layout import INNER_DIMS, Term, index_names, 
 from flashlower.dialects.building import building
 from flashlower.frontends.quantized import Quantized, part_type
 from flashlower.frontends.sdpa import Layout, check_layout
-from flashlower.frontends.tensors import Tensor, tensor_type
+from flashlower.frontends.tensors import Tensor, is_tensor, tensor_type
 
 ScalingName = Literal["symmetric", "asymmetric", "given"]
 RoundingName = Literal["to_nearest_even", "toward_zero"]
@@ -90,6 +90,8 @@ class _Builder:
             plain = _layout(PAGE, SLOT, H, channel)
             dims, heads = ("pages", "page size", "heads", "channels"), 2
         what = f"{name}_cache"
+        if not isinstance(cache, Quantized) and not is_tensor(cache):
+            raise TypeError(f"{what} is a {type(cache).__name__}, expected a NumPy array, a torch tensor or quantized")
         shape = [int(size) for size in cache.shape]
         if len(shape) != 4:
             raise ValueError(f"{what} has shape {shape}, expected 4 dimensions ({', '.join(dims)})")

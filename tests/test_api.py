@@ -195,6 +195,21 @@ def test_other_targets_and_types_are_refused() -> None:
         fl.compile("builtin.module {}", target="cuda")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="expected a ModuleOp or the text of a module, got int"):
         fl.compile(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected a ModuleOp or the text of a module, got NoneType"):
+        fl.explain(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cores": 2}, "cores is 2, expected 1: it is for NKI kernels"),
+        ({"target": "nki", "cores": 3}, "cores is 3, expected 1 or 2"),
+        ({"schedule": {"block_n": "16"}}, "block_n of the schedule is '16', expected a whole number"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fl.compile("builtin.module {}", **options)
 
 
 @pytest.mark.parametrize(

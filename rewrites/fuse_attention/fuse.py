@@ -19,7 +19,7 @@ from xdsl.traits import NoMemoryEffect, is_side_effect_free
 
 from flashlower.dialects.attention import Quantization, SdpaOp
 from flashlower.dialects.attention.quantization import Shared
-from flashlower.dialects.parsing import make_context, parse_module
+from flashlower.dialects.parsing import as_module, make_context
 from flashlower.interpreters import make_interpreter
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.absorb import Operand
@@ -69,11 +69,10 @@ def explain(module: ModuleOp | str) -> list[Remark]:
     """
     What `fuse-attention` would say of a module, which stays as it is: a remark for every softmax in it.
 
-    Raises `ModuleTextError` for text that cannot be read.
+    Raises `ModuleTextError` for text that cannot be read, and `TypeError` for what is no module.
     """
     ctx = make_context()
-    copy = parse_module(module, ctx) if isinstance(module, str) else module.clone()
-    return fuse_attention(copy, ctx, explain=True)
+    return fuse_attention(as_module(module, ctx), ctx, explain=True)
 
 
 def _holds_attention(function: FuncOp) -> bool:
