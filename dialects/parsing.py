@@ -80,7 +80,11 @@ def parse_module(text: str | bytes, ctx: Context | None = None, name: str = "<mo
             message = "string literal does not end on its line, or has an escape that MLIR does not know"
             raise ModuleTextError(_located(text, name, literal.start(), message))
     ctx = make_context() if ctx is None else ctx
-    parser = _PositionParser(ctx, text, name)
+    try:
+        parser = _PositionParser(ctx, text, name)
+    except ParseError as error:
+        # A parser reads the first token as it is made.
+        raise ModuleTextError(_located(text, name, error.span.start, error.msg)) from None
     try:
         module = parser.parse_module()
     except ParseError as error:

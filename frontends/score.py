@@ -67,7 +67,7 @@ def soft_cap(cap: float) -> ScoreFunction:
     except (TypeError, ValueError, OverflowError) as e:
         raise TypeError(f"a soft cap must be a number, got {cap!r}") from e
     limits = np.finfo(np.float32)
-    if not limits.tiny <= cap <= limits.max:
+    if not float(limits.tiny) <= cap <= float(limits.max):
         raise ValueError(f"a soft cap must be positive and finite in 32 bits, got {cap}")
 
     def score(s: Symbol, b: Symbol, h: Symbol, m: Symbol, n: Symbol) -> Symbol:

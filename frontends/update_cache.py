@@ -53,7 +53,7 @@ class _Builder:
 
     def __init__(self, layout: Layout, scaling: ScalingName | None, rounding: RoundingName, *, paged: bool):
         check_layout(layout)
-        if scaling not in (None, *Scaling):
+        if scaling is not None and str(scaling) not in tuple(Scaling):
             raise ValueError(f"scaling is {scaling!r}, expected one of {', '.join(Scaling)}, or None")
         if rounding not in tuple(Rounding):
             raise ValueError(f"rounding is {rounding!r}, expected one of {', '.join(Rounding)}")

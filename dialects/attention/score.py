@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -69,11 +69,12 @@ def keep(condition: SSAValue, s: SSAValue) -> SSAValue:
 
 
 def extract(source: SSAValue, indices: Sequence[SSAValue], element_type: Attribute) -> SSAValue:
-    """An element of a captured tensor, widened to the type of the logit if it is a narrower float."""
+    """An element of a captured tensor; a float in the type of the logit."""
     value = tensor.ExtractOp(source, list(indices), cast(TensorType[Attribute], source.type).element_type).result
     if isinstance(value.type, IntegerType) or value.type == element_type:
         return value
-    return arith.ExtFOp(value, cast(AnyFloat, element_type)).result
+    own, wanted = cast(AnyFloat, value.type), cast(AnyFloat, element_type)
+    return (arith.ExtFOp if own.bitwidth < wanted.bitwidth else arith.TruncFOp)(value, wanted).result
 
 
 def _plus(value: SSAValue, constant: int) -> SSAValue:
@@ -211,6 +212,13 @@ class SoftCap(ScoreForm):
 
     def print_arguments(self, printer: Printer) -> None:
         printer.print_float(self.cap.value.data, self.cap.type)
+
+
+def indices_of(forms: Sequence[ScoreForm]) -> Iterator[str]:
+    """The names of the indices that short forms read captured tensors at."""
+    for form in forms:
+        if isinstance(form, Mask | Bias | Alibi):
+            yield from (name for name in form.access.indices if name is not None)
 
 
 def build_score_region(

@@ -43,7 +43,7 @@ def _offset_from(value: SSAValue, base: SSAValue) -> int | None:
 def _match_access(value: SSAValue, names: dict[SSAValue, str]) -> Access | None:
     """The read of a captured tensor that `value` is, if it is one by plain indices."""
     op = value.owner
-    if isinstance(op, arith.ExtFOp):
+    if isinstance(op, arith.ExtFOp | arith.TruncFOp):
         op = op.input.owner
     if not isinstance(op, tensor.ExtractOp):
         return None
@@ -136,7 +136,9 @@ def _parse_access(parser: Parser) -> Access:
     operand = parser.parse_unresolved_operand()
 
     def index() -> str | None:
-        if parser.parse_optional_integer(allow_negative=False) is not None:
+        if (constant := parser.parse_optional_integer(allow_negative=False)) is not None:
+            if constant:
+                parser.raise_error(f"a constant index of a short form must be 0, got {constant}")
             return None
         return parser.parse_identifier(" (an index of the score region)")
 
@@ -146,7 +148,18 @@ def _parse_access(parser: Parser) -> Access:
     type = parser.parse_type()
     if not isa(type, TensorType):
         parser.raise_error(f"expected a tensor, got {type}", pos, parser.pos)
+    if len(indices) != type.get_num_dims():
+        parser.raise_error(f"{type} is read at {len(indices)} indices, expected {type.get_num_dims()}", pos, parser.pos)
     return Access(parser.resolve_operand(operand, type), indices)
+
+
+def _parse_float_access(parser: Parser) -> Access:
+    pos = parser.pos
+    access = _parse_access(parser)
+    type = cast(TensorType[Attribute], access.source.type)
+    if not isinstance(type.element_type, AnyFloat):
+        parser.raise_error(f"expected a tensor of floats, got {type}", pos, parser.pos)
+    return access
 
 
 def _parse_offset(parser: Parser) -> int:
@@ -180,7 +193,7 @@ def _parse_window(parser: Parser) -> ScoreForm:
 
 
 def _parse_alibi(parser: Parser) -> ScoreForm:
-    access = _parse_access(parser)
+    access = _parse_float_access(parser)
     parser.parse_punctuation(",")
     parser.parse_keyword("n")
     parser.parse_punctuation("-")
@@ -206,7 +219,7 @@ def parse_score_forms(parser: Parser, element_type: Attribute) -> list[ScoreForm
                         parser.raise_error(f"mask must be a tensor of i1, got {access.source.type}", pos, parser.pos)
                     forms.append(Mask(access))
                 case "bias":
-                    forms.append(Bias(_parse_access(parser)))
+                    forms.append(Bias(_parse_float_access(parser)))
                 case "alibi":
                     forms.append(_parse_alibi(parser))
                 case _:

@@ -168,6 +168,10 @@ def _verify_score(op: AttentionOp) -> None:
                 f"{inner.name} in a score region; it may hold operations of arith and math, "
                 "tensor.extract and tensor.dim"
             )
+        if isinstance(inner, tensor.ExtractOp):
+            type = cast(TensorOf, inner.tensor.type)
+            if len(inner.indices) != type.get_num_dims():
+                raise VerifyException(f"{type} is read at {len(inner.indices)} indices, expected {type.get_num_dims()}")
 
 
 def verify_lse_type(lse: SSAValue | None, expected: AnyFloat) -> None:

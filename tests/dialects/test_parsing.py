@@ -41,6 +41,8 @@ RESOURCE_MODULE = """
         ),
         ("%0 = stablehlo.rng %a", f"m.mlir:1:20: stablehlo.rng is in pretty form, but {ADVICE}"),
         ("nonsense here", "m.mlir:1:10: expected an op, but got nonsense"),
+        # No token at all at the start.
+        ("# A page of text", "m.mlir:1:1: "),
         ("  \n", "m.mlir: text is empty"),
         (b"ML\xefR\x01\x02", f"m.mlir: this is MLIR bytecode, but {ADVICE}"),
         (b"\xff\xfe", "m.mlir: text is not UTF-8"),
