@@ -7,7 +7,7 @@ flashlower lowers attention, as compilers write it, to kernels that people can r
 
     out = flashlower.attention(q, k, v, score=flashlower.causal(), kv_lens=lens)
     flashlower.update_cache(k, v, k_cache, v_cache, positions=lens)
-    module = flashlower.from_jax(fn, *args)      # what JAX makes of a function, or any exported StableHLO
+    module = flashlower.from_jax(fn, *args)      # the StableHLO of a function of JAX
     module = flashlower.from_onnx("model.onnx")  # an ONNX model, its Attention nodes included
     out = flashlower.interpret(module, *arrays)  # a whole model, on NumPy arrays
     flashlower.explain(module)                   # of every softmax: is it attention, and if not, why
