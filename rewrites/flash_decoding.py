@@ -157,9 +157,7 @@ class SplitKeys(RewritePattern):
         work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
         if DYNAMIC_INDEX in (*work, sizes["g"], sizes["m"]):
             return 1
-        batch_heads = 1
-        for size in work:
-            batch_heads *= size
+        batch_heads = math.prod(work)
         rows = sizes["m"] * sizes["g"]
         if rows * batch_heads == 0:
             return 1

@@ -77,7 +77,8 @@ def extract(source: SSAValue, indices: Sequence[SSAValue], element_type: Attribu
     return (arith.ExtFOp if own.bitwidth < wanted.bitwidth else arith.TruncFOp)(value, wanted).result
 
 
-def _plus(value: SSAValue, constant: int) -> SSAValue:
+def plus(value: SSAValue, constant: int) -> SSAValue:
+    """The index `value + constant`, built at the implicit insertion point; a constant of 0 adds nothing."""
     return arith.AddiOp(value, constant_index(constant)).result if constant else value
 
 
@@ -124,7 +125,7 @@ class Causal(ScoreForm):
     offset: int
 
     def build(self, s: SSAValue, args: dict[str, SSAValue]) -> SSAValue:
-        return keep(arith.CmpiOp(args["n"], _plus(args["m"], self.offset), "sle").result, s)
+        return keep(arith.CmpiOp(args["n"], plus(args["m"], self.offset), "sle").result, s)
 
     def print_arguments(self, printer: Printer) -> None:
         printer.print_string("n <= ")
@@ -140,8 +141,8 @@ class Window(ScoreForm):
     last: int
 
     def build(self, s: SSAValue, args: dict[str, SSAValue]) -> SSAValue:
-        above = arith.CmpiOp(args["n"], _plus(args["m"], self.first), "sge").result
-        below = arith.CmpiOp(args["n"], _plus(args["m"], self.last), "sle").result
+        above = arith.CmpiOp(args["n"], plus(args["m"], self.first), "sge").result
+        below = arith.CmpiOp(args["n"], plus(args["m"], self.last), "sle").result
         return keep(arith.AndIOp(above, below).result, s)
 
     def print_arguments(self, printer: Printer) -> None:
@@ -188,7 +189,7 @@ class Alibi(ScoreForm):
 
     def build(self, s: SSAValue, args: dict[str, SSAValue]) -> SSAValue:
         slope = self.access.read(args, s.type)
-        distance = arith.SubiOp(args["n"], _plus(args["m"], self.offset)).result
+        distance = arith.SubiOp(args["n"], plus(args["m"], self.offset)).result
         distance = arith.IndexCastOp(distance, i64).result
         distance = arith.SIToFPOp(distance, cast(AnyFloat, s.type)).result
         return arith.AddfOp(s, arith.MulfOp(slope, distance).result).result
