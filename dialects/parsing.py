@@ -89,7 +89,7 @@ def parse_module(text: str | bytes, ctx: Context | None = None, name: str = "<mo
         module = parser.parse_module()
     except ParseError as error:
         raise ModuleTextError(_located(text, name, error.span.start, _parse_message(error, text))) from None
-    except (VerifyException, ValueError, TypeError, AssertionError, NotImplementedError) as error:
+    except (VerifyException, ValueError, OverflowError, TypeError, AssertionError, NotImplementedError) as error:
         # Raised from inside attributes and types, which do not know where they stand.
         raise ModuleTextError(_located(text, name, parser.pos, str(error))) from error
     try:

@@ -53,6 +53,7 @@ RESOURCE_MODULE = """
             "m.mlir:3:3: stablehlo.constant does not verify: value has type tensor<i8>, but expected tensor<2xi8>",
         ),
         ('"test.op"() {a = dense<300> : tensor<i8>} : () -> ()', "m.mlir:1:41: Integer value 300 is out of range"),
+        ('"test.op"() {a = 1.0e99 : f32} : () -> ()', "m.mlir:1:30: float too large"),
         (
             '"test.op"() {a = #stablehlo.dot<foo = [1]>} : () -> ()',
             "m.mlir:1:32: stablehlo.dot takes each of the fields lhs_batching_dimensions, rhs_batching_dimensions, "
