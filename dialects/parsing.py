@@ -80,12 +80,16 @@ def parse_module(text: str | bytes, ctx: Context | None = None, name: str = "<mo
             message = "string literal does not end on its line, or has an escape that MLIR does not know"
             raise ModuleTextError(_located(text, name, literal.start(), message))
     ctx = make_context() if ctx is None else ctx
-    parser = _PositionParser(ctx, text, name)
+    try:
+        parser = _PositionParser(ctx, text, name)
+    except ParseError as error:
+        # A parser reads the first token as it is made.
+        raise ModuleTextError(_located(text, name, error.span.start, error.msg)) from None
     try:
         module = parser.parse_module()
     except ParseError as error:
         raise ModuleTextError(_located(text, name, error.span.start, _parse_message(error, text))) from None
-    except (VerifyException, ValueError, TypeError, AssertionError, NotImplementedError) as error:
+    except (VerifyException, ValueError, OverflowError, TypeError, AssertionError, NotImplementedError) as error:
         # Raised from inside attributes and types, which do not know where they stand.
         raise ModuleTextError(_located(text, name, parser.pos, str(error))) from error
     try:
@@ -99,6 +103,20 @@ def parse_module(text: str | bytes, ctx: Context | None = None, name: str = "<mo
         raise ModuleTextError(_located(text, name, parser.positions.get(op, 0), message))
     inline_resources(module, ctx)
     return module
+
+
+def as_module(module: ModuleOp | str, ctx: Context | None = None) -> ModuleOp:
+    """A module of one's own: parsed from text, or a verified copy.
+
+    Raises what `parse_module` raises, `VerifyException` for a module that does not verify, and `TypeError` for what is
+    none.
+    """
+    if isinstance(module, str):
+        return parse_module(module, ctx)
+    if not isinstance(module, ModuleOp):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise TypeError(f"expected a ModuleOp or the text of a module, got {type(module).__name__}")
+    module.verify()
+    return module.clone()
 
 
 class _PositionParser(Parser):

@@ -17,9 +17,14 @@ def from_jax(function: Callable[..., Any], *args: Any, **kwargs: Any) -> ModuleO
     The StableHLO of a JAX function, traced with these arguments (arrays or `jax.ShapeDtypeStruct`s).
 
     The module's `main` takes the leaves of the arguments in order, as `jax.tree.leaves` gives them, used or not.
-    Raises `ImportError` where JAX is not installed, `ValueError` for symbolic shapes and for a jitted function that
-    leaves arguments out, and what JAX raises for a function that it cannot trace.
+    Raises `TypeError` for what is no function, `ImportError` where JAX is not installed, `ValueError` for symbolic
+    shapes and for a jitted function that leaves arguments out, and what JAX raises for a function that it cannot trace.
     """
+    if not callable(function):
+        raise TypeError(
+            f"function is a {type(function).__name__}, expected a function of JAX; exported StableHLO is text that "
+            "flashlower.compile and flashlower.interpret take"
+        )
     try:
         jax: Any = import_module("jax")
     except ImportError as e:

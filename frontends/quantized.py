@@ -155,7 +155,31 @@ def quantized(
 
     Raises `ValueError` and `TypeError` for what does not fit together.
     """
-    if not is_tensor(data):
+    codes = _codes_of(data, codes)
+    if round is not None and round not in ROUNDINGS:
+        raise ValueError(f"round is {round!r}, expected one of {', '.join(ROUNDINGS)}, or None")
+    if pack not in ("interleaved", "planar"):
+        raise ValueError(f"pack is {pack!r}, expected 'interleaved' or 'planar'")
+    if not data.shape:
+        raise ValueError("data has no dimensions, expected the channels in the last one")
+    try:
+        attr = QuantizationAttr(
+            codes, int(zero) if isinstance(zero, int) else 0, None if round is None else ROUNDINGS[round]
+        )
+        lanes = lanes_of(attr, STORAGE[dtype_name(data)])
+    except VerifyException as e:
+        raise ValueError(f"data {e}" if str(e).startswith("has") else str(e)) from e
+    parts = _parts_of(attr, scale, zero, offset)
+    planar = lanes > 1 and pack == "planar"
+    # Planar codes of two neighbouring elements are no neighbours, as those of one word are.
+    storage = as_words(data, widen=not planar)
+    lanes *= storage.dtype.itemsize // data.dtype.itemsize
+    return Quantized(data, storage, attr, lanes, planar, parts, _in_memory_order(storage))
+
+
+def _codes_of(data: Tensor, codes: str | None) -> str:
+    """The type of the codes in `data`, which must be of a dtype that can hold them."""
+    if not is_tensor(data) or isinstance(data, Quantized):
         raise TypeError(f"data is a {type(data).__name__}, expected a NumPy array or a torch tensor")
     name = dtype_name(data)
     if name not in STORAGE:
@@ -165,25 +189,20 @@ def quantized(
         raise ValueError(f"codes is {codes!r}, expected one of {', '.join(CODES)}")
     if FLOAT_CODES.get(name, codes) != codes:
         raise TypeError(f"data has dtype {name}, but codes is {codes!r}")
-    if round is not None and round not in ROUNDINGS:
-        raise ValueError(f"round is {round!r}, expected one of {', '.join(ROUNDINGS)}, or None")
-    if pack not in ("interleaved", "planar"):
-        raise ValueError(f"pack is {pack!r}, expected 'interleaved' or 'planar'")
-    if not data.shape:
-        raise ValueError("data has no dimensions, expected the channels in the last one")
-    try:
-        constant = zero if isinstance(zero, int) else 0
-        attr = QuantizationAttr(codes, constant, None if round is None else ROUNDINGS[round])
-        lanes = lanes_of(attr, STORAGE[name])
-    except VerifyException as e:
-        raise ValueError(f"data {e}" if str(e).startswith("has") else str(e)) from e
+    return codes
+
+
+def _parts_of(
+    attr: QuantizationAttr, scale: Tensor | None, zero: int | Tensor, offset: Tensor | None
+) -> dict[Part, Tensor]:
+    """The tensors beside the codes, in the order of operands; a `zero` that is a number is none of them."""
     parts: dict[Part, Tensor] = {}
     if scale is not None:
         # A maximum of an array is a number of NumPy's.
         parts["scale"] = np.asarray(cast(Any, scale)) if isinstance(scale, np.generic) else scale
     if not isinstance(zero, int):
         if attr.is_float:
-            raise ValueError(f"zero is given, but codes of type {codes} have no zero point")
+            raise ValueError(f"zero is given, but codes of type {attr.code_name} have no zero point")
         if offset is not None:
             raise ValueError("zero and offset are given, expected one of them at most")
         parts["zero"] = zero
@@ -193,11 +212,7 @@ def quantized(
         element_type = part_type(tensor, part).element_type
         if not isinstance(element_type, AnyFloat) and (part != "zero" or not isinstance(element_type, IntegerType)):
             raise TypeError(f"{part} has elements of type {element_type}, expected floats")
-    planar = lanes > 1 and pack == "planar"
-    # Planar codes of two neighbouring elements are no neighbours, as those of one word are.
-    storage = as_words(data, widen=not planar)
-    lanes *= storage.dtype.itemsize // data.dtype.itemsize
-    return Quantized(data, storage, attr, lanes, planar, parts, _in_memory_order(storage))
+    return parts
 
 
 def _in_memory_order(storage: Any) -> Tensor:

@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from flashlower.frontends.score import Captured, ReadyMade, ScoreFunction
+from flashlower.frontends.score import ReadyMade
 from flashlower.frontends.tensors import Tensor, is_tensor
+from flashlower.frontends.trace import Captured, ScoreFunction
 
 PURE_BUILTINS = frozenset(
     (abs, all, any, bool, divmod, enumerate, float, int, isinstance, len, list, map, max, min, pow, range)

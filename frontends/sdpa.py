@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects.builtin import AffineMapAttr, AnyFloat, FunctionType, ModuleOp, TensorType, f32, i32, i64
@@ -16,8 +16,8 @@ from flashlower.dialects.attention.layout import INNER_DIMS, Term, index_names, 
 from flashlower.dialects.attention.quantization import Shared
 from flashlower.dialects.building import building
 from flashlower.frontends.quantized import Quantized, part_type
-from flashlower.frontends.score import ScoreFunction, Trace
 from flashlower.frontends.tensors import Tensor, tensor_type
+from flashlower.frontends.trace import ScoreFunction, Trace
 
 Layout = Literal["bhsd", "bshd"]
 TensorOf = TensorType[Attribute]
@@ -54,9 +54,14 @@ class Shape:
         return self.query_heads // self.kv_heads
 
 
-def _check_tensors(q: TensorOf, k: TensorOf, v: TensorOf, layout: Layout, kv_dims: str) -> None:
-    if layout not in ("bhsd", "bshd"):
+def check_layout(layout: Layout) -> None:
+    """Raises `ValueError` for what is no layout."""
+    # What is not a string may be an array, whose comparison is one too.
+    if str(layout) not in get_args(Layout):
         raise ValueError(f"layout is {layout!r}, expected 'bhsd' or 'bshd'")
+
+
+def _check_tensors(q: TensorOf, k: TensorOf, v: TensorOf, layout: Layout, kv_dims: str) -> None:
     for name, type, dims in (("q", q, layout), ("k", k, kv_dims), ("v", v, kv_dims)):
         if type.get_num_dims() != 4:
             raise ValueError(f"{name} has shape {list(type.get_shape())}, expected 4 dimensions ({dims})")
@@ -241,6 +246,7 @@ def build_attention(
 
     Raises `ValueError` for shapes and `TypeError` for dtypes that do not fit, naming both values.
     """
+    check_layout(layout)
     # What is quantised has the shape of the floats that it stands for.
     q_type = tensor_type(q, "q")
     k_type, v_type = (_float_type(tensor, name, q_type) for name, tensor in (("k", k), ("v", v)))
@@ -263,7 +269,7 @@ def build_attention(
             key,
             value,
             builder.layouts,
-            1 / math.sqrt(shape.head_size) if scale is None else float(scale),
+            _scale_of(scale, shape.head_size),
             TensorType(q_type.element_type, [shape.batch, *order, shape.value_size]),
             key_quantization=key_quantization,
             value_quantization=value_quantization,
@@ -274,6 +280,20 @@ def build_attention(
             lse_type=TensorType(f32, [shape.batch, shape.query_heads, shape.queries]) if return_lse else None,
         )
     return builder.finish(sdpa)
+
+
+def _scale_of(scale: float | None, head_size: int) -> float:
+    """The factor of the dot products: 1 / sqrt(K) where none is given."""
+    if scale is None:
+        # Without channels every dot product is 0, whatever the factor.
+        return 1 / math.sqrt(max(head_size, 1))
+    try:
+        factor = float(scale)
+    except (TypeError, ValueError, OverflowError) as e:
+        raise TypeError(f"scale is a {type(scale).__name__}, expected a number: {e}") from e
+    if not math.isfinite(factor):
+        raise ValueError(f"scale is {factor}, expected a finite number")
+    return factor
 
 
 def _float_type(tensor: Tensor | Quantized, name: str, query_type: TensorOf) -> TensorOf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, Protocol, TypeGuard
 
 from xdsl.dialects.builtin import TensorType, bf16, f16, f32, f64, i1, i8, i16, i32, i64
@@ -33,7 +34,8 @@ class Tensor(Protocol):
 
 def is_tensor(value: object) -> TypeGuard[Tensor]:
     """Whether a value has a shape and a dtype."""
-    return hasattr(value, "shape") and hasattr(value, "dtype")
+    # NumPy has functions `shape` and `dtype`, and its classes have the properties of their objects.
+    return hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, type | ModuleType)
 
 
 def dtype_name(tensor: Tensor) -> str:

@@ -15,8 +15,8 @@ from flashlower.dialects.attention import QuantizerAttr, Rounding, Scaling, Upda
 from flashlower.dialects.attention.layout import INNER_DIMS, Term, index_names, make_layout
 from flashlower.dialects.building import building
 from flashlower.frontends.quantized import Quantized, part_type
-from flashlower.frontends.sdpa import Layout
-from flashlower.frontends.tensors import Tensor, tensor_type
+from flashlower.frontends.sdpa import Layout, check_layout
+from flashlower.frontends.tensors import Tensor, is_tensor, tensor_type
 
 ScalingName = Literal["symmetric", "asymmetric", "given"]
 RoundingName = Literal["to_nearest_even", "toward_zero"]
@@ -52,9 +52,8 @@ class _Builder:
     """Builds the function of one call."""
 
     def __init__(self, layout: Layout, scaling: ScalingName | None, rounding: RoundingName, *, paged: bool):
-        if layout not in ("bhsd", "bshd"):
-            raise ValueError(f"layout is {layout!r}, expected 'bhsd' or 'bshd'")
-        if scaling not in (None, *Scaling):
+        check_layout(layout)
+        if scaling is not None and str(scaling) not in tuple(Scaling):
             raise ValueError(f"scaling is {scaling!r}, expected one of {', '.join(Scaling)}, or None")
         if rounding not in tuple(Rounding):
             raise ValueError(f"rounding is {rounding!r}, expected one of {', '.join(Rounding)}")
@@ -91,6 +90,8 @@ class _Builder:
             plain = _layout(PAGE, SLOT, H, channel)
             dims, heads = ("pages", "page size", "heads", "channels"), 2
         what = f"{name}_cache"
+        if not isinstance(cache, Quantized) and not is_tensor(cache):
+            raise TypeError(f"{what} is a {type(cache).__name__}, expected a NumPy array, a torch tensor or quantized")
         shape = [int(size) for size in cache.shape]
         if len(shape) != 4:
             raise ValueError(f"{what} has shape {shape}, expected 4 dimensions ({', '.join(dims)})")

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
+import numpy as np
+
 from flashlower.frontends.quantized import Quantized
-from flashlower.frontends.score import ScoreFunction
 from flashlower.frontends.score_key import score_key
 from flashlower.frontends.sdpa import Layout, build_attention
 from flashlower.frontends.tensors import Tensor
+from flashlower.frontends.trace import ScoreFunction
 from flashlower.lowering.bounded_cache import BoundedCache
 from flashlower.lowering.kernel import Kernel, compile
 from flashlower.lowering.triton.runtime import Launcher
@@ -62,7 +64,7 @@ def attention(
       result is of the same kind, in q's dtype (float16, bfloat16 or float32).
     - k and v may be quantised: `flashlower.quantized(data, scale, ...)`.
     - `scale`: factor of the dot products, 1 / sqrt(K) by default.
-    - `score(s, b, h, m, n)`: the new logit from the scaled one and its indices; see `flashlower.frontends.score` and
+    - `score(s, b, h, m, n)`: the new logit from the scaled one and its indices; see `flashlower.frontends.trace` and
       `causal`, `window`, `soft_cap`, `alibi`, `bias`, `mask`, `chain`.
     - `kv_lens` int32 or int64 [B]: keys beyond a sequence's length do not exist. Length 0 gives 0 and LSE -inf.
     - `block_table` int32 or int64 [B, max_pages]: k and v are pools [pages, page_size, Hkv, K or D], whatever the
@@ -81,6 +83,8 @@ def attention(
     shapes and `TypeError` for dtypes, devices and score functions that do not fit.
     """
     call, arguments = _prepare(q, k, v, layout, scale, score, kv_lens, block_table, sinks, splits, return_lse)
+    if block_table is not None and all(str(getattr(x, "device", "cpu")) == "cpu" for x in (block_table, kv_lens)):
+        _check_pages(block_table, kv_lens, *k.shape[:2])
     return call.launcher(arguments, out=out, workspace=workspace)
 
 
@@ -126,11 +130,13 @@ def _prepare(
                     return call, tensors
                 tensors += scored[1]
                 return call, [tensors[index] for index in call.order]
-    except (AttributeError, TypeError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         # No tensor, or no option: what follows says so.
         key = None
-    if splits is not None and splits < 1:
-        raise ValueError(f"splits is {splits}, expected at least 1, or None for the cost model's choice")
+    if splits is not None and (not isinstance(splits, int) or splits < 1):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise ValueError(
+            f"splits is {splits!r}, expected a whole number, at least 1, or None (the cost model's choice)"
+        )
     built = build_attention(
         q,
         k,
@@ -151,6 +157,21 @@ def _prepare(
     if key is not None and -1 not in read:
         _calls.put(key, call)
     return call, built.arguments
+
+
+def _check_pages(block_table: Any, kv_lens: Any, pages: int, page_size: int) -> None:
+    """Raises `ValueError` for an entry that is no page where a sequence needs one: a kernel would read other memory."""
+    table = np.asarray(block_table)
+    batch, width = table.shape
+    lengths = np.full(batch, width * page_size) if kv_lens is None else np.asarray(kv_lens)
+    first_keys = page_size * np.arange(int(width))
+    wrong = np.argwhere((first_keys < lengths[:, None]) & ((table < 0) | (table >= pages)))
+    if len(wrong):
+        b, page = (int(i) for i in wrong[0])
+        raise ValueError(
+            f"block_table[{b}, {page}] is {table[b, page]}, expected the number of one of {pages} pages; kv_lens says "
+            "how many keys a sequence has, and entries beyond them are not read"
+        )
 
 
 def _tensors(x: Tensor | Quantized, *, paged: bool) -> list[Tensor]:

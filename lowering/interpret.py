@@ -11,9 +11,9 @@ from xdsl.dialects.func import CallOp, FuncOp
 from xdsl.interpreter import Interpreter, InterpreterFunctions, PythonValues, impl, register_impls
 
 from flashlower.dialects.building import building
-from flashlower.dialects.parsing import make_context
+from flashlower.dialects.parsing import as_module, make_context
 from flashlower.interpreters import find_function, run_module
-from flashlower.lowering.kernel import Kernel, as_module, compile
+from flashlower.lowering.kernel import Kernel, compile
 from flashlower.lowering.triton.in_place import written_arguments
 from flashlower.rewrites.fuse_attention import FuseAttentionPass
 from flashlower.rewrites.outline_attention import OutlineAttentionPass

@@ -18,7 +18,7 @@ from xdsl.utils.exceptions import VerifyException
 from flashlower.dialects.attention import ScheduleAttr
 from flashlower.dialects.building import building
 from flashlower.dialects.nki.types import PARTITIONS
-from flashlower.dialects.parsing import make_context, parse_module
+from flashlower.dialects.parsing import as_module, make_context
 from flashlower.lowering.nki.convert import DEFAULT_NKI_TARGET, ConvertAttentionToNkiPass
 from flashlower.lowering.nki.printer import print_module as print_nki
 from flashlower.lowering.nki.runtime import Launch, signatures
@@ -135,16 +135,6 @@ class Kernel:
         return target
 
 
-def as_module(module: ModuleOp | str) -> ModuleOp:
-    """A module of one's own: parsed from text, or a copy. Raises one error that says what is wrong and where."""
-    if isinstance(module, str):
-        return parse_module(module)
-    if not isinstance(module, ModuleOp):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise TypeError(f"expected a ModuleOp or the text of a module, got {type(module).__name__}")
-    module.verify()
-    return module.clone()
-
-
 def run_passes(module: ModuleOp, passes: list[ModulePass], ctx: Context) -> dict[str, str]:
     """Runs passes, verifying after each; returns the IR after each by the name of the pass."""
     stages = {"input": str(module)}
@@ -178,18 +168,25 @@ def compile(
     For `target="nki"`, `hardware` is trn1 (and inf2), trn2 or trn3, and `cores` the logical cores of a launch, 1 or 2;
     NKI kernels run where Amazon's Neuron package is installed.
 
-    Raises `ValueError` for an unknown target or part of a schedule, and xDSL's `DiagnosticException` for modules that
-    cannot be read or lowered; the message says what and where.
+    Raises `ValueError` for an unknown target, part of a schedule or number of cores, and xDSL's `DiagnosticException`
+    for modules that cannot be read or lowered; the message says what and where.
     """
     if target not in TARGETS:
         raise ValueError(f"target is {target!r}, expected one of: {', '.join(TARGETS)}")
     if unknown := [name for name in schedule or {} if name not in ScheduleAttr.FIELDS]:
         fields = ", ".join(ScheduleAttr.FIELDS)
         raise ValueError(f"a schedule has no {', '.join(unknown)}, expected any of: {fields}")
+    for name, value in (schedule or {}).items():
+        if not isinstance(value, int):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise ValueError(f"{name} of the schedule is {value!r}, expected a whole number")
+    if cores not in ((1, 2) if target == "nki" else (1,)):
+        expected = "1 or 2" if target == "nki" else "1: it is for NKI kernels"
+        raise ValueError(f"cores is {cores!r}, expected {expected}")
     lowered = as_module(module)
+    if hardware is None:
+        hardware = DEFAULT_NKI_TARGET if target == "nki" else DEFAULT_TARGET
     if target == "nki":
-        return compile_nki(lowered, splits, hardware or DEFAULT_NKI_TARGET, cores, schedule or {})
-    hardware = hardware or DEFAULT_TARGET
+        return compile_nki(lowered, splits, hardware, cores, schedule or {})
     stages = run_passes(
         lowered,
         [

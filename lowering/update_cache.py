@@ -75,6 +75,26 @@ def update_cache(
     What it computes is that of `attention.update_cache` (`flashlower.dialects.attention.UpdateCacheOp`), infinities and
     NaN included. Raises `ValueError` for shapes and `TypeError` for dtypes and devices that do not fit.
     """
+    call, tensors = _prepare(k, v, k_cache, v_cache, layout, positions, slots, block_table, scaling, rounding)
+    check_writable({name: tensors[index] for name, index in call.written.items()})
+    if positions is not None and str(getattr(positions, "device", "cpu")) == "cpu":
+        _check_aligned(positions, call.token_group)
+    call.kernel(*tensors)
+
+
+def _prepare(
+    k: Tensor,
+    v: Tensor | None,
+    k_cache: Tensor | Quantized,
+    v_cache: Tensor | Quantized | None,
+    layout: Layout,
+    positions: Tensor | None,
+    slots: Tensor | None,
+    block_table: Tensor | None,
+    scaling: ScalingName | None,
+    rounding: RoundingName,
+) -> tuple[_Call, list[Tensor]]:
+    """What to call, and the arguments; built for the first call of its kind."""
     places = [x for x in (positions, slots, block_table) if x is not None]
     caches = [k_cache, *([] if v_cache is None else [v_cache])]
     # In the order of the function that `build_update` makes.
@@ -82,34 +102,30 @@ def update_cache(
     if v is not None and v_cache is not None:
         tensors += [v, *_tensors(v_cache)]
     key: Hashable = None
-    call: _Call | None = None
     try:
         given = (v is None, *(x is None for x in (positions, slots, block_table)), *map(_kind, caches))
         key = (given, layout, scaling, rounding, *(x for tensor in tensors for x in (tensor.shape, tensor.dtype)))
-        call = _calls.get(key)
+        if (call := _calls.get(key)) is not None:
+            return call, tensors
     except (AttributeError, TypeError):
         # No tensor, or no option: what follows says so.
         key = None
-    if call is None:
-        built = build_update(
-            k,
-            v,
-            k_cache,
-            v_cache,
-            layout=layout,
-            positions=positions,
-            slots=slots,
-            block_table=block_table,
-            scaling=scaling,
-            rounding=rounding,
-        )
-        call = _Call(_compiled(str(built.module)), built.written, built.token_group)
-        if key is not None:
-            _calls.put(key, call)
-    check_writable({name: tensors[index] for name, index in call.written.items()})
-    if positions is not None and str(getattr(positions, "device", "cpu")) == "cpu":
-        _check_aligned(positions, call.token_group)
-    call.kernel(*tensors)
+    built = build_update(
+        k,
+        v,
+        k_cache,
+        v_cache,
+        layout=layout,
+        positions=positions,
+        slots=slots,
+        block_table=block_table,
+        scaling=scaling,
+        rounding=rounding,
+    )
+    call = _Call(_compiled(str(built.module)), built.written, built.token_group)
+    if key is not None:
+        _calls.put(key, call)
+    return call, tensors
 
 
 def _tensors(cache: Tensor | Quantized) -> list[Tensor]:

@@ -15,7 +15,7 @@ from typing import cast
 
 from xdsl.context import Context
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, AnyFloat, FloatAttr, ModuleOp, TensorType
+from xdsl.dialects.builtin import DYNAMIC_INDEX, AffineMapAttr, AnyFloat, ModuleOp, TensorType
 from xdsl.ir import Attribute, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.pattern_rewriter import PatternRewriter, PatternRewriteWalker, RewritePattern, op_type_rewrite_pattern
@@ -23,6 +23,7 @@ from xdsl.utils.exceptions import PassFailedException
 
 from flashlower.dialects.attention import AttentionOp, CombineOp, PartialOp, ScheduleAttr, SdpaOp
 from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes
+from flashlower.dialects.attention.masks import float_constant
 from flashlower.rewrites.schedule.measure import reached_keys
 from flashlower.rewrites.schedule.splits import DEFAULT_MAX_SPLITS, DEFAULT_MIN_CHUNK, choose_splits
 from flashlower.rewrites.schedule.targets import DEFAULT_TARGET, TargetDescription, get_target
@@ -45,21 +46,16 @@ def may_make_large_logits(op: AttentionOp) -> bool:
         if isinstance(inner, arith.SIToFPOp | arith.UIToFPOp):
             return True
         for operand in inner.operands:
-            constant = _float_constant(operand)
+            constant = float_constant(operand)
             if constant is not None and LARGE_LOGIT <= abs(constant) < math.inf:
                 return True
     for value in op.captures():
         # Not `isa`, whose check of the element type costs more than all else here.
         type: Attribute = value.type
         element_type = cast(TensorType[Attribute], type).element_type if isinstance(type, TensorType) else type
-        if isinstance(element_type, AnyFloat) and _float_constant(value) is None:
+        if isinstance(element_type, AnyFloat) and float_constant(value) is None:
             return True
     return False
-
-
-def _float_constant(value: SSAValue) -> float | None:
-    op = value.owner
-    return op.value.value.data if isinstance(op, arith.ConstantOp) and isinstance(op.value, FloatAttr) else None
 
 
 def operand_sizes(op: SdpaOp, layouts: Sequence[tuple[str, SSAValue, AffineMapAttr]]) -> dict[str, int] | None:
@@ -161,9 +157,7 @@ class SplitKeys(RewritePattern):
         work = [size for name, size in sizes.items() if name not in INNER_DIMS] + [sizes["h"]]
         if DYNAMIC_INDEX in (*work, sizes["g"], sizes["m"]):
             return 1
-        batch_heads = 1
-        for size in work:
-            batch_heads *= size
+        batch_heads = math.prod(work)
         rows = sizes["m"] * sizes["g"]
         if rows * batch_heads == 0:
             return 1

@@ -21,7 +21,7 @@ from xdsl.pattern_rewriter import (
     op_type_rewrite_pattern,
 )
 
-from flashlower.dialects.attention import PartialOp, SdpaOp
+from flashlower.dialects.attention import CombineOp, PartialOp, SdpaOp
 from flashlower.dialects.attention.masks import kept_operand, masks
 from flashlower.rewrites.bounds.score import ScoreAnalysis
 from flashlower.rewrites.canonicalize_attention import DropIdentityScore, rebuild
@@ -47,6 +47,10 @@ class WriteBounds(RewritePattern):
     def match_and_rewrite(self, op: SdpaOp | PartialOp, rewriter: PatternRewriter, /) -> None:
         if not op.score.blocks or op.reach is not None or op.unmasked is not None:
             return
+        # With a reach, other keys make a split; only what puts the splits together does not tell.
+        users = {use.operation for result in op.results for use in result.uses}
+        if isinstance(op, PartialOp) and not all(isinstance(user, CombineOp) for user in users):
+            return
         bounds = ScoreAnalysis(op).bounds()
         if bounds.reach is None and bounds.unmasked is None:
             return
@@ -56,8 +60,9 @@ class WriteBounds(RewritePattern):
 @dataclass(frozen=True)
 class InferAttentionBoundsPass(ModulePass):
     """
-    Writes on every `attention.sdpa` and `attention.partial` which keys its score region reaches (`reach`) and leaves
-    unmasked (`unmasked`) for a block of queries, as far as it is proved, and drops masks that keep every key.
+    Writes on every `attention.sdpa`, and `attention.partial` of which only `attention.combine` reads, which keys its
+    score region reaches (`reach`) and leaves unmasked (`unmasked`) for a block of queries, as far as it is proved, and
+    drops masks that keep every key.
 
     It reads comparisons that are affine in query, key, and integers from outside (captured scalars, and elements of
     captured tensors at batch indices), with floor divisions by constants, joined by and, or, xor and select. Bounds

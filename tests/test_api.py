@@ -195,6 +195,21 @@ def test_other_targets_and_types_are_refused() -> None:
         fl.compile("builtin.module {}", target="cuda")  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="expected a ModuleOp or the text of a module, got int"):
         fl.compile(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected a ModuleOp or the text of a module, got NoneType"):
+        fl.explain(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cores": 2}, "cores is 2, expected 1: it is for NKI kernels"),
+        ({"target": "nki", "cores": 3}, "cores is 3, expected 1 or 2"),
+        ({"schedule": {"block_n": "16"}}, "block_n of the schedule is '16', expected a whole number"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        fl.compile("builtin.module {}", **options)
 
 
 @pytest.mark.parametrize(
@@ -439,7 +454,16 @@ def test_no_keys() -> None:
         ({"kv_lens": np.zeros(3, np.int32)}, ValueError, r"kv_lens has shape \[3\], expected \[2\]"),
         ({"kv_lens": np.zeros(2, np.float32)}, TypeError, "kv_lens has elements of type f32, expected i32 or i64"),
         ({"sinks": np.zeros(2, np.float32)}, ValueError, r"sinks has shape \[2\], expected \[6\]"),
-        ({"splits": 0}, ValueError, "splits is 0, expected at least 1"),
+        ({"splits": 0}, ValueError, "splits is 0, expected a whole number, at least 1"),
+        ({"splits": "2"}, ValueError, "splits is '2', expected a whole number, at least 1"),
+        ({"layout": np.zeros(3)}, ValueError, "expected 'bhsd' or 'bshd'"),
+        # The IR of a scale that is no number would be read back as another one.
+        ({"scale": np.nan}, ValueError, "scale is nan, expected a finite number"),
+        ({"scale": -np.inf}, ValueError, "scale is -inf, expected a finite number"),
+        ({"scale": "x"}, TypeError, "scale is a str, expected a number"),
+        ({"scale": np.ones(2)}, TypeError, "scale is a ndarray, expected a number"),
+        ({"scale": 10**400}, TypeError, "scale is a int, expected a number"),
+        ({"score": 3}, TypeError, r"score is a int, expected a function score\(s, b, h, m, n\)"),
         ({"score": fl.bias(draw(3, 1, 1, N))}, ValueError, r"bias has shape \[3, 1, 1, 150\], which does not broad"),
         ({"score": lambda s, b, h, m, n: s if n > m else 0}, TypeError, r"use flashlower\.where"),
         ({"score": lambda s, b, h, m, n: n > m}, TypeError, "must return a logit"),

@@ -160,6 +160,9 @@ OUT = np.zeros((3, 4, 2, 8), np.float32)
         ({"block_table": CACHE.table[:2]}, ValueError, "batch of q and block_table differ: 3 and 2"),
         ({"block_table": [[0]]}, TypeError, "block_table is a list, expected a NumPy array or a torch tensor"),
         ({"block_table": torch.from_numpy(CACHE.table)}, TypeError, "these are mixed"),
+        # Pages that are needed: the first sequence has a length of more than one.
+        ({"block_table": CACHE.table + 21}, ValueError, r"block_table\[0, 0\] is .*, expected .* one of 21 pages"),
+        ({"block_table": CACHE.table * 0 - 1, "kv_lens": None}, ValueError, r"block_table\[0, 0\] is -1, expected"),
         ({"kv_lens": CACHE.lens[:2]}, ValueError, r"kv_lens has shape \[2\], expected \[3\]"),
         ({"k": CACHE.k[:, :2]}, ValueError, "page size of k and v differ: 2 and 4"),
         ({"k": CACHE.k[:, :0], "v": CACHE.v[:, :0]}, ValueError, "k and v have pages of size 0, expected at least 1"),

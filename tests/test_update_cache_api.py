@@ -226,6 +226,7 @@ def frozen() -> Any:
             ValueError,
             "k_cache cannot be written: the array is read-only",
         ),
+        ((K, None, [0], None), {"positions": FIRST}, TypeError, "k_cache is a list, expected a NumPy array, a torch"),
         ((K, None, CACHE, None), {"positions": FIRST, "layout": "sbhd"}, ValueError, "layout is 'sbhd'"),
         (
             (K, None, CACHE, None),

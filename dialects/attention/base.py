@@ -24,7 +24,8 @@ from xdsl.utils.exceptions import VerifyException
 
 from flashlower.dialects.attention.attributes import ScheduleAttr
 from flashlower.dialects.attention.bounds import Bounds, KeyIntervalAttr
-from flashlower.dialects.attention.layout import INNER_DIMS, DimSizes
+from flashlower.dialects.attention.iteration import IterationOp
+from flashlower.dialects.attention.layout import INNER_DIMS
 from flashlower.dialects.attention.quantization import (
     PARTS,
     Packing,
@@ -105,7 +106,7 @@ class AttentionCanonicalizationTrait(HasCanonicalizationPatternsTrait):
         )
 
 
-class AttentionOp(IRDLOperation, ABC):
+class AttentionOp(IterationOp, ABC):
     """What `attention.sdpa` and `attention.partial` share: the operands, their layouts and the score region."""
 
     query = operand_def(TensorType)
@@ -148,7 +149,6 @@ class AttentionOp(IRDLOperation, ABC):
 
     @property
     def batch_rank(self) -> int:
-        """The number of batch dimensions."""
         return self.query_layout.data.num_dims - len(INNER_DIMS)
 
     @property
@@ -157,7 +157,6 @@ class AttentionOp(IRDLOperation, ABC):
         return accumulator_type(self.query.type)
 
     def layouts(self) -> list[tuple[str, SSAValue, AffineMapAttr]]:
-        """Every operand and result that has a layout: its name in the assembly format, the value, the layout."""
         layouts: list[tuple[str, SSAValue, AffineMapAttr]] = [("q", self.query, self.query_layout)]
         for name, operand, _ in QUANTIZED:
             layouts.append((name, getattr(self, operand), getattr(self, f"{operand}_layout")))
@@ -194,7 +193,6 @@ class AttentionOp(IRDLOperation, ABC):
         return packing_of(attr, cast(TensorOf, codes.type), layout, channel, self.dim_sizes()[channel])
 
     def lanes(self) -> dict[str, int]:
-        """How many codes an element of a quantised K and V holds, by "k" and "v": what `DimSizes` asks for."""
         if self.key_quantization is None and self.value_quantization is None:
             return {}
         attrs = {"k": (self.key_quantization, self.key), "v": (self.value_quantization, self.value)}
@@ -203,25 +201,6 @@ class AttentionOp(IRDLOperation, ABC):
             for name, (attr, codes) in attrs.items()
             if attr is not None
         }
-
-    def dim_sizes(self) -> dict[str, int]:
-        """
-        Sizes of the iteration dimensions (`b` or `b0`..., h, g, m, n, k, d), `DYNAMIC_INDEX` where unknown.
-
-        Raises `VerifyException` where the layouts contradict each other.
-        """
-        return self.collect_sizes().by_name()
-
-    def index_sizes(self) -> dict[str, int]:
-        """`dim_sizes`, and the sizes of the indices of pages: row, p, page and slot."""
-        return self.collect_sizes().by_index()
-
-    def collect_sizes(self) -> DimSizes:
-        """The sizes that operands and results say, for verifiers that compare more with them."""
-        sizes = DimSizes.of(self.batch_rank, self.lanes())
-        for name, value, layout in self.layouts():
-            sizes.add(name, cast(TensorOf, value.type).get_shape(), layout.data)
-        return sizes
 
     @property
     def page_size(self) -> int | None:

@@ -24,12 +24,8 @@ from flashlower.dialects.attention.base import OPERANDS, AttentionOp, YieldOp
 from flashlower.dialects.attention.bounds import Bounds, KeyIntervalAttr, parse_interval
 from flashlower.dialects.attention.layout import NamedTerms, batch_rank_of, resolve_layout
 from flashlower.dialects.attention.quantization import PARTS, QuantizationAttr
-from flashlower.dialects.attention.score import (
-    build_score_region,
-    match_score_forms,
-    parse_score_forms,
-    print_score_forms,
-)
+from flashlower.dialects.attention.score import build_score_region, indices_of, score_arg_names
+from flashlower.dialects.attention.score_syntax import match_score_forms, parse_score_forms, print_score_forms
 from flashlower.dialects.attention.types import accumulator_type
 
 
@@ -145,6 +141,10 @@ class Clauses:
         """Resolves what depends on the batch rank, which results may be the only ones to name."""
         self.batch_rank = batch_rank_of([*(c.layout for c in (*self._clauses(), *self.scalars) if c), *result_layouts])
         if self.forms is not None:
+            known = score_arg_names(self.batch_rank)[1:]
+            for name in indices_of(self.forms):
+                if name not in known:
+                    self.parser.raise_error(f"'{name}' is no index of the score region: {', '.join(known)}")
             self.score_region = build_score_region(
                 self.forms, self.batch_rank, accumulator_type(self.query.value.type), YieldOp
             )

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, cast
 
@@ -31,13 +31,10 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     IntegerType,
     TensorType,
-    i1,
     i64,
 )
-from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
-from xdsl.parser import Parser
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.printer import Printer
-from xdsl.utils.hints import isa
 
 from flashlower.dialects.building import building
 
@@ -72,39 +69,17 @@ def keep(condition: SSAValue, s: SSAValue) -> SSAValue:
 
 
 def extract(source: SSAValue, indices: Sequence[SSAValue], element_type: Attribute) -> SSAValue:
-    """An element of a captured tensor, widened to the type of the logit if it is a narrower float."""
+    """An element of a captured tensor; a float in the type of the logit."""
     value = tensor.ExtractOp(source, list(indices), cast(TensorType[Attribute], source.type).element_type).result
     if isinstance(value.type, IntegerType) or value.type == element_type:
         return value
-    return arith.ExtFOp(value, cast(AnyFloat, element_type)).result
+    own, wanted = cast(AnyFloat, value.type), cast(AnyFloat, element_type)
+    return (arith.ExtFOp if own.bitwidth < wanted.bitwidth else arith.TruncFOp)(value, wanted).result
 
 
-def _plus(value: SSAValue, constant: int) -> SSAValue:
+def plus(value: SSAValue, constant: int) -> SSAValue:
+    """The index `value + constant`, built at the implicit insertion point; a constant of 0 adds nothing."""
     return arith.AddiOp(value, constant_index(constant)).result if constant else value
-
-
-def _as_constant_int(value: SSAValue) -> int | None:
-    op = value.owner
-    if isinstance(op, arith.ConstantOp) and isinstance(op.value, IntegerAttr):
-        return op.value.value.data
-    return None
-
-
-def _as_constant_float(value: SSAValue) -> float | None:
-    op = value.owner
-    if isinstance(op, arith.ConstantOp) and isinstance(op.value, FloatAttr):
-        return op.value.value.data
-    return None
-
-
-def _offset_from(value: SSAValue, base: SSAValue) -> int | None:
-    """c where value is `base + c`."""
-    if value == base:
-        return 0
-    op = value.owner
-    if isinstance(op, arith.AddiOp) and op.lhs == base:
-        return _as_constant_int(op.rhs)
-    return None
 
 
 @dataclass(frozen=True)
@@ -122,20 +97,6 @@ class Access:
         printer.print_ssa_value(self.source)
         printer.print_string("[" + ", ".join(name or "0" for name in self.indices) + "] : ")
         printer.print_attribute(self.source.type)
-
-    @staticmethod
-    def match(value: SSAValue, names: dict[SSAValue, str]) -> Access | None:
-        op = value.owner
-        if isinstance(op, arith.ExtFOp):
-            op = op.input.owner
-        if not isinstance(op, tensor.ExtractOp):
-            return None
-        indices: list[str | None] = []
-        for index in op.indices:
-            if index not in names and _as_constant_int(index) != 0:
-                return None
-            indices.append(names.get(index))
-        return Access(op.tensor, tuple(indices))
 
 
 class ScoreForm(ABC):
@@ -164,7 +125,7 @@ class Causal(ScoreForm):
     offset: int
 
     def build(self, s: SSAValue, args: dict[str, SSAValue]) -> SSAValue:
-        return keep(arith.CmpiOp(args["n"], _plus(args["m"], self.offset), "sle").result, s)
+        return keep(arith.CmpiOp(args["n"], plus(args["m"], self.offset), "sle").result, s)
 
     def print_arguments(self, printer: Printer) -> None:
         printer.print_string("n <= ")
@@ -180,8 +141,8 @@ class Window(ScoreForm):
     last: int
 
     def build(self, s: SSAValue, args: dict[str, SSAValue]) -> SSAValue:
-        above = arith.CmpiOp(args["n"], _plus(args["m"], self.first), "sge").result
-        below = arith.CmpiOp(args["n"], _plus(args["m"], self.last), "sle").result
+        above = arith.CmpiOp(args["n"], plus(args["m"], self.first), "sge").result
+        below = arith.CmpiOp(args["n"], plus(args["m"], self.last), "sle").result
         return keep(arith.AndIOp(above, below).result, s)
 
     def print_arguments(self, printer: Printer) -> None:
@@ -228,7 +189,7 @@ class Alibi(ScoreForm):
 
     def build(self, s: SSAValue, args: dict[str, SSAValue]) -> SSAValue:
         slope = self.access.read(args, s.type)
-        distance = arith.SubiOp(args["n"], _plus(args["m"], self.offset)).result
+        distance = arith.SubiOp(args["n"], plus(args["m"], self.offset)).result
         distance = arith.IndexCastOp(distance, i64).result
         distance = arith.SIToFPOp(distance, cast(AnyFloat, s.type)).result
         return arith.AddfOp(s, arith.MulfOp(slope, distance).result).result
@@ -254,6 +215,13 @@ class SoftCap(ScoreForm):
         printer.print_float(self.cap.value.data, self.cap.type)
 
 
+def indices_of(forms: Sequence[ScoreForm]) -> Iterator[str]:
+    """The names of the indices that short forms read captured tensors at."""
+    for form in forms:
+        if isinstance(form, Mask | Bias | Alibi):
+            yield from (name for name in form.access.indices if name is not None)
+
+
 def build_score_region(
     forms: Sequence[ScoreForm], batch_rank: int, element_type: Attribute, yield_op: type[Operation]
 ) -> Region:
@@ -266,161 +234,3 @@ def build_score_region(
             s = form.build(s, args)
         yield_op.create(operands=[s])
     return Region(block)
-
-
-def _match_step(value: SSAValue, args: dict[str, SSAValue]) -> tuple[ScoreForm, SSAValue] | None:
-    """The short form that may have made `value`, and the logit that it was made from."""
-    names = {arg: name for name, arg in args.items()}
-    n, m = args["n"], args["m"]
-    match value.owner:
-        case arith.SelectOp(cond=cond, lhs=s, rhs=otherwise):
-            if _as_constant_float(otherwise) != -math.inf:
-                return None
-            match cond.owner:
-                case arith.CmpiOp(lhs=lhs, rhs=rhs) if lhs == n:
-                    offset = _offset_from(rhs, m)
-                    return None if offset is None else (Causal(offset), s)
-                case arith.AndIOp(lhs=above, rhs=below):
-                    if isinstance(above.owner, arith.CmpiOp) and isinstance(below.owner, arith.CmpiOp):
-                        first = _offset_from(above.owner.rhs, m)
-                        last = _offset_from(below.owner.rhs, m)
-                        return None if first is None or last is None else (Window(first, last), s)
-                case _:
-                    access = Access.match(cond, names)
-                    return None if access is None else (Mask(access), s)
-        case arith.AddfOp(lhs=s, rhs=addend):
-            if (access := Access.match(addend, names)) is not None:
-                return Bias(access), s
-            match addend.owner:
-                case arith.MulfOp(lhs=slope, rhs=distance):
-                    access = Access.match(slope, names)
-                    cast_op = distance.owner
-                    index = cast_op.input.owner if isinstance(cast_op, arith.SIToFPOp) else None
-                    sub = index.input.owner if isinstance(index, arith.IndexCastOp) else None
-                    if access is None or not isinstance(sub, arith.SubiOp):
-                        return None
-                    offset = _offset_from(sub.rhs, m)
-                    return None if offset is None else (Alibi(access, offset), s)
-                case _:
-                    return None
-        case arith.MulfOp(lhs=tanh, rhs=cap):
-            cap_op, tanh_op = cap.owner, tanh.owner
-            if isinstance(tanh_op, math_dialect.TanhOp) and isinstance(cap_op, arith.ConstantOp):
-                div = tanh_op.operand.owner
-                if isinstance(div, arith.DivfOp) and isinstance(cap_op.value, FloatAttr):
-                    return SoftCap(cap_op.value), div.lhs
-        case _:
-            pass
-    return None
-
-
-def match_score_forms(region: Region) -> list[ScoreForm] | None:
-    """The short forms that a score region is exactly made of, or None if it is not."""
-    block = region.block
-    args: dict[str, SSAValue] = dict(zip(score_arg_names(len(block.args) - 4), block.args))
-    terminator = block.last_op
-    if terminator is None or len(terminator.operands) != 1:
-        return None
-    forms: list[ScoreForm] = []
-    value = terminator.operands[0]
-    while value != args["s"]:
-        if isinstance(value, BlockArgument) or (step := _match_step(value, args)) is None:
-            return None
-        forms.insert(0, step[0])
-        value = step[1]
-    if not forms:
-        return None
-    rebuilt = build_score_region(forms, len(block.args) - 4, args["s"].type, type(terminator))
-    same = rebuilt.is_structurally_equivalent(region)
-    rebuilt.drop_all_references()
-    return forms if same else None
-
-
-def print_score_forms(forms: Sequence[ScoreForm], printer: Printer) -> None:
-    """Prints `causal(n <= m) bias(%bias[hq, n])`."""
-    for i, form in enumerate(forms):
-        printer.print_string((" " if i else "") + form.keyword)
-        with printer.in_parens():
-            form.print_arguments(printer)
-
-
-def _parse_access(parser: Parser) -> Access:
-    operand = parser.parse_unresolved_operand()
-
-    def index() -> str | None:
-        if parser.parse_optional_integer(allow_negative=False) is not None:
-            return None
-        return parser.parse_identifier(" (an index of the score region)")
-
-    indices = tuple(parser.parse_comma_separated_list(parser.Delimiter.SQUARE, index))
-    parser.parse_punctuation(":")
-    pos = parser.pos
-    type = parser.parse_type()
-    if not isa(type, TensorType):
-        parser.raise_error(f"expected a tensor, got {type}", pos, parser.pos)
-    return Access(parser.resolve_operand(operand, type), indices)
-
-
-def _parse_offset(parser: Parser) -> int:
-    if parser.parse_optional_punctuation("+") is not None:
-        return parser.parse_integer(allow_negative=False)
-    if parser.parse_optional_punctuation("-") is not None:
-        return -parser.parse_integer(allow_negative=False)
-    return 0
-
-
-def _parse_causal(parser: Parser) -> ScoreForm:
-    parser.parse_keyword("n")
-    _parse_less_equal(parser)
-    parser.parse_keyword("m")
-    return Causal(_parse_offset(parser))
-
-
-def _parse_less_equal(parser: Parser) -> None:
-    parser.parse_punctuation("<")
-    parser.parse_punctuation("=")
-
-
-def _parse_window(parser: Parser) -> ScoreForm:
-    parser.parse_keyword("m")
-    first = _parse_offset(parser)
-    _parse_less_equal(parser)
-    parser.parse_keyword("n")
-    _parse_less_equal(parser)
-    parser.parse_keyword("m")
-    return Window(first, _parse_offset(parser))
-
-
-def _parse_alibi(parser: Parser) -> ScoreForm:
-    access = _parse_access(parser)
-    parser.parse_punctuation(",")
-    parser.parse_keyword("n")
-    parser.parse_punctuation("-")
-    parser.parse_keyword("m")
-    return Alibi(access, -_parse_offset(parser))
-
-
-def parse_score_forms(parser: Parser, element_type: Attribute) -> list[ScoreForm]:
-    """Parses any number of short forms; `element_type` is the type of the logit."""
-    forms: list[ScoreForm] = []
-    keywords = ("causal", "window", "mask", "bias", "alibi", "soft_cap")
-    while (keyword := parser.parse_optional_keyword_in(keywords)) is not None:
-        with parser.in_parens():
-            match keyword:
-                case "causal":
-                    forms.append(_parse_causal(parser))
-                case "window":
-                    forms.append(_parse_window(parser))
-                case "mask":
-                    pos = parser.pos
-                    access = _parse_access(parser)
-                    if cast(TensorType[Attribute], access.source.type).element_type != i1:
-                        parser.raise_error(f"mask must be a tensor of i1, got {access.source.type}", pos, parser.pos)
-                    forms.append(Mask(access))
-                case "bias":
-                    forms.append(Bias(_parse_access(parser)))
-                case "alibi":
-                    forms.append(_parse_alibi(parser))
-                case _:
-                    forms.append(SoftCap(FloatAttr(float(parser.parse_number()), cast(AnyFloat, element_type))))
-    return forms

@@ -14,7 +14,6 @@ from xdsl.ir import SSAValue
 from xdsl.irdl import (
     AttrSizedOperandSegments,
     AttrSizedResultSegments,
-    IRDLOperation,
     irdl_op_definition,
     operand_def,
     opt_operand_def,
@@ -38,9 +37,9 @@ from flashlower.dialects.attention.assembly import (
     print_extra_attributes,
 )
 from flashlower.dialects.attention.cache_verification import verify_update_cache
+from flashlower.dialects.attention.iteration import IterationOp
 from flashlower.dialects.attention.layout import (
     INNER_DIMS,
-    DimSizes,
     batch_rank_of,
     resolve_layout,
     used_indices,
@@ -84,7 +83,7 @@ class Groups:
 
 
 @irdl_op_definition
-class UpdateCacheOp(IRDLOperation):
+class UpdateCacheOp(IterationOp):
     """
     New keys or values, stored in a cache at the places of their tokens.
 
@@ -188,7 +187,6 @@ class UpdateCacheOp(IRDLOperation):
 
     @property
     def batch_rank(self) -> int:
-        """The number of batch dimensions."""
         return self.new_layout.data.num_dims - len(INNER_DIMS)
 
     @property
@@ -197,7 +195,6 @@ class UpdateCacheOp(IRDLOperation):
         return "d" if "d" in used_indices(self.new_layout.data) else "k"
 
     def layouts(self) -> list[tuple[str, SSAValue, AffineMapAttr]]:
-        """Every operand: its name, the value, the layout."""
         found: list[tuple[str, SSAValue, AffineMapAttr]] = []
         for name in OPERANDS:
             value, layout = getattr(self, name), getattr(self, f"{name}_layout")
@@ -205,25 +202,10 @@ class UpdateCacheOp(IRDLOperation):
                 found.append((name, value, layout))
         return found
 
-    def dim_sizes(self) -> dict[str, int]:
-        """Sizes of the iteration dimensions, `DYNAMIC_INDEX` where unknown; raises `VerifyException`."""
-        return self.collect_sizes().by_name()
-
-    def index_sizes(self) -> dict[str, int]:
-        """`dim_sizes`, and the sizes of the indices of pages: row, p, page and slot."""
-        return self.collect_sizes().by_index()
-
     def lanes(self) -> dict[str, int]:
-        """How many codes an element of a quantised cache holds, as `DimSizes` asks for it."""
         if self.quantization is None:
             return {}
         return {"cache": lanes_of(self.quantization, cast(TensorOf, self.cache.type).element_type)}
-
-    def collect_sizes(self) -> DimSizes:
-        sizes = DimSizes.of(self.batch_rank, self.lanes())
-        for name, value, layout in self.layouts():
-            sizes.add(name, cast(TensorOf, value.type).get_shape(), layout.data)
-        return sizes
 
     def parts(self) -> Quantization | None:
         """How the cache is quantised, with the operands beside the codes; None where it is not."""

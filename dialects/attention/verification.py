@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import cast
 
@@ -45,6 +46,8 @@ def verify_attention(op: AttentionOp) -> None:
         element_type = cast(TensorOf, operand.type).element_type
         if element_type not in (i32, i64):
             raise VerifyException(f"{name} has element type {element_type}, expected i32 or i64")
+    if not math.isfinite(op.scale.value.data):
+        raise VerifyException(f"scale is {op.scale.value.data}, expected a finite number")
     _verify_quantization(op)
     sizes = op.collect_sizes()
     verify_dims(op, "q", op.query_layout, "ghmk")
@@ -165,6 +168,10 @@ def _verify_score(op: AttentionOp) -> None:
                 f"{inner.name} in a score region; it may hold operations of arith and math, "
                 "tensor.extract and tensor.dim"
             )
+        if isinstance(inner, tensor.ExtractOp):
+            type = cast(TensorOf, inner.tensor.type)
+            if len(inner.indices) != type.get_num_dims():
+                raise VerifyException(f"{type} is read at {len(inner.indices)} indices, expected {type.get_num_dims()}")
 
 
 def verify_lse_type(lse: SSAValue | None, expected: AnyFloat) -> None:

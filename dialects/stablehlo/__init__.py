@@ -94,6 +94,7 @@ from flashlower.dialects.stablehlo.reduction import (
     Window,
     reduction_body,
     reduction_kind,
+    replacement_body,
 )
 from flashlower.dialects.stablehlo.shape import (
     SHAPE_OPS,
@@ -271,4 +272,5 @@ __all__ = [
     "integers",
     "reduction_body",
     "reduction_kind",
+    "replacement_body",
 ]

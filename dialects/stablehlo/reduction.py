@@ -90,6 +90,14 @@ def reduction_body(kind: ReductionKind, element_type: Attribute) -> Region:
     return Region(block)
 
 
+def replacement_body(element_type: Attribute) -> Region:
+    """The region of a scatter that replaces: of two scalars, the old element and the new one, it takes the new one."""
+    scalar = TensorType(element_type, ())
+    block = Block(arg_types=[scalar, scalar])
+    block.add_op(ReturnOp([block.args[1]]))
+    return Region(block)
+
+
 def _verify_scalar_body(body: Region, results: Sequence[SSAValue]) -> None:
     """A body takes two scalars for each of the op's results, and returns one for each."""
     block = body.block

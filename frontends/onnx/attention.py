@@ -11,7 +11,6 @@ Source: https://onnx.ai/onnx/operators/onnx__Attention.html
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects import arith
@@ -35,37 +34,20 @@ from flashlower.dialects.attention.score import (
     Mask,
     SoftCap,
     Window,
-    constant_index,
     extract,
     keep,
+    plus,
     score_arg_names,
     score_block,
 )
 from flashlower.dialects.attention.types import accumulator_type
 from flashlower.frontends.onnx.node import Node, Table
 from flashlower.frontends.onnx.values import Value
+from flashlower.frontends.sdpa import Shape
 
 table = Table()
 
 B, H, G, M, N, K, D = range(1 + len(INNER_DIMS))
-
-
-@dataclass(frozen=True)
-class Shape:
-    """The sizes of one attention; `keys` counts those of the past too."""
-
-    batch: int
-    query_heads: int
-    kv_heads: int
-    queries: int
-    keys: int
-    head_size: int
-    value_size: int
-
-    @property
-    def group(self) -> int:
-        """Query heads of one KV head."""
-        return self.query_heads // self.kv_heads
 
 
 @table.lowers("Attention")
@@ -138,6 +120,7 @@ def _by_heads(node: Node, x: Value, heads: int) -> Value:
 
 
 def _shape_of(q: Value, k: Value, v: Value, query_heads: int, kv_heads: int) -> Shape:
+    """The sizes of one attention; `k` and `v` hold the past too."""
     return Shape(
         q.shape[0],
         query_heads,
@@ -219,7 +202,7 @@ def _window(s: SSAValue, args: dict[str, SSAValue], offset: int, first: int | No
     if last is not None:
         return Causal(offset + last).build(s, args)
     if first is not None:
-        return keep(arith.CmpiOp(args["n"], _plus(args["m"], offset + first), "sge").result, s)
+        return keep(arith.CmpiOp(args["n"], plus(args["m"], offset + first), "sge").result, s)
     return s
 
 
@@ -228,17 +211,13 @@ def _window_at_end(
 ) -> SSAValue:
     """Keys from p + first to p + last, where the last query's p is the last key of its sequence."""
     length = arith.IndexCastOp(extract(lens, [args["b"]], s.type), IndexType()).result
-    position = arith.AddiOp(args["m"], _plus(length, -queries)).result
+    position = arith.AddiOp(args["m"], plus(length, -queries)).result
     conditions: list[SSAValue] = [
-        arith.CmpiOp(args["n"], _plus(position, bound), predicate).result
+        arith.CmpiOp(args["n"], plus(position, bound), predicate).result
         for bound, predicate in ((first, "sge"), (last, "sle"))
         if bound is not None
     ]
     return keep(conditions[0] if len(conditions) == 1 else arith.AndIOp(conditions[0], conditions[1]).result, s)
-
-
-def _plus(value: SSAValue, constant: int) -> SSAValue:
-    return arith.AddiOp(value, constant_index(constant)).result if constant else value
 
 
 def _mask(node: Node, shape: Shape, accumulator: AnyFloat) -> Mask | Bias | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from xdsl.dialects.builtin import IntegerAttr, TensorType, i64
-from xdsl.ir import Attribute, Block, Region
+from xdsl.dialects.builtin import IntegerAttr, i64
 
 from flashlower.dialects import stablehlo
 from flashlower.dialects.stablehlo import ReductionKind, ScatterDimensionNumbersAttr
@@ -18,13 +17,6 @@ from flashlower.frontends.onnx.values import Value
 table = Table()
 
 KINDS: dict[str, ReductionKind] = {"add": "add", "mul": "multiply", "max": "maximum", "min": "minimum"}
-
-
-def _replace(element_type: Attribute) -> Region:
-    scalar = TensorType(element_type, ())
-    block = Block(arg_types=[scalar, scalar])
-    block.add_op(stablehlo.ReturnOp([block.args[1]]))
-    return Region(block)
 
 
 def scatter(
@@ -40,7 +32,7 @@ def scatter(
     if reduction not in ("none", *KINDS):
         raise node.error(f"reduction {reduction!r} is none of none, {', '.join(KINDS)}")
     b = node.b
-    body = _replace(x.element_type)
+    body = stablehlo.replacement_body(x.element_type)
     if reduction != "none":
         body = stablehlo.reduction_body(KINDS[reduction], x.element_type)
     numbers = ScatterDimensionNumbersAttr(

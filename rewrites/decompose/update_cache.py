@@ -20,7 +20,7 @@ from xdsl.dialects.builtin import (
     i32,
     i64,
 )
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir import Attribute, SSAValue
 from xdsl.pattern_rewriter import PatternRewriter, RewritePattern, op_type_rewrite_pattern
 from xdsl.utils.exceptions import DiagnosticException
 
@@ -280,7 +280,7 @@ class _Update:
             operands=[[digits], places, [new.value]],
             result_types=[[digits.type]],
             properties={"scatter_dimension_numbers": numbers},
-            regions=[_take_update(new.element_type)],
+            regions=[stablehlo.replacement_body(new.element_type)],
         )
         return b.reshape(b.emit(scatter, name), cast(TensorType[Attribute], value.type).get_shape())
 
@@ -318,14 +318,6 @@ class _Update:
             (value,) = b.align(value, axes=(*self.outer, "token_group", "channel_group"))
             results.append(self.store(f"cache_{part}", value, self.tokens))
         return results
-
-
-def _take_update(element_type: Attribute) -> Region:
-    """The computation of a scatter that replaces: of the old and the new element, the new one."""
-    scalar = TensorType(element_type, ())
-    block = Block(arg_types=[scalar, scalar])
-    block.add_op(stablehlo.ReturnOp([block.args[1]]))
-    return Region(block)
 
 
 class DecomposeUpdateCache(RewritePattern):

@@ -9,7 +9,7 @@ import numpy as np
 from xdsl.builder import ImplicitBuilder
 from xdsl.dialects import arith
 from xdsl.dialects import math as math_dialect
-from xdsl.dialects.builtin import AnyFloat, FixedBitwidthType, FloatAttr, IndexType, IntegerAttr, i1, i64
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, IndexType, IntegerAttr, i1, i64
 from xdsl.ir import Region, SSAValue
 
 from flashlower.dialects.attention import YieldOp
@@ -337,12 +337,6 @@ class Emitter:
 
     def _read(self, read: TensorRead) -> SSAValue:
         indices = [self._int(Affine.of_index(index)) for index in read.indices]
-        element_type = hlo.element_type(read.value)
-        if isinstance(element_type, AnyFloat) and element_type != self.type:
-            assert isinstance(element_type, FixedBitwidthType) and isinstance(self.type, FixedBitwidthType)
-            if element_type.bitwidth > self.type.bitwidth:
-                value = forms.extract(read.value, indices, element_type)
-                return arith.TruncFOp(value, self.type).result
         return forms.extract(read.value, indices, self.type)
 
 

@@ -16,7 +16,7 @@ from xdsl.printer import Printer
 
 from flashlower.dialects.attention import SdpaOp
 from flashlower.dialects.attention.layout import layout_to_str
-from flashlower.dialects.attention.score import match_score_forms, print_score_forms
+from flashlower.dialects.attention.score_syntax import match_score_forms, print_score_forms
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.composites import attention_decomposition
 from flashlower.rewrites.fuse_attention.constants import ConstantFolder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from xdsl.traits import NoMemoryEffect, is_side_effect_free
 
 from flashlower.dialects.attention import Quantization, SdpaOp
 from flashlower.dialects.attention.quantization import Shared
-from flashlower.dialects.parsing import make_context, parse_module
+from flashlower.dialects.parsing import as_module, make_context
 from flashlower.interpreters import make_interpreter
 from flashlower.rewrites.fuse_attention import hlo
 from flashlower.rewrites.fuse_attention.absorb import Operand
@@ -68,11 +69,10 @@ def explain(module: ModuleOp | str) -> list[Remark]:
     """
     What `fuse-attention` would say of a module, which stays as it is: a remark for every softmax in it.
 
-    Raises `ModuleTextError` for text that cannot be read.
+    Raises `ModuleTextError` for text that cannot be read, and `TypeError` for what is no module.
     """
     ctx = make_context()
-    copy = parse_module(module, ctx) if isinstance(module, str) else module.clone()
-    return fuse_attention(copy, ctx, explain=True)
+    return fuse_attention(as_module(module, ctx), ctx, explain=True)
 
 
 def _holds_attention(function: FuncOp) -> bool:
@@ -158,7 +158,10 @@ def _may_be_weights(value: SSAValue) -> bool:
 def _build(group: Group, dims: Dimensions, result: Read, lse: Read | None) -> SdpaOp:
     query, key, value = group.query.read, *(_codes(operand, group) for operand in (group.key, group.value))
     score, lens = split_kv_lens(group.score, dims)
-    scale = logit_factor(score) or 1.0
+    scale = logit_factor(score)
+    if scale == 0 or not math.isfinite(scale):
+        # The score region multiplies by it.
+        scale = 1.0
     type = f64 if isinstance(hlo.element_type(query.value), Float64Type) else f32
     sink = sink_of(group)
     if lse is not None and not dims.has_all_rows(lse):

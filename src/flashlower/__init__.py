@@ -7,7 +7,7 @@ flashlower lowers attention, as compilers write it, to kernels that people can r
 
     out = flashlower.attention(q, k, v, score=flashlower.causal(), kv_lens=lens)
     flashlower.update_cache(k, v, k_cache, v_cache, positions=lens)
-    module = flashlower.from_jax(fn, *args)      # what JAX makes of a function, or any exported StableHLO
+    module = flashlower.from_jax(fn, *args)      # the StableHLO of a function of JAX
     module = flashlower.from_onnx("model.onnx")  # an ONNX model, its Attention nodes included
     out = flashlower.interpret(module, *arrays)  # a whole model, on NumPy arrays
     flashlower.explain(module)                   # of every softmax: is it attention, and if not, why
@@ -21,19 +21,9 @@ if TYPE_CHECKING:
     from flashlower.frontends.from_torch import from_torch
     from flashlower.frontends.onnx import from_onnx
     from flashlower.frontends.quantized import quantized
-    from flashlower.frontends.score import (
-        alibi,
-        bias,
-        captured,
-        causal,
-        chain,
-        exp,
-        mask,
-        soft_cap,
-        tanh,
-        where,
-        window,
-    )
+    from flashlower.frontends.score import alibi, bias, causal, chain, mask, soft_cap, window
+    from flashlower.frontends.symbols import exp, tanh, where
+    from flashlower.frontends.trace import captured
     from flashlower.lowering.functional import attention, workspace_size
     from flashlower.lowering.interpret import interpret
     from flashlower.lowering.kernel import Kernel, compile
@@ -68,14 +58,18 @@ __all__ = [
 _MODULES = {
     "Kernel": "lowering.kernel",
     "attention": "lowering.functional",
+    "captured": "frontends.trace",
     "compile": "lowering.kernel",
+    "exp": "frontends.symbols",
     "explain": "rewrites.fuse_attention.fuse",
     "from_jax": "frontends.from_jax",
     "from_onnx": "frontends.onnx",
     "from_torch": "frontends.from_torch",
     "interpret": "lowering.interpret",
     "quantized": "frontends.quantized",
+    "tanh": "frontends.symbols",
     "update_cache": "lowering.update_cache",
+    "where": "frontends.symbols",
     "workspace_size": "lowering.functional",
 }
 

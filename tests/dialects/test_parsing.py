@@ -41,6 +41,8 @@ RESOURCE_MODULE = """
         ),
         ("%0 = stablehlo.rng %a", f"m.mlir:1:20: stablehlo.rng is in pretty form, but {ADVICE}"),
         ("nonsense here", "m.mlir:1:10: expected an op, but got nonsense"),
+        # No token at all at the start.
+        ("# A page of text", "m.mlir:1:1: "),
         ("  \n", "m.mlir: text is empty"),
         (b"ML\xefR\x01\x02", f"m.mlir: this is MLIR bytecode, but {ADVICE}"),
         (b"\xff\xfe", "m.mlir: text is not UTF-8"),
@@ -51,6 +53,7 @@ RESOURCE_MODULE = """
             "m.mlir:3:3: stablehlo.constant does not verify: value has type tensor<i8>, but expected tensor<2xi8>",
         ),
         ('"test.op"() {a = dense<300> : tensor<i8>} : () -> ()', "m.mlir:1:41: Integer value 300 is out of range"),
+        ('"test.op"() {a = 1.0e99 : f32} : () -> ()', "m.mlir:1:30: float too large"),
         (
             '"test.op"() {a = #stablehlo.dot<foo = [1]>} : () -> ()',
             "m.mlir:1:32: stablehlo.dot takes each of the fields lhs_batching_dimensions, rhs_batching_dimensions, "

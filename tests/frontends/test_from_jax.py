@@ -37,6 +37,12 @@ def test_attention_of_jax(is_causal: bool, jitted: bool) -> None:
         assert np.linalg.norm(out - want) < 1e-5 * np.linalg.norm(want)
 
 
+def test_text_is_no_function() -> None:
+    """It has a method `lower`, as jitted functions do."""
+    with pytest.raises(TypeError, match="function is a str, expected a function of JAX; exported StableHLO is text"):
+        fl.from_jax("builtin.module {}")  # type: ignore[arg-type]
+
+
 def test_unused_arguments_stay() -> None:
     jax = pytest.importorskip("jax", reason="the extra jax is not installed")
     x, unused = np.arange(3, dtype=np.float32), np.zeros((2, 2), np.int32)

@@ -120,6 +120,7 @@ DATA = np.zeros((2, 2, 32, 8), np.int8)
     [
         ([[1, 2]], {}, TypeError, "data is a list, expected a NumPy array or a torch tensor"),
         ([DATA.astype(np.float32)], {}, TypeError, "data has dtype float32; expected one of int8, uint8"),
+        ([fl.quantized(DATA)], {}, TypeError, "data is a Quantized, expected a NumPy array or a torch tensor"),
         ([DATA], {"codes": "u5"}, ValueError, "codes is 'u5', expected one of u4, i4, u8, i8, f8E4M3FN, f8E5M2"),
         ([DATA], {"zero": 16}, ValueError, "zero is 16, but codes of type u4 are from 0 to 15"),
         ([DATA], {"round": "f32"}, ValueError, "round is 'f32', expected one of bf16, f16, or None"),

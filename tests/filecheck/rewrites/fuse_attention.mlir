@@ -47,6 +47,25 @@ func.func @scale_multiply(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %
 // CHECK-NEXT: -> out[b, h, m, d] : tensor<2x4x8x32xf32>
 // CHECK-NEXT: func.return %o : tensor<2x4x8x32xf32>
 
+// A factor that is no number stays in the score region: a scale is finite.
+func.func @scale_infinite(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
+  %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>
+  %c = "stablehlo.constant"() <{value = dense<"0x0000807F"> : tensor<f32>}> : () -> tensor<f32>
+  %b = "stablehlo.broadcast_in_dim"(%c) <{broadcast_dimensions = array<i64>}> : (tensor<f32>) -> tensor<2x4x8x16xf32>
+  %t = "stablehlo.multiply"(%s, %b) : (tensor<2x4x8x16xf32>, tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %p = func.call @softmax(%t) : (tensor<2x4x8x16xf32>) -> tensor<2x4x8x16xf32>
+  %o = func.call @pv(%p, %v) : (tensor<2x4x8x16xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32>
+  func.return %o : tensor<2x4x8x32xf32>
+}
+
+// CHECK-LABEL: func.func @scale_infinite
+// CHECK-NEXT: %o = attention.sdpa
+// CHECK:      scale(1.000000e+00)
+// CHECK-NEXT: score {
+// CHECK-NEXT: ^bb0(%s: f32, %b: index, %hq: index, %m: index, %n: index):
+// CHECK-NEXT:   %{{.*}} = arith.constant 0x7f800000 : f32
+// CHECK-NEXT:   %{{.*}} = arith.mulf %s, %{{.*}} : f32
+
 // A quotient by a broadcast scalar.
 func.func @scale_divide(%q: tensor<2x4x8x32xf32>, %k: tensor<2x4x16x32xf32>, %v: tensor<2x4x16x32xf32>) -> tensor<2x4x8x32xf32> {
   %s = func.call @qk(%q, %k) : (tensor<2x4x8x32xf32>, tensor<2x4x16x32xf32>) -> tensor<2x4x8x16xf32>

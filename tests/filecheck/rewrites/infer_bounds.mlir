@@ -222,3 +222,25 @@ func.func @given(%q: tensor<64x8xf32>) -> tensor<64x8xf32> {
 // CHECK-LABEL: @given
 // CHECK:           reach(n < m1 + 7)
 // CHECK-NEXT:      -> out
+
+// -----
+
+// Splits are of the keys that are reached, so a reach would change what is returned here, but not what is put together.
+func.func @splits(%q: tensor<8x8xf32>, %k: tensor<96x8xf32>) -> (tensor<1x1x2x8x8xf32>, tensor<8x8xf32>) {
+  %p, %l = attention.partial q(%q[m, k] : tensor<8x8xf32>) k(%k[n, k] : tensor<96x8xf32>) v(%k[n, d] : tensor<96x8xf32>)
+      splits(2) tile(16) scale(1.0) score(causal(n <= m))
+      -> out : tensor<1x1x2x8x8xf32>, lse : tensor<1x1x2x8xf32>
+  %r, %s = attention.partial q(%q[m, k] : tensor<8x8xf32>) k(%k[n, k] : tensor<96x8xf32>) v(%k[n, d] : tensor<96x8xf32>)
+      splits(2) tile(16) scale(1.0) score(causal(n <= m))
+      -> out : tensor<1x1x2x8x8xf32>, lse : tensor<1x1x2x8xf32>
+  %o = attention.combine partial(%r : tensor<1x1x2x8x8xf32>) lse(%s : tensor<1x1x2x8xf32>)
+      -> out[m, d] : tensor<8x8xf32>
+  func.return %p, %o : tensor<1x1x2x8x8xf32>, tensor<8x8xf32>
+}
+// CHECK-LABEL: @splits
+// CHECK:       attention.partial
+// CHECK:           score(causal(n <= m))
+// CHECK-NEXT:      -> out
+// CHECK:       attention.partial
+// CHECK:           score(causal(n <= m))
+// CHECK-NEXT:      reach(n < m1)

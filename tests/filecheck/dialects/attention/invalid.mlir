@@ -334,3 +334,68 @@ func.func @stray_yield(%s: f32) {
 }
 
 // CHECK: attention.yield ends the score region of attention.sdpa or attention.partial, not a region of func.func
+
+// -----
+
+// Infinities and NaN are printed as bits, which the scale of this form would take for an integer.
+func.func @scale(%q: tensor<4x8xf32>) {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0e+400) -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: scale is inf, expected a finite number
+
+// -----
+
+// A short form reads captured tensors at the indices of the score region, which has no d.
+func.func @form_index(%q: tensor<4x8xf32>, %t: tensor<8xf32>) {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0) score(bias(%t[d] : tensor<8xf32>)) -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: 'd' is no index of the score region: hq, m, n
+
+// -----
+
+// The only constant index of a short form is 0.
+func.func @form_constant(%q: tensor<4x8xf32>, %t: tensor<4xf32>) {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0) score(bias(%t[1] : tensor<4xf32>)) -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: a constant index of a short form must be 0, got 1
+
+// -----
+
+// A tensor is read at as many indices as it has dimensions.
+func.func @form_rank(%q: tensor<4x8xf32>, %t: tensor<4xf32>) {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0) score(bias(%t[n, n] : tensor<4xf32>)) -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: tensor<4xf32> is read at 2 indices, expected 1
+
+// -----
+
+// What is added is a float.
+func.func @form_type(%q: tensor<4x8xf32>, %t: tensor<4xi32>) {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0) score(bias(%t[n] : tensor<4xi32>)) -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: expected a tensor of floats, got tensor<4xi32>
+
+// -----
+
+// The same in a score region.
+func.func @extract_rank(%q: tensor<4x8xf32>, %t: tensor<4xf32>) {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0) score {
+      ^bb0(%s: f32, %hq: index, %m: index, %n: index):
+        %b = tensor.extract %t[%m, %n] : tensor<4xf32>
+        %r = arith.addf %s, %b : f32
+        attention.yield %r : f32
+      } -> out[m, d] : tensor<4x8xf32>
+  func.return
+}
+// CHECK: tensor<4xf32> is read at 2 indices, expected 1

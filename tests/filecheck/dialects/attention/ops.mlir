@@ -134,3 +134,26 @@ func.func @sums(%q: tensor<2x16xf64>, %k: tensor<40x16xf64>, %sinks: tensor<1xf6
       sinks(%sinks[h] : tensor<1xf64>) -> out[m, d] : tensor<2x16xf64>
   func.return %o : tensor<2x16xf64>
 }
+
+// A cap that is no number is printed as a region: as a short form its bits would be read as an integer.
+
+// CHECK-LABEL: func.func @infinite_cap
+// CHECK:       score {
+// CHECK-NEXT:  ^bb0(%s: f32, %hq: index, %m: index, %n: index):
+// CHECK:         %{{.*}} = arith.constant 0x7f800000 : f32
+// CHECK:         math.tanh
+// CHECK-NOT:   soft_cap
+func.func @infinite_cap(%q: tensor<4x8xf32>) -> tensor<4x8xf32> {
+  %o = attention.sdpa q(%q[m, k] : tensor<4x8xf32>) k(%q[n, k] : tensor<4x8xf32>) v(%q[n, d] : tensor<4x8xf32>)
+      scale(1.0)
+      score {
+      ^bb0(%s: f32, %hq: index, %m: index, %n: index):
+        %cap = arith.constant 0x7f800000 : f32
+        %quotient = arith.divf %s, %cap : f32
+        %tanh = math.tanh %quotient : f32
+        %capped = arith.mulf %tanh, %cap : f32
+        attention.yield %capped : f32
+      }
+      -> out[m, d] : tensor<4x8xf32>
+  func.return %o : tensor<4x8xf32>
+}
