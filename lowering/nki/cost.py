@@ -85,9 +85,14 @@ class Account:
         return max(engine.cycles for engine in self.engines.values())
 
     @property
+    def vector_and_scalar(self) -> int:
+        """The cycles of the Vector and Scalar engines."""
+        return self.engines["Vector"].cycles + self.engines["Scalar"].cycles
+
+    @property
     def order(self) -> tuple[int, int]:
-        """What a choice makes least: the cycles of the busiest engine, then those of the Vector and Scalar engines."""
-        return self.bottleneck, self.engines["Vector"].cycles + self.engines["Scalar"].cycles
+        """Which core has most to do: the cycles of the busiest engine, then those of the Vector and Scalar engines."""
+        return self.bottleneck, self.vector_and_scalar
 
     def __add__(self, other: Account) -> Account:
         return Account(

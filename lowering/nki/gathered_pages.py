@@ -219,12 +219,17 @@ class GatheredKeys(PagedKeys):
     def load_transposed(
         self, target: SSAValue, access: Access, part: tuple[int, int], indices: Mapping[str, Sum], tile: Sum
     ) -> None:
-        """Fills [part, tiles * 128] with K transposed, a start and a size of the head size, elements of 2 bytes."""
+        """
+        Fills [part, keys] with K transposed, of whole tiles or of a multiple of 16 keys in one.
+
+        A part is a start and a size of the head size; elements have 2 bytes.
+        """
         b = self.b
         width = tile_of(target).free_size
         factors = self._factors(access)
         pool, (_, rows) = b.flattened(access.tensor, factors[0]), self._rows[factors]
         start, size = part
-        at = self._column(rows, (self._place(indices), tile + self._first * -1), width // PARTITIONS)
+        place = (self._place(indices), tile + self._first * -1)
+        at = self._column(rows, place, -(-width // PARTITIONS), min(width, PARTITIONS))
         offset = access.offset({**indices, "k": Sum(start)})
         b.add(nki.DmaTransposeOp(target, b.gathered(pool, at, width, [(access.stride("k"), size)], offset)))

@@ -128,20 +128,15 @@ class Clearing:
 
     Rows are multiplied by 0 or 1 as integers, whatever their elements are, on the GpSimd engine, which has little else
     to do: no bit of a row that exists changes. From trn2 on it computes integers of 32 bits; on trn1 it computes in
-    f32, which has every integer of 16 bits. Rows that may be unwritten are no operands: the Vector engine overwrites
-    them.
+    f32, which has every integer of 16 bits.
     """
 
-    def __init__(self, b: KernelBuilder, absent: SSAValue, rows: Sequence[tuple[Attribute, int]], *, unwritten: bool):
-        """For rows of so many elements of a type, of which absent ones may be unwritten."""
+    def __init__(self, b: KernelBuilder, absent: SSAValue, rows: Sequence[tuple[Attribute, int]]):
+        """For rows of so many elements of a type."""
         self._b = b
-        self._absent = absent
-        self._unwritten = unwritten
         later = HARDWARE[b.kernel.target.data].generation >= 3
         self._words = (i32, u16, u8) if later else (u16, u8)
         self._existing: dict[Attribute, SSAValue] = {}
-        if unwritten:
-            return
         for element, size in rows:
             factor = self._factor(self._word(element, size))
             if factor not in self._existing:
@@ -166,13 +161,6 @@ class Clearing:
         """
         b, type = self._b, tile_of(rows)
         _, whole, size = type.shape
-        if self._unwritten:
-            b.add(
-                nki.TensorCopyPredicatedOp(
-                    b.view(rows, (0, keys), (shift, tiles)), 0.0, self._spread(self._absent, at, keys, tiles, size)
-                )
-            )
-            return
         word = self._word(type.element_type, size)
         row = size * element_bytes(type.element_type) // element_bytes(word)
         factors = self._spread(self._existing[self._factor(word)], at, keys, tiles, row)

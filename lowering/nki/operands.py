@@ -20,6 +20,8 @@ from flashlower.lowering.nki.problem import Problem, chunks, starts
 STAGED_BYTES = 80 * 1024
 """Bytes of a partition that K and V of one head may take, where several blocks of rows read them."""
 
+GATHERED_ROWS = 16
+"""A DMA that gathers rows and transposes them takes a multiple of them."""
 
 Clear = Callable[[SSAValue], None]
 
@@ -106,8 +108,7 @@ class KeysAndValues:
         rows = [(problem.value_type, problem.sizes["d"])]
         if self.clears_keys:
             rows.append((tile_of(problem.key.tensor).element_type, problem.sizes["k"]))
-        unwritten = any(access.is_paged and not self._gathers(access) for access in (problem.key, problem.value))
-        return Clearing(self._b, absent, rows, unwritten=unwritten)
+        return Clearing(self._b, absent, rows)
 
     def _gathers(self, access: Access) -> bool:
         return access.is_paged and isinstance(self._paged, GatheredKeys)
@@ -147,7 +148,7 @@ class KeysAndValues:
             width = (count - 1) * PARTITIONS + partitions
             targets = [b.view(part, None, (first * PARTITIONS, self._key_columns(width))) for part in key_parts]
             self._load_keys(targets, indices, n, first, width)
-            self._load_values(b.view(values, (0, self._value_rows(partitions)), (first, count)), indices, n, first)
+            self._load_values(b.view(values, (0, partitions), (first, count)), indices, n, first)
 
         if whole >= group:
             with b.loop("load", whole // group) as i:
@@ -185,21 +186,17 @@ class KeysAndValues:
         if self._staged is not None:
             return self._staged[1][0], tile
         partitions = min(width, PARTITIONS)
-        shape = [self._value_rows(partitions), width // partitions, self._problem.sizes["d"]]
+        shape = [partitions, width // partitions, self._problem.sizes["d"]]
         rows = self._b.tile("v_rows", shape, self._problem.value_type)
         self._load_values(rows, indices, n, tile)
         return rows, Sum()
 
     # Loads.
 
-    def _value_rows(self, partitions: int) -> int:
-        """Rows of V on chip for so many keys: gathers are of whole tiles, by numbers that are there for all of them."""
-        return PARTITIONS if self._gathers(self._problem.value) else partitions
-
     def _key_columns(self, keys: int) -> int:
-        """Columns of K transposed on chip for so many keys; whole tiles as well where a DMA gathers them."""
+        """Columns of K transposed on chip for so many keys: a DMA that gathers them takes a multiple of 16."""
         gathers = self._problem.key.is_paged and self._psum is None
-        return -(-keys // PARTITIONS) * PARTITIONS if gathers else keys
+        return -(-keys // GATHERED_ROWS) * GATHERED_ROWS if gathers else keys
 
     def _load_values(self, target: SSAValue, indices: Mapping[str, Sum], n: Sum, tile: Sum) -> None:
         value = self._problem.value
@@ -214,9 +211,6 @@ class KeysAndValues:
             yield target
             return
         stored = b.tile(name, tile_of(target).shape, element)
-        if access.is_paged and not self._gathers(access):
-            # Rows of absent keys are not loaded.
-            b.add(nki.MemsetOp(stored, 0.0))
         yield stored
         b.add(nki.TensorCopyOp(target, stored))
 
@@ -279,7 +273,7 @@ class KeysAndValues:
     ) -> None:
         b, size = self._b, self._problem.sizes["k"]
         key, partitions = self._problem.key, min(keys, PARTITIONS)
-        shape = (PARTITIONS if self._gathers(key) else partitions, keys // partitions, size)
+        shape = (partitions, keys // partitions, size)
         rows = b.tile("k_rows", shape, tile_of(key.tensor).element_type)
         self._load_rows(rows, key, "k", indices, n, tile)
         if clear is not None:

@@ -68,13 +68,24 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<300x16x2x64xbf16>, %v: t
 // trn1 has no gathers: runs of 16 slots, each of one page, and K through the Tensor engine.
 // PAGES-LABEL: nki.kernel @decode
 // PAGES:         %k_flat = nki.reshape %k : {{.*}} -> !nki.tile<300x2048xbf16, shared_hbm>
+// The pages of a sequence on a partition; entry = (page start < length) * entry, so that pages without a key are page 0
+// PAGES:         %pages = nki.ndarray {{.*}} : !nki.tile<2x72xi32, sbuf>
 // PAGES:         [[ROW:%.+]] = nki.slice %table_row[0 for 1, %sequence for 1]
-// PAGES:         nki.ap %table_flat at {{.*}} by {{\[\[}}32, 1], [1, 32]] : !nki.tile<9x72xi32, shared_hbm> row [[ROW]]
-// PAGES:         nki.tensor_scalar %absent_page, %page_start "greater_equal" tile
-// PAGES:         nki.memset %no_page, 3.000000e+02
-// PAGES:         nki.tensor_copy_predicated %pages where %absent_page from %no_page
+// PAGES:         nki.ap %table_flat at 0 by {{\[\[}}72, 1], [1, 72]] : !nki.tile<9x72xi32, shared_hbm> row [[ROW]]
+// PAGES-NEXT:    nki.slice %pages[%sequence for 1, 0 for 72]
+// PAGES:         nki.ap %lens at 0 by {{\[\[}}1, 2], [1, 1]]
+// PAGES-NEXT:    nki.dma_copy %length_of_sequence_i32,
+// PAGES:         nki.iota %page_start offset 0 channel 0 steps [16] nums [72] : !nki.tile<2x72xf32, sbuf>
+// PAGES-NEXT:    nki.scalar_tensor_tensor %pages, %page_start "less" tile %length_of_sequence : {{.*}} then "multiply" %pages
+// All on the first partition, where an index of a DMA is.
+// PAGES:         [[TARGET:%.+]] = nki.slice %pages_of_all[0 for 1, {{.*}} for 72] : !nki.tile<1x144xi32, sbuf>
+// PAGES-NEXT:    [[ENTRIES:%.+]] = nki.slice %pages[{{.*}} for 1, 0 for 72] : !nki.tile<2x72xi32, sbuf>
+// PAGES-NEXT:    nki.dma_copy [[TARGET]], [[ENTRIES]]
+// Every slot is loaded; GpSimd clears those without a key.
 // PAGES:         nki.for %t =
 // PAGES:           nki.for %i =
-// PAGES:             nki.ap %k_flat at {{.*}} by {{\[\[}}128, 16], [1, 64]] : !nki.tile<300x2048xbf16, shared_hbm> row {{.*}} : !nki.tile<1x1xi32, sbuf>
-// PAGES:             nki.dma_copy {{.*}} oob "skip" : !nki.tile<16x1x64xbf16, sbuf>
+// PAGES:             [[PAGE:%.+]] = nki.slice %pages_of_all[0 for 1, {{.*}} for 1] : !nki.tile<1x144xi32, sbuf>
+// PAGES:             nki.ap %k_flat at {{.*}} by {{\[\[}}128, 16], [1, 64]] : !nki.tile<300x2048xbf16, shared_hbm> row [[PAGE]]
+// PAGES-NOT:         oob
+// PAGES:         nki.tensor_tensor "multiply" {{.*}} on "gpsimd" : !nki.tile<128x4x64xui16, sbuf>
 // PAGES:         nki.nc_transpose
