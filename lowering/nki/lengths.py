@@ -62,7 +62,6 @@ def existing_keys(
     _load_lengths(b, problem, lens, raw, indices, [], max(keys, rows))
     length = column(b, "length", partitions)
     b.add(nki.TensorCopyOp(length, raw))
-    _bound_length(b, problem, length, keys)
     position = key_positions(b, n, free, partitions)
     absent = b.tile("absent", [partitions, *free], u8)
     b.add(nki.TensorScalarOp(absent, position, "greater_equal", length))
@@ -86,16 +85,9 @@ def existing_by_pair(
         pattern += [(lens.stride("h"), block.heads), (0, block.group)]
     _load_lengths(b, problem, lens, raw.tile, grid.starts, pattern, keys)
     length = elementwise.copy(raw, raw.axes, "length")
-    _bound_length(b, problem, length.tile, keys)
     position = elementwise.materialize(grid.index("n"), "position")
     absent = elementwise.binary("greater_equal", position, length, element=u8, name="absent")
     return ExistingKeys(position.tile, length.tile, absent.tile), absent
-
-
-def _bound_length(b: KernelBuilder, problem: Problem, length: SSAValue, keys: int) -> None:
-    """A table has no entries for the last tile's rows beyond the last key."""
-    if problem.pages is not None and keys % PARTITIONS:
-        b.add(nki.TensorScalarOp(length, length, "minimum", float(problem.sizes["n"])))
 
 
 def _load_lengths(

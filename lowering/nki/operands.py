@@ -75,13 +75,7 @@ class KeysAndValues:
         self._problem = problem
         self._staged: tuple[list[SSAValue], list[SSAValue]] | None = None
         self._paged = paged_keys(b, problem)
-        element = tile_of(problem.key.tensor).element_type
         self._psum: SSAValue | None = None
-        by_dma = element_bytes(element) == 2 and (not problem.key.is_paged or isinstance(self._paged, GatheredKeys))
-        if problem.key.stride("n") != 1 and not by_dma:
-            shape = [min(problem.sizes["k"], PARTITIONS), PSUM_BANK_BYTES // element_bytes(element)]
-            shape[1] = min(shape[1], 4 * PARTITIONS)
-            self._psum = b.tile("k_psum", shape, element, "psum")
 
     def bytes_per_partition(self, keys: int) -> int:
         """What `stage` takes."""
@@ -93,7 +87,9 @@ class KeysAndValues:
     @property
     def clears_keys(self) -> bool:
         """Whether rows of K for keys that do not exist must be cleared: trn1's transposition spreads NaN."""
-        return self._psum is not None and HARDWARE[self._b.kernel.target.data].generation < 3
+        key = self._problem.key
+        turned = key.stride("n") != 1 and not self._dma_transposes(PARTITIONS)
+        return turned and HARDWARE[self._b.kernel.target.data].generation < 3
 
     @property
     def clears_values(self) -> bool:
@@ -112,6 +108,13 @@ class KeysAndValues:
 
     def _gathers(self, access: Access) -> bool:
         return access.is_paged and isinstance(self._paged, GatheredKeys)
+
+    def _dma_transposes(self, keys: int) -> bool:
+        """Whether a DMA can transpose K of so many keys: elements of 2 bytes, and of keys that it gathers whole 16."""
+        key = self._problem.key
+        if element_bytes(tile_of(key.tensor).element_type) != 2:
+            return False
+        return not key.is_paged or (self._gathers(key) and keys % GATHERED_ROWS == 0)
 
     def begin(
         self,
@@ -135,18 +138,15 @@ class KeysAndValues:
         self._staged = None
         key_type, value_type = self._problem.key_type, self._problem.value_type
         tiles, whole, rest = -(-keys // PARTITIONS), keys // PARTITIONS, keys % PARTITIONS
-        columns = self._key_columns(keys)
-        key_parts = [
-            b.tile(f"k_t{i or ''}", [part, columns], key_type) for i, (_, part) in enumerate(chunks(sizes["k"]))
-        ]
+        key_parts = [b.tile(f"k_t{i or ''}", [part, keys], key_type) for i, (_, part) in enumerate(chunks(sizes["k"]))]
         values = b.tile("v_rows", [PARTITIONS, tiles, sizes["d"]], value_type)
         if self._paged is not None:
-            existing = existing_keys(b, self._problem, indices, n, keys, [tiles])
+            existing = existing_keys(b, self._problem, indices, n, keys, [tiles], partitions=min(keys, PARTITIONS))
             self._paged.begin(indices, n, Sum(), keys, existing)
 
         def load(first: Sum, count: int, partitions: int = PARTITIONS) -> None:
             width = (count - 1) * PARTITIONS + partitions
-            targets = [b.view(part, None, (first * PARTITIONS, self._key_columns(width))) for part in key_parts]
+            targets = [b.view(part, None, (first * PARTITIONS, width)) for part in key_parts]
             self._load_keys(targets, indices, n, first, width)
             self._load_values(b.view(values, (0, partitions), (first, count)), indices, n, first)
 
@@ -171,7 +171,7 @@ class KeysAndValues:
         if self._staged is not None:
             return [b.view(part, None, (tile * PARTITIONS, width)) for part in self._staged[0]]
         parts = [
-            b.tile(f"k_t{i or ''}", [part, self._key_columns(width)], self._problem.key_type)
+            b.tile(f"k_t{i or ''}", [part, width], self._problem.key_type)
             for i, (_, part) in enumerate(chunks(self._problem.sizes["k"]))
         ]
         self._load_keys(parts, indices, n, tile, width, clear)
@@ -192,11 +192,6 @@ class KeysAndValues:
         return rows, Sum()
 
     # Loads.
-
-    def _key_columns(self, keys: int) -> int:
-        """Columns of K transposed on chip for so many keys: a DMA that gathers them takes a multiple of 16."""
-        gathers = self._problem.key.is_paged and self._psum is None
-        return -(-keys // GATHERED_ROWS) * GATHERED_ROWS if gathers else keys
 
     def _load_values(self, target: SSAValue, indices: Mapping[str, Sum], n: Sum, tile: Sum) -> None:
         value = self._problem.value
@@ -241,8 +236,8 @@ class KeysAndValues:
         Tensor engine does.
         """
         b, key = self._b, self._problem.key
-        if self._psum is not None:
-            self._transpose_keys(targets, self._psum, indices, n, tile, keys, clear)
+        if key.stride("n") != 1 and not self._dma_transposes(keys):
+            self._transpose_keys(targets, indices, n, tile, keys, clear)
             return
         for target, (start, part) in zip(targets, chunks(self._problem.sizes["k"]), strict=True):
             at = starts(indices, n=n + tile * PARTITIONS, k=start)
@@ -264,7 +259,6 @@ class KeysAndValues:
     def _transpose_keys(
         self,
         targets: list[SSAValue],
-        psum: SSAValue,
         indices: Mapping[str, Sum],
         n: Sum,
         tile: Sum,
@@ -273,11 +267,15 @@ class KeysAndValues:
     ) -> None:
         b, size = self._b, self._problem.sizes["k"]
         key, partitions = self._problem.key, min(keys, PARTITIONS)
-        shape = (partitions, keys // partitions, size)
-        rows = b.tile("k_rows", shape, tile_of(key.tensor).element_type)
+        element = tile_of(key.tensor).element_type
+        rows = b.tile("k_rows", (partitions, keys // partitions, size), element)
         self._load_rows(rows, key, "k", indices, n, tile)
         if clear is not None:
             clear(rows)
+        if self._psum is None:
+            columns = min(PSUM_BANK_BYTES // element_bytes(element), 4 * PARTITIONS)
+            self._psum = b.tile("k_psum", [min(size, PARTITIONS), columns], element, "psum", first=True)
+        psum = self._psum
         for target, (start, part) in zip(targets, chunks(size), strict=True):
             for first, run in chunks(keys, tile_of(psum).shape[1]):
                 width = min(run, PARTITIONS)

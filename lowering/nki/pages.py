@@ -15,29 +15,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from math import gcd, prod
+from math import gcd
 
 from xdsl.dialects.builtin import i32
 from xdsl.ir import SSAValue
-from xdsl.utils.exceptions import DiagnosticException
 
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import PARTITIONS, tile_of
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.blocks import Block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
+from flashlower.lowering.nki.existing_pages import existing_pages
 from flashlower.lowering.nki.grid import u8
 from flashlower.lowering.nki.lengths import ExistingKeys
 from flashlower.lowering.nki.problem import Pages, Problem
-
-EXACT_PAGES = 1 << 24
-"""The Vector engine computes in f32, which holds every whole number up to here."""
-
-MANY_PAGES = 1024
-"""From so many pages of one sequence on, their entries are masked on several partitions."""
-
-PIECES = 8
-"""Partitions for them, at most."""
 
 
 class PagedKeys(ABC):
@@ -83,8 +74,8 @@ class PagedKeys(ABC):
         Those of keys that do not exist become 0 where all are gathered; else they may be anything.
         """
 
-    def _table_offset(self, indices: Mapping[str, Sum]) -> Sum:
-        return self.pages.table.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
+    def _table_offset(self, table: Access, indices: Mapping[str, Sum]) -> Sum:
+        return table.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
 
     def _load_row_numbers(
         self, indices: Mapping[str, Sum], partitions: int, length: SSAValue | None
@@ -118,86 +109,24 @@ class PageByPage(PagedKeys):
     """
     Loads runs of slots of one page, a DMA each, whose number is one entry of the table.
 
-    A page without a key is page 0 of the pool, so all rows are written.
+    Where sequences have lengths, a page without a key is page 0 of the pool, so all rows are written.
     """
 
+    def __init__(self, b: KernelBuilder, problem: Problem, pages: Pages):
+        super().__init__(b, problem, pages)
+        self._table = existing_pages(b, problem, pages)
+
     def _begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
-        b, pages = self.b, self.pages
         self._start = n + first * -PARTITIONS
-        self._first = b.floor_divide(n, pages.size)
-        self._count = -(-keys // pages.size)
-        if not n.divisible_by(pages.size):
-            self._count = min((keys + pages.size - 2) // pages.size + 1, pages.number)
-            self._first = b.minimum(self._first, pages.number - self._count, "first_page")
-        # Of one sequence, many pages on some partitions.
-        self._pieces = gcd(self._count, PIECES) if self.sequences == 1 and self._count >= MANY_PAGES else 1
-        b.comment("The pages of these keys; those without a key are page 0.")
-        entries = self._load_entries(indices, existing.length)
-        if existing.length is not None:
-            self._replace_absent(entries, indices, existing.length)
-        self._entries = entries
-        if (partitions := tile_of(entries).partitions) > 1:
-            # An index of a DMA is on the first partition.
-            size = tile_of(entries).free_size
-            self._entries = b.tile("pages_of_all", [1, partitions * size], i32)
-            with b.loop("run", partitions) as run:
-                target = b.view(self._entries, None, (run * size, size))
-                b.add(nki.DmaCopyOp(target, b.view(entries, (run, 1))))
-
-    def _load_entries(self, indices: Mapping[str, Sum], length: SSAValue | None) -> SSAValue:
-        """The entries of the table for these pages, [sequences * pieces, pages / pieces], i32."""
-        b, table, pieces = self.b, self.pages.table, self._pieces
-        count = self._count // pieces
-        entries = b.tile("pages", [self.sequences * pieces, count], i32)
-        offset = self._table_offset(indices) + self._first * table.stride("p")
-        pages = (table.stride("p"), count)
-        row = self._load_row_numbers(indices, 1, length)
-        if row is None:
-            step = table.stride(self._dim) if self.sequences > 1 else count * pages[0]
-            b.add(nki.DmaCopyOp(entries, b.ap(table.tensor, [(step, self.sequences * pieces), pages], offset)))
-            return entries
-        tensor = b.flattened(table.tensor, table.stride("row"))
-        pattern = [(count * pages[0], pieces), pages]
-        with b.loop("sequence", self.sequences) as sequence:
-            number = b.view(row, None, (sequence, 1))
-            source = b.add(nki.ApOp(tensor, pattern, b.offset(offset), row=number)).result
-            b.add(nki.DmaCopyOp(b.view(entries, (sequence * pieces, pieces)), source))
-        return entries
-
-    def _replace_absent(self, entries: SSAValue, indices: Mapping[str, Sum], length: SSAValue) -> None:
-        """Entries of pages from the length on are multiplied by 0."""
-        b, pages, lens = self.b, self.pages, self.problem.kv_lens
-        pools = [access for access in (self.problem.key, self.problem.value) if access.is_paged]
-        for pool in pools:
-            if (number := prod(tile_of(pool.tensor).shape) // pool.stride("page")) > EXACT_PAGES:
-                raise DiagnosticException(
-                    f"a pool of {number} pages, but NKI kernels for trn1 number up to {EXACT_PAGES}: make it smaller"
-                )
-        if self.sequences == 1:
-            length = b.view(length, (0, self._pieces), (0, 1))
-        else:
-            # A sequence a partition, each with its own.
-            assert lens is not None
-            raw = b.tile("length_of_sequence_i32", [self.sequences, 1], i32)
-            at = lens.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
-            b.add(nki.DmaCopyOp(raw, b.ap(lens.tensor, [(lens.stride(self._dim), self.sequences)], at)))
-            length = b.tile("length_of_sequence", [self.sequences, 1])
-            b.add(nki.TensorCopyOp(length, raw))
-        partitions, _ = tile_of(entries).shape
-        count = self._count // self._pieces
-        start = b.tile("page_start", [partitions, count])
-        step = count * pages.size if self._pieces > 1 else 0
-        b.add(nki.IotaOp(start, [(pages.size, count)], b.offset(self._first * pages.size), step))
-        b.add(nki.ScalarTensorTensorOp(entries, start, "less", length, "multiply", entries))
+        self._rows = self._load_row_numbers(indices, 1, None) if self._table.rows is not None else None
 
     def load(self, target: SSAValue, access: Access, dim: str, indices: Mapping[str, Sum], tile: Sum) -> None:
         b, page_size = self.b, self.pages.size
         partitions, tiles, size = tile_of(target).shape
         n = self._start + tile * PARTITIONS
         run = gcd(page_size, PARTITIONS, n.constant, *n.terms.values())
-        entry = self._place(indices) * self._count + self._first * -1
-        row = access.stride("page")
-        pool = b.flattened(access.tensor, row)
+        entries, first = self._entries(indices, n, (tiles - 1) * PARTITIONS + partitions)
+        pool = b.flattened(access.tensor, access.stride("page"))
         with b.loop("t", tiles) as t, b.loop("i", partitions // run) as i:
             key = n + t * PARTITIONS + i * run
             page = b.floor_divide(key, page_size)
@@ -206,6 +135,29 @@ class PageByPage(PagedKeys):
                 pool,
                 [(access.stride("slot"), run), (access.stride(dim), size)],
                 access.offset(indices) + slot * access.stride("slot"),
-                row=b.view(self._entries, None, (entry + page, 1)),
+                row=b.view(entries, None, (page + first * -1, 1)),
             )
             b.add(nki.DmaCopyOp(b.view(target, (i * run, run), (t, 1)), source))
+
+    def _entries(self, indices: Mapping[str, Sum], n: Sum, keys: int) -> tuple[SSAValue, Sum]:
+        """The entries for the pages of some keys from key n on, [1, pages] i32, and the number of the first page."""
+        b, size, table = self.b, self.pages.size, self._table
+        first = b.floor_divide(n, size)
+        count = -(-keys // size)
+        if not n.divisible_by(size):
+            count = min((keys + size - 2) // size + 1, table.number)
+            first = b.minimum(first, table.first + table.number - count, "first_page")
+        b.comment("The pages of these keys.")
+        entries = b.tile("pages", [1, count], i32)
+        access, row = table.access, None
+        tensor, step = access.tensor, access.stride("p")
+        if self._rows is not None:
+            row = b.view(self._rows, None, (self._place(indices), 1))
+            tensor = b.flattened(tensor, access.stride("row"))
+        offset = self._table_offset(access, indices) + (first + -table.first) * step
+        b.add(
+            nki.DmaCopyOp(
+                entries, b.add(nki.ApOp(tensor, [(count * step, 1), (step, count)], b.offset(offset), row=row)).result
+            )
+        )
+        return entries, first
