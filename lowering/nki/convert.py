@@ -38,10 +38,6 @@ SCORE_BYTES = (32768, 16384, 8192, 4096, 2048)
 """Bytes of a partition that the logits of a block may take; the first with which a kernel fits is used."""
 
 
-NEARLY = 1.01
-"""An account is not so exact that a smaller part would decide."""
-
-
 class TooLargeError(DiagnosticException):
     """A kernel needs more memory on chip than there is."""
 
@@ -136,11 +132,7 @@ class ConvertAttentionToNkiPass(ModulePass):
 
 
 def best_kernel(function: func.FuncOp, machine: Machine, arrangement: str) -> nki.KernelOp:
-    """
-    The kernel of a function; of several, the one whose busiest engine has least to do by the account.
-
-    Where that is nearly the same, the one whose Vector and Scalar engines have least to do.
-    """
+    """The kernel of a function; of several, the one whose busiest engine has least to do by the account."""
     schedules = [op.schedule for op in function.body.block.ops if isinstance(op, AttentionOp)]
 
     def is_open(field: str) -> bool:
@@ -162,10 +154,7 @@ def best_kernel(function: func.FuncOp, machine: Machine, arrangement: str) -> nk
         raise failures[-1]
     if len(kernels) == 1:
         return kernels[0]
-    accounts = [account(kernel) for kernel in kernels]
-    least = min(found.bottleneck for found in accounts)
-    near = [i for i, found in enumerate(accounts) if found.bottleneck <= least * NEARLY]
-    return kernels[min(near, key=lambda i: accounts[i].vector_and_scalar)]
+    return min(kernels, key=lambda kernel: account(kernel).order)
 
 
 def convert_function(

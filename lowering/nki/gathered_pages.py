@@ -111,8 +111,10 @@ class GatheredKeys(PagedKeys):
             if self.sequences == 1:
                 b.add(nki.TensorScalarOp(at, page, "multiply", step, op1="add", operand1=start))
             else:
-                starts = self._by_sequence(start, self._tiles)
-                b.add(nki.ScalarTensorTensorOp(at, self._everywhere(page), "multiply", step, "add", starts))
+                wide = self._everywhere(page)
+                b.add(
+                    nki.ScalarTensorTensorOp(at, wide, "multiply", step, "add", self._by_sequence(start, self._tiles))
+                )
         found = b.tile("entry", self._shape, i32)
         if self._tiles > 1 and self._rest:
             every = [None] * (len(self._shape) - 1)

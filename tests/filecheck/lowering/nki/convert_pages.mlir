@@ -68,24 +68,56 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<300x16x2x64xbf16>, %v: t
 // trn1 has no gathers: runs of 16 slots, each of one page, and K through the Tensor engine.
 // PAGES-LABEL: nki.kernel @decode
 // PAGES:         %k_flat = nki.reshape %k : {{.*}} -> !nki.tile<300x2048xbf16, shared_hbm>
-// The pages of a sequence on a partition; entry = (page start < length) * entry, so that pages without a key are page 0
-// PAGES:         %pages = nki.ndarray {{.*}} : !nki.tile<2x72xi32, sbuf>
-// PAGES:         [[ROW:%.+]] = nki.slice %table_row[0 for 1, %sequence for 1]
-// PAGES:         nki.ap %table_flat at 0 by {{\[\[}}72, 1], [1, 72]] : !nki.tile<9x72xi32, shared_hbm> row [[ROW]]
-// PAGES-NEXT:    nki.slice %pages[%sequence for 1, 0 for 72]
+// A table in HBM in which pages without a key are page 0, made once: a sequence on a partition;
+// row = (length > 0) * row, entry = (page start < length) * entry
+// PAGES:         %existing_pages = nki.ndarray : !nki.tile<2x72xi32, private_hbm>
 // PAGES:         nki.ap %lens at 0 by {{\[\[}}1, 2], [1, 1]]
 // PAGES-NEXT:    nki.dma_copy %length_of_sequence_i32,
+// PAGES:         nki.scalar_tensor_tensor %table_row, %length_of_row "greater" number 0.000000e+00 : f32 then "multiply" %table_row : !nki.tile<1x2xi32, sbuf>
+// PAGES:         nki.for %sequence =
+// PAGES-NEXT:      [[ROW:%.+]] = nki.slice %table_row[0 for 1, %sequence for 1]
+// PAGES-NEXT:      [[LISTED:%.+]] = nki.ap %table_flat at 0 by {{\[\[}}1, 1], [1, 72]] : !nki.tile<9x72xi32, shared_hbm> row [[ROW]]
+// PAGES-NEXT:      [[TARGET:%.+]] = nki.slice %entries[%sequence for 1, 0 for 72]
+// PAGES-NEXT:      nki.dma_copy [[TARGET]], [[LISTED]]
 // PAGES:         nki.iota %page_start offset 0 channel 0 steps [16] nums [72] : !nki.tile<2x72xf32, sbuf>
-// PAGES-NEXT:    nki.scalar_tensor_tensor %pages, %page_start "less" tile %length_of_sequence : {{.*}} then "multiply" %pages
-// All on the first partition, where an index of a DMA is.
-// PAGES:         [[TARGET:%.+]] = nki.slice %pages_of_all[0 for 1, {{.*}} for 72] : !nki.tile<1x144xi32, sbuf>
-// PAGES-NEXT:    [[ENTRIES:%.+]] = nki.slice %pages[{{.*}} for 1, 0 for 72] : !nki.tile<2x72xi32, sbuf>
-// PAGES-NEXT:    nki.dma_copy [[TARGET]], [[ENTRIES]]
-// Every slot is loaded; GpSimd clears those without a key.
+// PAGES-NEXT:    nki.scalar_tensor_tensor %entries, %page_start "less" tile %length_of_sequence : {{.*}} then "multiply" %entries
+// PAGES-NEXT:    [[COPY:%.+]] = nki.ap %existing_pages at 0 by {{\[\[}}72, 2], [1, 72]]
+// PAGES-NEXT:    nki.dma_copy [[COPY]], %entries
+// Every slot is loaded, four tiles of keys at a time, of 32 pages; GpSimd clears those without a key.
+// PAGES:         [[FOUR:%.+]] = nki.ap %existing_pages at {{.*}} by {{\[\[}}1, 1], [1, 32]]
+// PAGES-NEXT:    nki.dma_copy %pages, [[FOUR]]
 // PAGES:         nki.for %t =
 // PAGES:           nki.for %i =
-// PAGES:             [[PAGE:%.+]] = nki.slice %pages_of_all[0 for 1, {{.*}} for 1] : !nki.tile<1x144xi32, sbuf>
+// PAGES:             [[PAGE:%.+]] = nki.slice %pages[0 for 1, {{.*}} for 1] : !nki.tile<1x32xi32, sbuf>
 // PAGES:             nki.ap %k_flat at {{.*}} by {{\[\[}}128, 16], [1, 64]] : !nki.tile<300x2048xbf16, shared_hbm> row [[PAGE]]
 // PAGES-NOT:         oob
 // PAGES:         nki.tensor_tensor "multiply" {{.*}} on "gpsimd" : !nki.tile<128x4x64xui16, sbuf>
 // PAGES:         nki.nc_transpose
+
+// 241 keys in pages of one: the last tile has 113, which are gathered as so many, entries and rows. A DMA transposes a
+// multiple of 16, so the Tensor engine transposes these.
+// ROWS-LABEL: nki.kernel @odd
+// ROWS:         %k_psum = nki.ndarray : !nki.tile<64x512xbf16, psum>
+// ROWS:         [[LAST:%.+]] = nki.slice %entry[0 for 128, 1 for 1] : !nki.tile<128x2xi32, sbuf>
+// ROWS-NEXT:    nki.memset [[LAST]], 0.000000e+00 : f32 on "gpsimd"
+// ROWS:         nki.ap %table_flat at 0 by {{\[\[}}1, 128], [1, 1]]
+// ROWS:         nki.ap %table_flat at 0 by {{\[\[}}1, 113], [1, 1]]
+// ROWS:         nki.dma_transpose {{.*}} : !nki.tile<64x128xbf16, sbuf>
+// ROWS:         %k_rows = nki.ndarray : !nki.tile<113x1x64xbf16, sbuf>
+// ROWS:         nki.ap %k_flat at 0 by {{\[\[}}64, 113], [1, 64]]
+// ROWS:         nki.nc_transpose {{.*}} : !nki.tile<64x113xbf16, psum>
+// trn1: entries as they are in the table, as all pages have a key.
+// PAGES-LABEL: nki.kernel @odd
+// PAGES-NOT:     %existing_pages
+// PAGES:         nki.ap %table at {{.*}} by {{\[\[}}1, 1], [1, 128]] : !nki.tile<241xi32, shared_hbm>
+
+func.func @odd(%q: tensor<4x1x64xbf16>, %k: tensor<300x1x64xbf16>, %v: tensor<300x1x64xbf16>, %table: tensor<241xi32>) -> tensor<4x1x64xbf16> {
+  %out = attention.sdpa
+      q(%q[h * 4 + g, m, k] : tensor<4x1x64xbf16>)
+      k(%k[page, slot, k] : tensor<300x1x64xbf16>)
+      v(%v[page, slot, d] : tensor<300x1x64xbf16>)
+      block_table(%table[p] : tensor<241xi32>)
+      scale(0.125)
+      -> out[h * 4 + g, m, d] : tensor<4x1x64xbf16>
+  func.return %out : tensor<4x1x64xbf16>
+}

@@ -111,12 +111,12 @@ func.func @scheduled(%q: tensor<4x4x1x64xbf16>, %k: tensor<4x1x100x64xbf16>, %v:
 
 // -----
 
-// In pages, too: each sequence has entries of the table of its own, the second 6 further on, and numbers of rows,
-// of which 96 have a key.
+// In pages, too: each sequence has entries of the table of its own, the second 6 further on, and numbers of rows, of
+// each 96 on so many partitions.
 // CHECK-LABEL: nki.kernel @pages
 // CHECK-SAME:    sequences = 2
-// CHECK:         %scores = nki.ndarray : !nki.tile<128x2x4x1x1xf32, sbuf>
-// CHECK:         %entry = nki.ndarray : !nki.tile<128x2x1xi32, sbuf>
+// CHECK:         %scores = nki.ndarray : !nki.tile<96x2x4x1x1xf32, sbuf>
+// CHECK:         %entry = nki.ndarray : !nki.tile<96x2x1xi32, sbuf>
 // CHECK:         nki.for %sequence =
 // CHECK:           affine_map<(d0) -> ((d0 * 6))> (%sequence)
 // CHECK:         nki.for %sequence
