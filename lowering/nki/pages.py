@@ -6,9 +6,9 @@ pool by an index for each partition (`vector_offset`), so a tile of keys is one 
 (`gathered_pages.py`). The DMA of trn1 takes one index (`scalar_offset`), so a tile is loaded in runs of slots of one
 page.
 
-Entries of the table that are not needed are never addresses. The index of a key that does not exist is the number of
-rows of the pool where `oob_mode.skip` leaves it out, else 0. An entry that is needed and no page is an error of the
-hardware where it does not skip, and else leaves memory as it is.
+Entries of the table that are not needed are never addresses. For a key that does not exist, a gather has the number of
+rows of the pool where `oob_mode.skip` leaves it out, else row 0; trn1 loads page 0 (`existing_pages.py`). An entry that
+is needed and no page is an error of the hardware where it does not skip, and else leaves memory as it is.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class PagedKeys(ABC):
         """
         Fills [keys or 128, tiles, size] with rows of K or V from a tile on.
 
-        Those of keys that do not exist become 0 where all are gathered; else they may be anything.
+        Those of keys that do not exist become 0 where rows are gathered; else they may be anything.
         """
 
     def _table_offset(self, table: Access, indices: Mapping[str, Sum]) -> Sum:
@@ -155,9 +155,5 @@ class PageByPage(PagedKeys):
             row = b.view(self._rows, None, (self._place(indices), 1))
             tensor = b.flattened(tensor, access.stride("row"))
         offset = self._table_offset(access, indices) + (first + -table.first) * step
-        b.add(
-            nki.DmaCopyOp(
-                entries, b.add(nki.ApOp(tensor, [(count * step, 1), (step, count)], b.offset(offset), row=row)).result
-            )
-        )
+        b.add(nki.DmaCopyOp(entries, b.ap(tensor, [(0, 1), (step, count)], offset, row=row)))
         return entries, first
