@@ -243,8 +243,12 @@ class FunctionLowering:
         outputs = Outputs(**accesses)
         cores = self.machine.cores
         for part, kernel in self._kernels(problem, outputs, max(size for _, size in runs), 1):
-            for first, count, start, step, size in _even_runs(runs):
-                with self.b.loop(SPLIT, first + count, start=self._own_split(first), step=cores) as split:
+            groups = _even_runs(runs)
+            # With several, PSUM has no room for the tiles of all: each has a loop, where its tiles live.
+            several = len(groups) > 1
+            for first, count, start, step, size in groups:
+                own = self._own_split(first)
+                with self.b.loop(SPLIT, first + count, start=own, step=cores, keep=several) as split:
                     at = (split + -first) * step + start
                     if size:
                         self._emit(part, kernel, at, size, 1, {SPLIT: split})
