@@ -69,6 +69,12 @@ def test_long_tables_fit_on_chip(page_size: int, target: str):
     assert account(kernel).engines["DMA"].bytes <= 1.1 * account(kernel).least_bytes
 
 
+def test_splits_of_two_sizes():
+    """Of 256 and 144 keys: PSUM has no room for the tiles of both at once."""
+    case = AttentionCase((1,), 1, 2, keys=400, page_size=200, kv_lens=True, dtype="bf16")
+    check(case, target="trn1", splits=2, arrangement="keys")
+
+
 def test_an_entry_that_is_needed_and_no_page_is_an_error():
     if not nki_model.is_model():
         pytest.skip("what the model raises is its own")
