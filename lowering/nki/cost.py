@@ -44,7 +44,7 @@ ENGINES: dict[type[Operation], str] = {
 
 
 NEEDED_BYTES = "nki.needed_bytes"
-"""The attribute of a kernel with the bytes of each argument that it needs: of a pool, the pages that tables list."""
+"""The attribute of a kernel with the bytes of each argument that it needs: of pools and tables, the sequences' part."""
 
 ALL_BYTES = -1
 """There: an argument that is needed as a whole."""

@@ -24,7 +24,7 @@ from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum, groups
 from flashlower.lowering.nki.problem import Pages, Problem, column
 
-EXACT_PAGES = 1 << 24
+EXACT_NUMBERS = 1 << 24
 """The Vector engine computes in f32, which holds every whole number up to here."""
 
 TABLE_PAGES = 512
@@ -49,10 +49,12 @@ def existing_pages(b: KernelBuilder, problem: Problem, pages: Pages) -> Table:
     """The table of a problem; where sequences have lengths, one in HBM that the kernel makes here."""
     if problem.kv_lens is None:
         return Table(pages.table, 0, pages.number, pages.rows)
-    for pool in (problem.key, problem.value):
-        if pool.is_paged and (number := prod(tile_of(pool.tensor).shape) // pool.stride("page")) > EXACT_PAGES:
+    counted = [(access, "page", "pool") for access in (problem.key, problem.value) if access.is_paged]
+    counted += [(pages.table, "row", "table")] if pages.rows is not None else []
+    for access, unit, name in counted:
+        if (number := prod(tile_of(access.tensor).shape) // access.stride(unit)) > EXACT_NUMBERS:
             raise DiagnosticException(
-                f"a pool of {number} pages, but NKI kernels for trn1 number up to {EXACT_PAGES}: make it smaller"
+                f"a {name} of {number} {unit}s, but NKI kernels for trn1 number up to {EXACT_NUMBERS}: make it smaller"
             )
     return _ExistingPages(b, problem, pages, problem.kv_lens).table
 
@@ -129,7 +131,7 @@ class _ExistingPages:
         else:
             tensor = b.flattened(table.tensor, table.stride("row"))
             with b.loop("sequence", sequences) as sequence:
-                source = b.ap(tensor, [(count * step, 1), (step, count)], offset, row=b.view(row, None, (sequence, 1)))
+                source = b.ap(tensor, [(0, 1), (step, count)], offset, row=b.view(row, None, (sequence, 1)))
                 b.add(nki.DmaCopyOp(b.view(entries, (sequence, 1)), source))
         start = b.tile("page_start", [sequences, count])
         b.add(nki.IotaOp(start, [(self.size, count)], b.offset(page * self.size), 0))

@@ -90,7 +90,7 @@ class FunctionLowering:
         self.ops = [op for op in block.ops if isinstance(op, AttentionOp | CombineOp)]
         self.b = KernelBuilder(name, arguments, machine.hardware.name, machine.cores, self._describe())
         self.splits: dict[SSAValue, int] = {}
-        self.pool_bytes: dict[SSAValue, int] = {}
+        self.paged_bytes: dict[SSAValue, int] = {}
         self.tensors: dict[SSAValue, SSAValue] = dict(zip(block.args, self.b.arguments, strict=True))
 
     def build(self) -> nki.KernelOp:
@@ -103,8 +103,8 @@ class FunctionLowering:
                     self.tensors[result] = self.b.tile(hint, type.shape, type.element_type, type.memory.data)
         for op in self.ops:
             self._lower(op)
-        if self.pool_bytes:
-            needed = [self.pool_bytes.get(argument, ALL_BYTES) for argument in self.b.arguments]
+        if self.paged_bytes:
+            needed = [self.paged_bytes.get(argument, ALL_BYTES) for argument in self.b.arguments]
             self.b.kernel.attributes[NEEDED_BYTES] = DenseArrayBase.from_list(i64, needed)
         for value in returned:
             if value not in self.tensors:
@@ -144,8 +144,8 @@ class FunctionLowering:
 
     def _problem(self, op: AttentionOp) -> Problem:
         problem = Problem(op, self.tensors)
-        for access, needed in problem.pool_bytes():
-            self.pool_bytes[access.tensor] = max(needed, self.pool_bytes.get(access.tensor, 0))
+        for access, needed in problem.paged_bytes():
+            self.paged_bytes[access.tensor] = max(needed, self.paged_bytes.get(access.tensor, 0))
         return problem
 
     def _schedule(self, op: AttentionOp) -> NkiSchedule:

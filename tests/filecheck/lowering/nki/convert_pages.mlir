@@ -17,9 +17,9 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<300x16x2x64xbf16>, %v: t
   func.return %out : tensor<2x8x1x64xbf16>
 }
 
-// A slot is a row of a pool; of the pools, 2 * 72 * 16 slots are needed.
+// A slot is a row of a pool; of the pools, 2 * 72 * 16 slots are needed, of the table two rows of 72 entries.
 // ROWS-LABEL: nki.kernel @decode
-// ROWS-SAME:    nki.needed_bytes = array<i64: -1, 589824, 589824, -1, -1, -1>
+// ROWS-SAME:    nki.needed_bytes = array<i64: -1, 589824, 589824, 576, -1, -1>
 // ROWS:         %table_flat = nki.reshape %table : {{.*}} -> !nki.tile<648x1xi32, shared_hbm>
 // ROWS-NEXT:    %k_flat = nki.reshape %k : {{.*}} -> !nki.tile<4800x128xbf16, shared_hbm>
 // ROWS-NEXT:    %v_flat = nki.reshape %v : {{.*}} -> !nki.tile<4800x128xbf16, shared_hbm>
