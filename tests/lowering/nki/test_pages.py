@@ -75,7 +75,8 @@ def test_splits_of_two_sizes():
     check(case, target="trn1", splits=2, arrangement="keys")
 
 
-def test_an_entry_that_is_needed_and_no_page_is_an_error():
+@pytest.mark.parametrize("target", ["trn1", "trn2"])
+def test_an_entry_that_is_needed_and_no_page_is_an_error(target: str):
     if not nki_model.is_model():
         pytest.skip("what the model raises is its own")
     case = AttentionCase(keys=192, page_size=64, kv_lens=True, dtype="bf16")
@@ -83,7 +84,7 @@ def test_an_entry_that_is_needed_and_no_page_is_an_error():
     (table,) = (array for array in inputs if array.dtype == np.int32 and array.ndim == 2)
     table[0, 0] = 7_777
     with pytest.raises(Exception, match="dma-bounds"):
-        run(case.module_text(), inputs, target="trn2")
+        run(case.module_text(), inputs, target=target)
 
 
 @pytest.mark.parametrize("target", ["trn1", "trn2"])
