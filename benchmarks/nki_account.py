@@ -64,11 +64,6 @@ def accounts_of(text: str, splits: int = 1, **options: Any) -> tuple[Account, Ac
     return launch_account(kernel), account(kernel)
 
 
-def work_of(found: Account) -> int:
-    """Cycles of the Vector and Scalar engines."""
-    return found.engines["Vector"].cycles + found.engines["Scalar"].cycles
-
-
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -95,7 +90,7 @@ def main() -> None:
             text = decoding_step(batch, heads, keys, size, dtype, lengths=lengths, page_size=args.page_size)
             by_keys = accounts_of(text, args.splits, arrangement="keys", **machine)
             by_rows = accounts_of(text, arrangement="rows", **machine)
-            part, busiest = (work_of(a) / work_of(b) for a, b in zip(by_keys, by_rows, strict=True))
+            part, busiest = (a.vector_and_scalar / b.vector_and_scalar for a, b in zip(by_keys, by_rows, strict=True))
             line.append(part)
             of_busiest.append(busiest)
             moved = max(moved, by_keys[0].engines["DMA"].bytes / by_keys[0].least_bytes)

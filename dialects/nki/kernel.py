@@ -244,6 +244,11 @@ class NdarrayOp(IRDLOperation):
 
     def verify_(self) -> None:
         type = self.result.type
+        if type.memory.data == "psum" and type.bytes_per_partition > PSUM_BANKS * PSUM_BANK_BYTES:
+            raise VerifyException(
+                f"PSUM size: a partition of PSUM has {PSUM_BANKS * PSUM_BANK_BYTES} bytes, "
+                f"got a tile of {type.bytes_per_partition}"
+            )
         hardware = hardware_of(self)
         if hardware is not None and type.memory.data == "sbuf" and type.bytes_per_partition > hardware.sbuf_bytes:
             raise VerifyException(

@@ -160,11 +160,6 @@ class TileType(ParametrizedAttribute, TypeAttribute):
             raise VerifyException(
                 f"partition limit: {self.memory.data} has {PARTITIONS} partitions, got a tile of {self.partitions}"
             )
-        if self.memory.data == "psum" and self.bytes_per_partition > PSUM_BANKS * PSUM_BANK_BYTES:
-            raise VerifyException(
-                f"PSUM size: a partition of PSUM has {PSUM_BANKS * PSUM_BANK_BYTES} bytes, "
-                f"got a tile of {self.bytes_per_partition}"
-            )
 
     def print_parameters(self, printer: Printer) -> None:
         with printer.in_angle_brackets():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
@@ -205,11 +205,17 @@ class KernelBuilder:
 
     # Tiles.
 
-    def tile(self, name: str, shape: Sequence[int], element: Attribute = f32, memory: str = "sbuf") -> SSAValue:
-        """A new tile."""
-        result = self.add(nki.NdarrayOp(TileType(shape, element, memory))).result
-        result.name_hint = name
-        return result
+    def tile(
+        self, name: str, shape: Sequence[int], element: Attribute = f32, memory: str = "sbuf", *, first: bool = False
+    ) -> SSAValue:
+        """A new tile; with `first`, one of the whole kernel, from wherever it is asked for."""
+        op = nki.NdarrayOp(TileType(shape, element, memory))
+        op.result.name_hint = name
+        if first:
+            self._insert_first(op)
+        else:
+            self.add(op)
+        return op.result
 
     def view(self, tile: SSAValue, *dims: Dim) -> SSAValue:
         """A view by slices; the tile itself where it is all of it."""
@@ -292,3 +298,12 @@ def merged(pattern: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         else:
             result.append((step, num))
     return result or [(1, 1)]
+
+
+def groups(b: KernelBuilder, name: str, count: int, size: int, body: Callable[[Sum, int], None]) -> None:
+    """`body` on runs of `size` of `count` items, in a loop, and on what is left."""
+    if count >= size:
+        with b.loop(name, count // size) as i:
+            body(i * size, size)
+    if count % size:
+        body(Sum(count - count % size), count % size)

@@ -44,7 +44,7 @@ ENGINES: dict[type[Operation], str] = {
 
 
 NEEDED_BYTES = "nki.needed_bytes"
-"""The attribute of a kernel with the bytes of each argument that it needs: of a pool, the pages that tables list."""
+"""The attribute of a kernel with the bytes of each argument that it needs: of pools and tables, the sequences' part."""
 
 ALL_BYTES = -1
 """There: an argument that is needed as a whole."""
@@ -85,9 +85,14 @@ class Account:
         return max(engine.cycles for engine in self.engines.values())
 
     @property
+    def vector_and_scalar(self) -> int:
+        """The cycles of the Vector and Scalar engines."""
+        return self.engines["Vector"].cycles + self.engines["Scalar"].cycles
+
+    @property
     def order(self) -> tuple[int, int]:
-        """What a choice makes least: the cycles of the busiest engine, then those of the Vector and Scalar engines."""
-        return self.bottleneck, self.engines["Vector"].cycles + self.engines["Scalar"].cycles
+        """Which core has most to do: the cycles of the busiest engine, then those of the Vector and Scalar engines."""
+        return self.bottleneck, self.vector_and_scalar
 
     def __add__(self, other: Account) -> Account:
         return Account(

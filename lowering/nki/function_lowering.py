@@ -90,7 +90,7 @@ class FunctionLowering:
         self.ops = [op for op in block.ops if isinstance(op, AttentionOp | CombineOp)]
         self.b = KernelBuilder(name, arguments, machine.hardware.name, machine.cores, self._describe())
         self.splits: dict[SSAValue, int] = {}
-        self.pool_bytes: dict[SSAValue, int] = {}
+        self.paged_bytes: dict[SSAValue, int] = {}
         self.tensors: dict[SSAValue, SSAValue] = dict(zip(block.args, self.b.arguments, strict=True))
 
     def build(self) -> nki.KernelOp:
@@ -103,8 +103,8 @@ class FunctionLowering:
                     self.tensors[result] = self.b.tile(hint, type.shape, type.element_type, type.memory.data)
         for op in self.ops:
             self._lower(op)
-        if self.pool_bytes:
-            needed = [self.pool_bytes.get(argument, ALL_BYTES) for argument in self.b.arguments]
+        if self.paged_bytes:
+            needed = [self.paged_bytes.get(argument, ALL_BYTES) for argument in self.b.arguments]
             self.b.kernel.attributes[NEEDED_BYTES] = DenseArrayBase.from_list(i64, needed)
         for value in returned:
             if value not in self.tensors:
@@ -144,8 +144,8 @@ class FunctionLowering:
 
     def _problem(self, op: AttentionOp) -> Problem:
         problem = Problem(op, self.tensors)
-        for access, needed in problem.pool_bytes():
-            self.pool_bytes[access.tensor] = max(needed, self.pool_bytes.get(access.tensor, 0))
+        for access, needed in problem.paged_bytes():
+            self.paged_bytes[access.tensor] = max(needed, self.paged_bytes.get(access.tensor, 0))
         return problem
 
     def _schedule(self, op: AttentionOp) -> NkiSchedule:
@@ -243,8 +243,12 @@ class FunctionLowering:
         outputs = Outputs(**accesses)
         cores = self.machine.cores
         for part, kernel in self._kernels(problem, outputs, max(size for _, size in runs), 1):
-            for first, count, start, step, size in _even_runs(runs):
-                with self.b.loop(SPLIT, first + count, start=self._own_split(first), step=cores) as split:
+            groups = _even_runs(runs)
+            # With several, PSUM has no room for the tiles of all: each has a loop, where its tiles live.
+            several = len(groups) > 1
+            for first, count, start, step, size in groups:
+                own = self._own_split(first)
+                with self.b.loop(SPLIT, first + count, start=own, step=cores, keep=several) as split:
                     at = (split + -first) * step + start
                     if size:
                         self._emit(part, kernel, at, size, 1, {SPLIT: split})

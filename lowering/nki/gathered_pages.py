@@ -13,7 +13,7 @@ from flashlower.dialects import nki
 from flashlower.dialects.nki.types import HARDWARE, PARTITIONS, tile_of
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
-from flashlower.lowering.nki.grid import floor_divide, u8
+from flashlower.lowering.nki.grid import floor_divide
 from flashlower.lowering.nki.lengths import ExistingKeys, key_positions
 from flashlower.lowering.nki.pages import PageByPage, PagedKeys
 from flashlower.lowering.nki.problem import Problem
@@ -47,22 +47,19 @@ class GatheredKeys(PagedKeys):
     def _begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
         b, size = self.b, self.pages.size
         self._first = first
-        self._tiles = -(-keys // PARTITIONS)
+        self._tiles, self._partitions, self._rest = -(-keys // PARTITIONS), min(keys, PARTITIONS), keys % PARTITIONS
         # Of one sequence, and of all of the block.
-        self._one = [PARTITIONS, self._tiles]
-        self._shape = self._one if self.sequences == 1 else [PARTITIONS, self.sequences, self._tiles]
+        self._one = [self._partitions, self._tiles]
+        self._shape = self._one if self.sequences == 1 else [self._partitions, self.sequences, self._tiles]
         if self.problem.sizes["n"] > EXACT_KEYS:
             raise DiagnosticException(
                 f"{self.problem.sizes['n']} keys in pages, but kernels count up to {EXACT_KEYS}: give shorter tables"
             )
-        position = self._flat(existing.position) or key_positions(b, n, [self._tiles])
+        position = self._flat(existing.position) or key_positions(b, n, [self._tiles], self._partitions)
         absent = self._flat(existing.absent)
-        if absent is None and keys % PARTITIONS:
-            absent = b.tile("absent", self._one, u8)
-            b.add(nki.TensorScalarOp(absent, position, "greater_equal", float(self.problem.sizes["n"])))
         b.comment(f"Key n is in slot n % {size} of the page that the table holds for n // {size}.")
         page, slot = self._split(position)
-        entries = self._entries(indices, page, absent, existing.length, ends_early=keys % PARTITIONS > 0)
+        entries = self._entries(indices, page, existing.length)
         self._rows: dict[tuple[int, int, int], tuple[SSAValue, SSAValue]] = {}
         for access in (self.problem.key, self.problem.value):
             if access.is_paged and (factors := self._factors(access)) not in self._rows:
@@ -82,7 +79,8 @@ class GatheredKeys(PagedKeys):
             return tile
         if isinstance(view := tile.owner, nki.ApOp):
             tile = view.tile
-        return self.b.add(nki.ApOp(tile, [(self._tiles, PARTITIONS), (0, self.sequences), (1, self._tiles)])).result
+        pattern = [(self._tiles, self._partitions), (0, self.sequences), (1, self._tiles)]
+        return self.b.add(nki.ApOp(tile, pattern)).result
 
     def _split(self, position: SSAValue) -> tuple[SSAValue, SSAValue | None]:
         """The page and the slot of every key of a sequence; no slots in pages of one."""
@@ -95,56 +93,54 @@ class GatheredKeys(PagedKeys):
         b.add(nki.ScalarTensorTensorOp(slot, page, "multiply", -float(size), "add", position))
         return page, slot
 
-    def _entries(
-        self,
-        indices: Mapping[str, Sum],
-        page: SSAValue,
-        absent: SSAValue | None,
-        length: SSAValue | None,
-        *,
-        ends_early: bool,
-    ) -> SSAValue:
-        """The table's entry for every key, f32; of those for which it may have none, the first."""
+    def _entries(self, indices: Mapping[str, Sum], page: SSAValue, length: SSAValue | None) -> SSAValue:
+        """The table's entry for every key, f32; 0 where the last tile has none."""
         b, table = self.b, self.pages.table
         self._check_rows(table, 1)
-        # A sequence without keys may have any row. Where it has entries of none, it needs none.
-        row = self._load_row_numbers(indices, PARTITIONS, None if ends_early else length)
+        row = self._load_row_numbers(indices, self._partitions, length)
         step = float(table.stride("p"))
         # Without rows, the sequence is in the offset of the gather.
-        by_sequence = row is not None or (
-            absent is not None and ends_early and list(tile_of(absent).shape) != self._one
-        )
-        at = b.tile("entry_at", self._shape if by_sequence else self._one, u32)
-        wide = self._everywhere(page) if by_sequence else page
+        at = b.tile("entry_at", self._one if row is None else self._shape, u32)
         if row is None and step == 1:
-            b.add(nki.TensorCopyOp(at, wide))
+            b.add(nki.TensorCopyOp(at, page))
         elif row is None:
-            b.add(nki.TensorScalarOp(at, wide, "multiply", step))
+            b.add(nki.TensorScalarOp(at, page, "multiply", step))
         else:
-            start = b.tile("table_start", [PARTITIONS, self.sequences])
+            start = b.tile("table_start", [self._partitions, self.sequences])
             b.add(nki.TensorScalarOp(start, row, "multiply", float(table.stride("row"))))
             if self.sequences == 1:
                 b.add(nki.TensorScalarOp(at, page, "multiply", step, op1="add", operand1=start))
             else:
+                wide = self._everywhere(page)
                 b.add(
                     nki.ScalarTensorTensorOp(at, wide, "multiply", step, "add", self._by_sequence(start, self._tiles))
                 )
-        if absent is not None and ends_early:
-            b.add(nki.TensorCopyPredicatedOp(at, 0.0, self._everywhere(absent) if by_sequence else absent))
         found = b.tile("entry", self._shape, i32)
+        if self._tiles > 1 and self._rest:
+            every = [None] * (len(self._shape) - 1)
+            b.add(nki.MemsetOp(b.view(found, *every, (self._tiles - 1, 1)), 0, "gpsimd"))
         flat = b.flattened(table.tensor, 1)
-        offset = self._table_offset(indices)
-        with b.loop("sequence", self.sequences) as sequence, b.loop("t", self._tiles) as t:
-            place = (sequence, t) if by_sequence else (Sum(), t)
-            source = b.gathered(
-                flat, self._column(at, place), PARTITIONS, [(1, 1)], offset + sequence * table.stride(self._dim)
-            )
-            b.add(nki.DmaCopyOp(self._column(found, (sequence, t)), source))
+        offset = self._table_offset(table, indices)
+
+        def gather(sequence: Sum, t: Sum, keys: int) -> None:
+            numbers = self._column(at, (sequence if row is not None else Sum(), t), partitions=keys)
+            start = offset if row is not None else offset + sequence * table.stride(self._dim)
+            source = b.gathered(flat, numbers, keys, [(1, 1)], start)
+            b.add(nki.DmaCopyOp(self._column(found, (sequence, t), partitions=keys), source))
+
+        with b.loop("sequence", self.sequences) as sequence:
+            if self._tiles > 1 and self._rest:
+                with b.loop("t", self._tiles - 1) as t:
+                    gather(sequence, t, PARTITIONS)
+                gather(sequence, Sum(self._tiles - 1), self._rest)
+            else:
+                with b.loop("t", self._tiles) as t:
+                    gather(sequence, t, self._partitions)
         entries = b.tile("entry_f32", self._shape)
         b.add(nki.TensorCopyOp(entries, found))
         return entries
 
-    def _column(self, tile: SSAValue, place: tuple[Sum, Sum], count: int = 1, partitions: int = PARTITIONS) -> SSAValue:
+    def _column(self, tile: SSAValue, place: tuple[Sum, Sum], count: int = 1, *, partitions: int) -> SSAValue:
         """The numbers of the keys of some tiles of a sequence, from a place on."""
         sequence, t = place
         middle = [sequence] if len(tile_of(tile).shape) == 3 else []
@@ -219,12 +215,17 @@ class GatheredKeys(PagedKeys):
     def load_transposed(
         self, target: SSAValue, access: Access, part: tuple[int, int], indices: Mapping[str, Sum], tile: Sum
     ) -> None:
-        """Fills [part, tiles * 128] with K transposed, a start and a size of the head size, elements of 2 bytes."""
+        """
+        Fills [part, keys] with K transposed, of whole tiles or of a multiple of 16 keys of one.
+
+        A part is a start and a size of the head size; elements have 2 bytes.
+        """
         b = self.b
         width = tile_of(target).free_size
         factors = self._factors(access)
         pool, (_, rows) = b.flattened(access.tensor, factors[0]), self._rows[factors]
         start, size = part
-        at = self._column(rows, (self._place(indices), tile + self._first * -1), width // PARTITIONS)
+        place = (self._place(indices), tile + self._first * -1)
+        at = self._column(rows, place, -(-width // PARTITIONS), partitions=min(width, PARTITIONS))
         offset = access.offset({**indices, "k": Sum(start)})
         b.add(nki.DmaTransposeOp(target, b.gathered(pool, at, width, [(access.stride("k"), size)], offset)))

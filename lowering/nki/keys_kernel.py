@@ -13,7 +13,7 @@ any exponential is taken, and nothing is rescaled; the maximum and the sum over 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from math import prod
 
@@ -23,7 +23,7 @@ from xdsl.ir import SSAValue
 from flashlower.dialects import nki
 from flashlower.dialects.nki.types import FP32_MIN, HARDWARE, PARTITIONS, tile_of
 from flashlower.lowering.nki.blocks import Block, largest_divisor
-from flashlower.lowering.nki.builder import Dim, KernelBuilder, Sum
+from flashlower.lowering.nki.builder import Dim, KernelBuilder, Sum, groups
 from flashlower.lowering.nki.grid import MASKED, ZERO, Elementwise, Grid, Index, Value
 from flashlower.lowering.nki.lengths import existing_by_pair, existing_keys
 from flashlower.lowering.nki.operands import KeysAndValues, Scratch, load_queries
@@ -74,8 +74,8 @@ class KeysKernel:
         """
         b, block = self.b, self.block
         tiles = -(-keys // PARTITIONS)
-        # Of a single tile only the partitions that have keys; rows of pages are gathered for all.
-        self.partitions = PARTITIONS if self.problem.pages is not None else min(keys, PARTITIONS)
+        # Of a single tile only the partitions that have keys.
+        self.partitions = min(keys, PARTITIONS)
         scores = b.tile("scores", [self.partitions, *block.shape, tiles])
         rest = keys % self.partitions
         if rest:
@@ -369,12 +369,3 @@ class KeysKernel:
             turned = b.view(self.psum, (0, rows), (0, part))
             b.add(nki.NcTransposeOp(turned, copied))
             yield first, turned
-
-
-def groups(b: KernelBuilder, name: str, count: int, size: int, body: Callable[[Sum, int], None]) -> None:
-    """`body` on runs of `size` of `count` items, in a loop, and on what is left."""
-    if count >= size:
-        with b.loop(name, count // size) as i:
-            body(i * size, size)
-    if count % size:
-        body(Sum(count - count % size), count % size)

@@ -62,7 +62,6 @@ def existing_keys(
     _load_lengths(b, problem, lens, raw, indices, [], max(keys, rows))
     length = column(b, "length", partitions)
     b.add(nki.TensorCopyOp(length, raw))
-    _bound_length(b, problem, length, keys)
     position = key_positions(b, n, free, partitions)
     absent = b.tile("absent", [partitions, *free], u8)
     b.add(nki.TensorScalarOp(absent, position, "greater_equal", length))
@@ -86,16 +85,9 @@ def existing_by_pair(
         pattern += [(lens.stride("h"), block.heads), (0, block.group)]
     _load_lengths(b, problem, lens, raw.tile, grid.starts, pattern, keys)
     length = elementwise.copy(raw, raw.axes, "length")
-    _bound_length(b, problem, length.tile, keys)
     position = elementwise.materialize(grid.index("n"), "position")
     absent = elementwise.binary("greater_equal", position, length, element=u8, name="absent")
     return ExistingKeys(position.tile, length.tile, absent.tile), absent
-
-
-def _bound_length(b: KernelBuilder, problem: Problem, length: SSAValue, keys: int) -> None:
-    """A table has no entries for the last tile's rows beyond the last key."""
-    if problem.pages is not None and keys % PARTITIONS:
-        b.add(nki.TensorScalarOp(length, length, "minimum", float(problem.sizes["n"])))
 
 
 def _load_lengths(
@@ -128,20 +120,15 @@ class Clearing:
 
     Rows are multiplied by 0 or 1 as integers, whatever their elements are, on the GpSimd engine, which has little else
     to do: no bit of a row that exists changes. From trn2 on it computes integers of 32 bits; on trn1 it computes in
-    f32, which has every integer of 16 bits. Rows that may be unwritten are no operands: the Vector engine overwrites
-    them.
+    f32, which has every integer of 16 bits.
     """
 
-    def __init__(self, b: KernelBuilder, absent: SSAValue, rows: Sequence[tuple[Attribute, int]], *, unwritten: bool):
-        """For rows of so many elements of a type, of which absent ones may be unwritten."""
+    def __init__(self, b: KernelBuilder, absent: SSAValue, rows: Sequence[tuple[Attribute, int]]):
+        """For rows of so many elements of a type."""
         self._b = b
-        self._absent = absent
-        self._unwritten = unwritten
         later = HARDWARE[b.kernel.target.data].generation >= 3
         self._words = (i32, u16, u8) if later else (u16, u8)
         self._existing: dict[Attribute, SSAValue] = {}
-        if unwritten:
-            return
         for element, size in rows:
             factor = self._factor(self._word(element, size))
             if factor not in self._existing:
@@ -166,13 +153,6 @@ class Clearing:
         """
         b, type = self._b, tile_of(rows)
         _, whole, size = type.shape
-        if self._unwritten:
-            b.add(
-                nki.TensorCopyPredicatedOp(
-                    b.view(rows, (0, keys), (shift, tiles)), 0.0, self._spread(self._absent, at, keys, tiles, size)
-                )
-            )
-            return
         word = self._word(type.element_type, size)
         row = size * element_bytes(type.element_type) // element_bytes(word)
         factors = self._spread(self._existing[self._factor(word)], at, keys, tiles, row)

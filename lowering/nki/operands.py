@@ -20,6 +20,8 @@ from flashlower.lowering.nki.problem import Problem, chunks, starts
 STAGED_BYTES = 80 * 1024
 """Bytes of a partition that K and V of one head may take, where several blocks of rows read them."""
 
+GATHERED_ROWS = 16
+"""A DMA that gathers rows and transposes them takes a multiple of them."""
 
 Clear = Callable[[SSAValue], None]
 
@@ -73,13 +75,7 @@ class KeysAndValues:
         self._problem = problem
         self._staged: tuple[list[SSAValue], list[SSAValue]] | None = None
         self._paged = paged_keys(b, problem)
-        element = tile_of(problem.key.tensor).element_type
         self._psum: SSAValue | None = None
-        by_dma = element_bytes(element) == 2 and (not problem.key.is_paged or isinstance(self._paged, GatheredKeys))
-        if problem.key.stride("n") != 1 and not by_dma:
-            shape = [min(problem.sizes["k"], PARTITIONS), PSUM_BANK_BYTES // element_bytes(element)]
-            shape[1] = min(shape[1], 4 * PARTITIONS)
-            self._psum = b.tile("k_psum", shape, element, "psum")
 
     def bytes_per_partition(self, keys: int) -> int:
         """What `stage` takes."""
@@ -91,7 +87,9 @@ class KeysAndValues:
     @property
     def clears_keys(self) -> bool:
         """Whether rows of K for keys that do not exist must be cleared: trn1's transposition spreads NaN."""
-        return self._psum is not None and HARDWARE[self._b.kernel.target.data].generation < 3
+        key = self._problem.key
+        turned = key.stride("n") != 1 and not self._dma_transposes(PARTITIONS)
+        return turned and HARDWARE[self._b.kernel.target.data].generation < 3
 
     @property
     def clears_values(self) -> bool:
@@ -106,11 +104,17 @@ class KeysAndValues:
         rows = [(problem.value_type, problem.sizes["d"])]
         if self.clears_keys:
             rows.append((tile_of(problem.key.tensor).element_type, problem.sizes["k"]))
-        unwritten = any(access.is_paged and not self._gathers(access) for access in (problem.key, problem.value))
-        return Clearing(self._b, absent, rows, unwritten=unwritten)
+        return Clearing(self._b, absent, rows)
 
     def _gathers(self, access: Access) -> bool:
         return access.is_paged and isinstance(self._paged, GatheredKeys)
+
+    def _dma_transposes(self, keys: int) -> bool:
+        """Whether a DMA can transpose K of so many keys: elements of 2 bytes, and of keys that it gathers whole 16."""
+        key = self._problem.key
+        if element_bytes(tile_of(key.tensor).element_type) != 2:
+            return False
+        return not key.is_paged or (self._gathers(key) and keys % GATHERED_ROWS == 0)
 
     def begin(
         self,
@@ -134,20 +138,17 @@ class KeysAndValues:
         self._staged = None
         key_type, value_type = self._problem.key_type, self._problem.value_type
         tiles, whole, rest = -(-keys // PARTITIONS), keys // PARTITIONS, keys % PARTITIONS
-        columns = self._key_columns(keys)
-        key_parts = [
-            b.tile(f"k_t{i or ''}", [part, columns], key_type) for i, (_, part) in enumerate(chunks(sizes["k"]))
-        ]
+        key_parts = [b.tile(f"k_t{i or ''}", [part, keys], key_type) for i, (_, part) in enumerate(chunks(sizes["k"]))]
         values = b.tile("v_rows", [PARTITIONS, tiles, sizes["d"]], value_type)
         if self._paged is not None:
-            existing = existing_keys(b, self._problem, indices, n, keys, [tiles])
+            existing = existing_keys(b, self._problem, indices, n, keys, [tiles], partitions=min(keys, PARTITIONS))
             self._paged.begin(indices, n, Sum(), keys, existing)
 
         def load(first: Sum, count: int, partitions: int = PARTITIONS) -> None:
             width = (count - 1) * PARTITIONS + partitions
-            targets = [b.view(part, None, (first * PARTITIONS, self._key_columns(width))) for part in key_parts]
+            targets = [b.view(part, None, (first * PARTITIONS, width)) for part in key_parts]
             self._load_keys(targets, indices, n, first, width)
-            self._load_values(b.view(values, (0, self._value_rows(partitions)), (first, count)), indices, n, first)
+            self._load_values(b.view(values, (0, partitions), (first, count)), indices, n, first)
 
         if whole >= group:
             with b.loop("load", whole // group) as i:
@@ -170,7 +171,7 @@ class KeysAndValues:
         if self._staged is not None:
             return [b.view(part, None, (tile * PARTITIONS, width)) for part in self._staged[0]]
         parts = [
-            b.tile(f"k_t{i or ''}", [part, self._key_columns(width)], self._problem.key_type)
+            b.tile(f"k_t{i or ''}", [part, width], self._problem.key_type)
             for i, (_, part) in enumerate(chunks(self._problem.sizes["k"]))
         ]
         self._load_keys(parts, indices, n, tile, width, clear)
@@ -185,21 +186,12 @@ class KeysAndValues:
         if self._staged is not None:
             return self._staged[1][0], tile
         partitions = min(width, PARTITIONS)
-        shape = [self._value_rows(partitions), width // partitions, self._problem.sizes["d"]]
+        shape = [partitions, width // partitions, self._problem.sizes["d"]]
         rows = self._b.tile("v_rows", shape, self._problem.value_type)
         self._load_values(rows, indices, n, tile)
         return rows, Sum()
 
     # Loads.
-
-    def _value_rows(self, partitions: int) -> int:
-        """Rows of V on chip for so many keys: gathers are of whole tiles, by numbers that are there for all of them."""
-        return PARTITIONS if self._gathers(self._problem.value) else partitions
-
-    def _key_columns(self, keys: int) -> int:
-        """Columns of K transposed on chip for so many keys; whole tiles as well where a DMA gathers them."""
-        gathers = self._problem.key.is_paged and self._psum is None
-        return -(-keys // PARTITIONS) * PARTITIONS if gathers else keys
 
     def _load_values(self, target: SSAValue, indices: Mapping[str, Sum], n: Sum, tile: Sum) -> None:
         value = self._problem.value
@@ -214,9 +206,6 @@ class KeysAndValues:
             yield target
             return
         stored = b.tile(name, tile_of(target).shape, element)
-        if access.is_paged and not self._gathers(access):
-            # Rows of absent keys are not loaded.
-            b.add(nki.MemsetOp(stored, 0.0))
         yield stored
         b.add(nki.TensorCopyOp(target, stored))
 
@@ -247,8 +236,8 @@ class KeysAndValues:
         Tensor engine does.
         """
         b, key = self._b, self._problem.key
-        if self._psum is not None:
-            self._transpose_keys(targets, self._psum, indices, n, tile, keys, clear)
+        if key.stride("n") != 1 and not self._dma_transposes(keys):
+            self._transpose_keys(targets, indices, n, tile, keys, clear)
             return
         for target, (start, part) in zip(targets, chunks(self._problem.sizes["k"]), strict=True):
             at = starts(indices, n=n + tile * PARTITIONS, k=start)
@@ -270,7 +259,6 @@ class KeysAndValues:
     def _transpose_keys(
         self,
         targets: list[SSAValue],
-        psum: SSAValue,
         indices: Mapping[str, Sum],
         n: Sum,
         tile: Sum,
@@ -279,11 +267,15 @@ class KeysAndValues:
     ) -> None:
         b, size = self._b, self._problem.sizes["k"]
         key, partitions = self._problem.key, min(keys, PARTITIONS)
-        shape = (PARTITIONS if self._gathers(key) else partitions, keys // partitions, size)
-        rows = b.tile("k_rows", shape, tile_of(key.tensor).element_type)
+        element = tile_of(key.tensor).element_type
+        rows = b.tile("k_rows", (partitions, keys // partitions, size), element)
         self._load_rows(rows, key, "k", indices, n, tile)
         if clear is not None:
             clear(rows)
+        if self._psum is None:
+            columns = min(PSUM_BANK_BYTES // element_bytes(element), 4 * PARTITIONS)
+            self._psum = b.tile("k_psum", [min(size, PARTITIONS), columns], element, "psum", first=True)
+        psum = self._psum
         for target, (start, part) in zip(targets, chunks(size), strict=True):
             for first, run in chunks(keys, tile_of(psum).shape[1]):
                 width = min(run, PARTITIONS)

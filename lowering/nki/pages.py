@@ -6,16 +6,16 @@ pool by an index for each partition (`vector_offset`), so a tile of keys is one 
 (`gathered_pages.py`). The DMA of trn1 takes one index (`scalar_offset`), so a tile is loaded in runs of slots of one
 page.
 
-The index of a key that does not exist is the number of rows of the pool, which `oob_mode.skip` leaves out: entries of
-the table that are not needed are never addresses. Where a DMA cannot skip, it is 0. An entry that is needed and no page
-is an error of the hardware where it does not skip, and else leaves memory as it is.
+Entries of the table that are not needed are never addresses. For a key that does not exist, a gather has the number of
+rows of the pool where `oob_mode.skip` leaves it out, else row 0; trn1 loads page 0 (`existing_pages.py`). An entry that
+is needed and no page is an error of the hardware where it does not skip, and else leaves memory as it is.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from math import gcd, prod
+from math import gcd
 
 from xdsl.dialects.builtin import i32
 from xdsl.ir import SSAValue
@@ -25,6 +25,7 @@ from flashlower.dialects.nki.types import PARTITIONS, tile_of
 from flashlower.lowering.nki.access import Access
 from flashlower.lowering.nki.blocks import Block
 from flashlower.lowering.nki.builder import KernelBuilder, Sum
+from flashlower.lowering.nki.existing_pages import existing_pages
 from flashlower.lowering.nki.grid import u8
 from flashlower.lowering.nki.lengths import ExistingKeys
 from flashlower.lowering.nki.problem import Pages, Problem
@@ -70,11 +71,11 @@ class PagedKeys(ABC):
         """
         Fills [keys or 128, tiles, size] with rows of K or V from a tile on.
 
-        Those of keys that do not exist become 0 where all are gathered; else they may be anything, or stay unwritten.
+        Those of keys that do not exist become 0 where rows are gathered; else they may be anything.
         """
 
-    def _table_offset(self, indices: Mapping[str, Sum]) -> Sum:
-        return self.pages.table.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
+    def _table_offset(self, table: Access, indices: Mapping[str, Sum]) -> Sum:
+        return table.offset({name: indices[name] for name in (*self.problem.batch_dims, "h")})
 
     def _load_row_numbers(
         self, indices: Mapping[str, Sum], partitions: int, length: SSAValue | None
@@ -105,21 +106,27 @@ class PagedKeys(ABC):
 
 
 class PageByPage(PagedKeys):
-    """Loads runs of slots of one page, a DMA each, whose number is one entry of the table."""
+    """
+    Loads runs of slots of one page, a DMA each, whose number is one entry of the table.
+
+    Where sequences have lengths, a page without a key is page 0 of the pool, so all rows are written.
+    """
+
+    def __init__(self, b: KernelBuilder, problem: Problem, pages: Pages):
+        super().__init__(b, problem, pages)
+        self._table = existing_pages(b, problem, pages)
 
     def _begin(self, indices: Mapping[str, Sum], n: Sum, first: Sum, keys: int, existing: ExistingKeys) -> None:
         self._start = n + first * -PARTITIONS
-        self._lengths = existing.length
-        self._table_rows = self._load_row_numbers(indices, 1, existing.length)
+        self._rows = self._load_row_numbers(indices, 1, None) if self._table.rows is not None else None
 
     def load(self, target: SSAValue, access: Access, dim: str, indices: Mapping[str, Sum], tile: Sum) -> None:
         b, page_size = self.b, self.pages.size
         partitions, tiles, size = tile_of(target).shape
         n = self._start + tile * PARTITIONS
         run = gcd(page_size, PARTITIONS, n.constant, *n.terms.values())
-        entries, first = self._entries(indices, access, n, (tiles - 1) * PARTITIONS + partitions)
-        row = access.stride("page")
-        pool = b.flattened(access.tensor, row)
+        entries, first = self._entries(indices, n, (tiles - 1) * PARTITIONS + partitions)
+        pool = b.flattened(access.tensor, access.stride("page"))
         with b.loop("t", tiles) as t, b.loop("i", partitions // run) as i:
             key = n + t * PARTITIONS + i * run
             page = b.floor_divide(key, page_size)
@@ -130,33 +137,23 @@ class PageByPage(PagedKeys):
                 access.offset(indices) + slot * access.stride("slot"),
                 row=b.view(entries, None, (page + first * -1, 1)),
             )
-            mode = None if self._lengths is None else "skip"
-            b.add(nki.DmaCopyOp(b.view(target, (i * run, run), (t, 1)), source, mode))
+            b.add(nki.DmaCopyOp(b.view(target, (i * run, run), (t, 1)), source))
 
-    def _entries(self, indices: Mapping[str, Sum], access: Access, n: Sum, keys: int) -> tuple[SSAValue, Sum]:
-        """The entries of the table for the pages of some keys, [1, pages], and the number of the first page."""
-        b, pages = self.b, self.pages
-        table = pages.table
-        first = b.floor_divide(n, pages.size)
-        count = -(-keys // pages.size)
-        if not n.divisible_by(pages.size):
-            count = min((keys + pages.size - 2) // pages.size + 1, pages.number)
-            first = b.minimum(first, pages.number - count, "first_page")
-        b.comment("The pages of these keys; those without a key are none of the pool.")
+    def _entries(self, indices: Mapping[str, Sum], n: Sum, keys: int) -> tuple[SSAValue, Sum]:
+        """The entries for the pages of some keys from key n on, [1, pages] i32, and the number of the first page."""
+        b, size, table = self.b, self.pages.size, self._table
+        first = b.floor_divide(n, size)
+        count = -(-keys // size)
+        if not n.divisible_by(size):
+            count = min((keys + size - 2) // size + 1, table.number)
+            first = b.minimum(first, table.first + table.number - count, "first_page")
+        b.comment("The pages of these keys.")
         entries = b.tile("pages", [1, count], i32)
-        place = self._place(indices)
-        row = None if self._table_rows is None else b.view(self._table_rows, None, (place, 1))
-        tensor = table.tensor if row is None else b.flattened(table.tensor, table.stride("row"))
-        offset = self._table_offset(indices) + first * table.stride("p")
-        pattern = [(count * table.stride("p"), 1), (table.stride("p"), count)]
-        b.add(nki.DmaCopyOp(entries, b.add(nki.ApOp(tensor, pattern, b.offset(offset), row=row)).result))
-        if self._lengths is not None:
-            several = tile_of(self._lengths).free_size > 1
-            length = b.view(self._lengths, (0, 1), (place if several else 0, 1))
-            start = b.tile("page_start", [1, count])
-            b.add(nki.IotaOp(start, [(pages.size, count)], b.offset(first * pages.size), 0))
-            absent = b.tile("absent_page", [1, count], u8)
-            b.add(nki.TensorScalarOp(absent, start, "greater_equal", length))
-            outside = prod(tile_of(access.tensor).shape) // access.stride("page")
-            b.add(nki.TensorCopyPredicatedOp(entries, b.filled("no_page", [1, count], outside, i32), absent))
+        access, row = table.access, None
+        tensor, step = access.tensor, access.stride("p")
+        if self._rows is not None:
+            row = b.view(self._rows, None, (self._place(indices), 1))
+            tensor = b.flattened(tensor, access.stride("row"))
+        offset = self._table_offset(access, indices) + (first + -table.first) * step
+        b.add(nki.DmaCopyOp(entries, b.ap(tensor, [(0, 1), (step, count)], offset, row=row)))
         return entries, first

@@ -121,15 +121,17 @@ class Problem:
             )
         return access
 
-    def pool_bytes(self) -> list[tuple[Access, int]]:
-        """The bytes that all sequences have in each pool, of K and of V, where no two share a page."""
+    def paged_bytes(self) -> list[tuple[Access, int]]:
+        """The bytes that all sequences have in the pools of K and of V, and in the table, where no two share a page."""
+        if (pages := self.pages) is None:
+            return []
         found: list[tuple[Access, int]] = []
-        for access, size in ((self.key, "k"), (self.value, "d")):
-            if access.is_paged and self.pages is not None:
-                lists = [access, self.pages.table, *([] if self.pages.rows is None else [self.pages.rows])]
-                dims = {dim for each in lists for dim in each.strides} & {*self.batch_dims, "h"}
-                elements = prod(self.sizes[dim] for dim in (*dims, "n", size))
-                found.append((access, elements * element_bytes(tile_of(access.tensor).element_type)))
+        lists = [pages.table, *([] if pages.rows is None else [pages.rows])]
+        pools = [(access, self.sizes["n"] * self.sizes[size]) for access, size in ((self.key, "k"), (self.value, "d"))]
+        for access, elements in [pair for pair in pools if pair[0].is_paged] + [(pages.table, pages.number)]:
+            dims = {dim for each in (access, *lists) for dim in each.strides} & {*self.batch_dims, "h"}
+            elements *= prod(self.sizes[dim] for dim in dims)
+            found.append((access, elements * element_bytes(tile_of(access.tensor).element_type)))
         return found
 
     @property

@@ -127,6 +127,11 @@ def test_sequences_share_a_tile(case: AttentionCase, target: str):
     check(case, target=target, cores=cores, splits=splits, arrangement="keys")
 
 
+def test_tiles_of_all_rows_and_many_keys():
+    """128 rows, 33 tiles of keys: the maximum, in PSUM, is read for every tile, which is more than PSUM holds."""
+    check(AttentionCase((4,), 2, 16, keys=4224, head_size=8, value_size=8, kv_lens=True), arrangement="keys")
+
+
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("keys", [1, 100, 241, 8192])
 def test_large_logits(keys: int, target: str):

@@ -17,9 +17,9 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<300x16x2x64xbf16>, %v: t
   func.return %out : tensor<2x8x1x64xbf16>
 }
 
-// A slot is a row of a pool; of the pools, 2 * 72 * 16 slots are needed.
+// A slot is a row of a pool; of the pools, 2 * 72 * 16 slots are needed, of the table two rows of 72 entries.
 // ROWS-LABEL: nki.kernel @decode
-// ROWS-SAME:    nki.needed_bytes = array<i64: -1, 589824, 589824, -1, -1, -1>
+// ROWS-SAME:    nki.needed_bytes = array<i64: -1, 589824, 589824, 576, -1, -1>
 // ROWS:         %table_flat = nki.reshape %table : {{.*}} -> !nki.tile<648x1xi32, shared_hbm>
 // ROWS-NEXT:    %k_flat = nki.reshape %k : {{.*}} -> !nki.tile<4800x128xbf16, shared_hbm>
 // ROWS-NEXT:    %v_flat = nki.reshape %v : {{.*}} -> !nki.tile<4800x128xbf16, shared_hbm>
@@ -68,13 +68,28 @@ func.func @decode(%q: tensor<2x8x1x64xbf16>, %k: tensor<300x16x2x64xbf16>, %v: t
 // trn1 has no gathers: runs of 16 slots, each of one page, and K through the Tensor engine.
 // PAGES-LABEL: nki.kernel @decode
 // PAGES:         %k_flat = nki.reshape %k : {{.*}} -> !nki.tile<300x2048xbf16, shared_hbm>
-// PAGES:         [[ROW:%.+]] = nki.slice %table_row[0 for 1, %sequence for 1]
-// PAGES:         nki.ap %table_flat at {{.*}} by {{\[\[}}32, 1], [1, 32]] : !nki.tile<9x72xi32, shared_hbm> row [[ROW]]
-// PAGES:         nki.tensor_scalar %absent_page, %page_start "greater_equal" tile
-// PAGES:         nki.memset %no_page, 3.000000e+02
-// PAGES:         nki.tensor_copy_predicated %pages where %absent_page from %no_page
+// A table in HBM in which pages without a key are page 0, made once: a sequence on a partition;
+// row = (length > 0) * row, entry = (page start < length) * entry
+// PAGES:         %existing_pages = nki.ndarray : !nki.tile<2x72xi32, private_hbm>
+// PAGES:         nki.ap %lens at 0 by {{\[\[}}1, 2], [1, 1]]
+// PAGES-NEXT:    nki.dma_copy %length_of_sequence_i32,
+// PAGES:         nki.scalar_tensor_tensor %table_row, %length_of_row "greater" number 0.000000e+00 : f32 then "multiply" %table_row : !nki.tile<1x2xi32, sbuf>
+// PAGES:         nki.for %sequence =
+// PAGES-NEXT:      [[ROW:%.+]] = nki.slice %table_row[0 for 1, %sequence for 1]
+// PAGES-NEXT:      [[LISTED:%.+]] = nki.ap %table_flat at 0 by {{\[\[}}1, 1], [1, 72]] : !nki.tile<9x72xi32, shared_hbm> row [[ROW]]
+// PAGES-NEXT:      [[TARGET:%.+]] = nki.slice %entries[%sequence for 1, 0 for 72]
+// PAGES-NEXT:      nki.dma_copy [[TARGET]], [[LISTED]]
+// PAGES:         nki.iota %page_start offset 0 channel 0 steps [16] nums [72] : !nki.tile<2x72xf32, sbuf>
+// PAGES-NEXT:    nki.scalar_tensor_tensor %entries, %page_start "less" tile %length_of_sequence : {{.*}} then "multiply" %entries
+// PAGES-NEXT:    [[COPY:%.+]] = nki.ap %existing_pages at 0 by {{\[\[}}72, 2], [1, 72]]
+// PAGES-NEXT:    nki.dma_copy [[COPY]], %entries
+// Every slot is loaded, four tiles of keys at a time, of 32 pages; GpSimd clears those without a key.
+// PAGES:         [[FOUR:%.+]] = nki.ap %existing_pages at {{.*}} by {{\[\[}}1, 1], [1, 32]]
+// PAGES-NEXT:    nki.dma_copy %pages, [[FOUR]]
 // PAGES:         nki.for %t =
 // PAGES:           nki.for %i =
-// PAGES:             nki.ap %k_flat at {{.*}} by {{\[\[}}128, 16], [1, 64]] : !nki.tile<300x2048xbf16, shared_hbm> row {{.*}} : !nki.tile<1x1xi32, sbuf>
-// PAGES:             nki.dma_copy {{.*}} oob "skip" : !nki.tile<16x1x64xbf16, sbuf>
+// PAGES:             [[PAGE:%.+]] = nki.slice %pages[0 for 1, {{.*}} for 1] : !nki.tile<1x32xi32, sbuf>
+// PAGES:             nki.ap %k_flat at {{.*}} by {{\[\[}}128, 16], [1, 64]] : !nki.tile<300x2048xbf16, shared_hbm> row [[PAGE]]
+// PAGES-NOT:         oob
+// PAGES:         nki.tensor_tensor "multiply" {{.*}} on "gpsimd" : !nki.tile<128x4x64xui16, sbuf>
 // PAGES:         nki.nc_transpose

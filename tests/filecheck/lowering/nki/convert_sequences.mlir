@@ -111,15 +111,16 @@ func.func @scheduled(%q: tensor<4x4x1x64xbf16>, %k: tensor<4x1x100x64xbf16>, %v:
 
 // -----
 
-// In pages, too: each sequence has entries of the table of its own, the second 6 further on, and numbers of rows.
+// In pages, too: each sequence has entries of the table of its own, the second 6 further on, and numbers of rows, of
+// each 96 on so many partitions.
 // CHECK-LABEL: nki.kernel @pages
 // CHECK-SAME:    sequences = 2
-// CHECK:         %scores = nki.ndarray : !nki.tile<128x2x4x1x1xf32, sbuf>
-// CHECK:         %entry = nki.ndarray : !nki.tile<128x2x1xi32, sbuf>
+// CHECK:         %scores = nki.ndarray : !nki.tile<96x2x4x1x1xf32, sbuf>
+// CHECK:         %entry = nki.ndarray : !nki.tile<96x2x1xi32, sbuf>
 // CHECK:         nki.for %sequence =
 // CHECK:           affine_map<(d0) -> ((d0 * 6))> (%sequence)
 // CHECK:         nki.for %sequence
-// CHECK:           [[NUMBERS:%.+]] = nki.slice %rows[0 for 128, %sequence{{.*}}, 0 for 1]
+// CHECK:           [[NUMBERS:%.+]] = nki.slice %rows[0 for 96, %sequence{{.*}}, 0 for 1]
 // CHECK:           nki.ap %pool_flat at 0 by {{.*}} rows [[NUMBERS]]
 
 func.func @pages(%q: tensor<2x4x1x64xbf16>, %pool: tensor<12x16x1x64xbf16>, %table: tensor<2x6xi32>) -> tensor<2x4x1x64xbf16> {
